@@ -1,0 +1,46 @@
+"""Whole-heart segmentation of contrast-enhanced cardiac CT on an ordinary CPU.
+
+    import whs_fast
+    result = whs_fast.run("scan.nii.gz")
+
+Every public name is looked up on first use (PEP 562), so that `import whs_fast` loads neither the networks' runtime nor the
+image library: a program that only sometimes segments a heart pays for it only then.
+"""
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from whs_fast.errors import InputError, OutputError
+    from whs_fast.pipeline import Engine, Result, run
+    from whs_fast.structures import STRUCTURES
+    from whs_fast.volume import Volume
+
+    __version__: str
+
+__all__ = ["STRUCTURES", "Engine", "InputError", "OutputError", "Result", "Volume", "__version__", "run"]
+
+_HOMES = {
+    "Engine": "whs_fast.pipeline",
+    "InputError": "whs_fast.errors",
+    "OutputError": "whs_fast.errors",
+    "Result": "whs_fast.pipeline",
+    "STRUCTURES": "whs_fast.structures",
+    "Volume": "whs_fast.volume",
+    "run": "whs_fast.pipeline",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name == "__version__":
+        value: object = importlib.import_module("importlib.metadata").version("whs_fast")
+    elif name in _HOMES:
+        value = getattr(importlib.import_module(_HOMES[name]), name)
+    else:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

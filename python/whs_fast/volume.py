@@ -1,0 +1,126 @@
+"""Volumes, the grids they lie on, and the only place where array order and patient millimetres meet.
+
+Arrays are indexed z, y, x. Spacing, origin and points are x, y, z in DICOM patient coordinates (LPS), as SimpleITK has them; a
+direction is nine numbers, the rows of a 3 x 3 matrix whose columns are the patient-space directions of the array's x, y and z.
+Everything else in the package works either in index space or in millimetres and comes here to cross over.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from whs_fast.errors import InputError
+
+Triple: TypeAlias = tuple[float, float, float]
+Direction: TypeAlias = tuple[float, float, float, float, float, float, float, float, float]
+
+IDENTITY_DIRECTION: Direction = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Where the voxels of an array lie in the patient.
+
+    shape is (z, y, x); spacing_mm and origin_mm (centre of the first voxel) are (x, y, z), LPS; direction is row-major.
+    """
+
+    shape: tuple[int, int, int]
+    spacing_mm: Triple
+    origin_mm: Triple
+    direction: Direction = IDENTITY_DIRECTION
+
+    @property
+    def affine(self) -> NDArray[np.float64]:
+        """Matrix, float64[4, 4], from a voxel index (x, y, z, 1) to (x, y, z, 1) in mm, LPS."""
+        matrix = np.eye(4)
+        matrix[:3, :3] = np.reshape(self.direction, (3, 3)) * np.asarray(self.spacing_mm)
+        matrix[:3, 3] = self.origin_mm
+        return matrix
+
+    @property
+    def box_mm(self) -> tuple[Triple, Triple]:
+        """Lowest and highest (x, y, z) of the outer faces of the voxels: an upright box around a scan that may be oblique."""
+        matrix = self.affine
+        first = matrix @ (-0.5, -0.5, -0.5, 1.0)
+        edges = matrix[:3, :3] * np.asarray(self.shape[::-1])
+        low = first[:3] + np.minimum(edges, 0.0).sum(axis=1)
+        high = first[:3] + np.maximum(edges, 0.0).sum(axis=1)
+        return _triple(low), _triple(high)
+
+    @property
+    def voxel_ml(self) -> float:
+        """Volume of one voxel in mL; directions that are not quite orthogonal are accounted for."""
+        return float(abs(np.linalg.det(self.affine[:3, :3]))) / 1000.0
+
+
+@dataclass(frozen=True, eq=False)
+class Volume:
+    """A scan: an array indexed z, y, x with its place in the patient.
+
+    `whs_fast.reading.read` gives int16 HU, C-contiguous. A volume made by hand may hold any real type and is brought to that, or
+    refused, when it is read. spacing_mm and origin_mm are (x, y, z), LPS; direction is nine numbers, row-major.
+    Raises InputError where the three do not have 3, 3 and 9 numbers.
+    """
+
+    array: NDArray[Any]
+    spacing_mm: Triple
+    origin_mm: Triple
+    direction: Direction = IDENTITY_DIRECTION
+
+    def __post_init__(self) -> None:
+        for name, count in (("spacing_mm", 3), ("origin_mm", 3), ("direction", 9)):
+            try:
+                values = tuple(float(value) for value in np.ravel(getattr(self, name)))
+            except (TypeError, ValueError) as error:
+                raise InputError(f"volume: found {name} that is not numbers, expected {count} numbers") from error
+            if len(values) != count:
+                raise InputError(f"volume: found {len(values)} numbers in {name}, expected {count}")
+            object.__setattr__(self, name, values)
+
+    @property
+    def grid(self) -> Grid:
+        """The grid of the array. Raises InputError where the array is not 3D."""
+        shape = np.shape(self.array)
+        if len(shape) != 3:
+            raise InputError(f"volume: found an array of {len(shape)} dimensions, expected 3 (z, y, x)")
+        return Grid((shape[0], shape[1], shape[2]), self.spacing_mm, self.origin_mm, self.direction)
+
+
+def axis_aligned_grid(centre_mm: Sequence[float], shape: tuple[int, int, int], spacing_mm: Sequence[float]) -> Grid:
+    """A grid along the patient axes whose middle is a given point.
+
+    centre_mm (x, y, z) lies at index (n - 1) / 2 of every axis; shape is (z, y, x); spacing_mm is (x, y, z).
+    """
+    spacing = np.asarray(spacing_mm, dtype=np.float64)
+    half = (np.asarray(shape[::-1]) - 1) / 2.0
+    return Grid(shape, _triple(spacing), _triple(np.asarray(centre_mm, dtype=np.float64) - half * spacing))
+
+
+def index_map(target: Grid, source: Grid) -> NDArray[np.float64]:
+    """Matrix M, float64[3, 4], from voxels of one grid to continuous voxels of another.
+
+    With both indices in z, y, x order: source = M[:, :3] @ target + M[:, 3].
+    """
+    # Origins are subtracted before they meet the inverse, so that far-away origins cost no digits.
+    source_axes, target_axes = source.affine[:3, :3], target.affine[:3, :3]
+    offset = np.subtract(target.origin_mm, source.origin_mm)
+    matrix = np.linalg.solve(source_axes, np.column_stack([target_axes, offset]))
+    return np.ascontiguousarray(matrix[::-1][:, [2, 1, 0, 3]])
+
+
+def mm_to_index(grid: Grid, point_mm: Sequence[float]) -> Triple:
+    """Continuous voxel index (z, y, x) of a point (x, y, z) in mm, LPS."""
+    offset = np.subtract(point_mm, grid.origin_mm)
+    return _triple(np.linalg.solve(grid.affine[:3, :3], offset)[::-1])
+
+
+def index_to_mm(grid: Grid, index: Sequence[float]) -> Triple:
+    """Point (x, y, z) in mm, LPS, of a voxel index (z, y, x), which may be fractional."""
+    return _triple(grid.affine[:3, :3] @ np.asarray(index, dtype=np.float64)[::-1] + np.asarray(grid.origin_mm))
+
+
+def _triple(values: NDArray[np.float64]) -> Triple:
+    return float(values[0]), float(values[1]), float(values[2])
