@@ -3,8 +3,8 @@
     import whs_fast
     result = whs_fast.run("scan.nii.gz")
 
-Every public name is looked up on first use (PEP 562), so that `import whs_fast` loads neither the networks' runtime nor the
-image library: a program that only sometimes segments a heart pays for it only then.
+Every public name is looked up on first use (PEP 562), so that `import whs_fast` loads neither the networks' runtime nor
+the image library: a program that only sometimes segments a heart pays for it only then.
 """
 
 import importlib

@@ -1,6 +1,7 @@
 """The two errors a caller is expected to catch.
 
-Both carry one line that names the file, what was found and what was expected; neither ever holds a patient's name, identifier or date.
+Both carry one line that names the file, what was found and what was expected; neither ever holds a patient's name,
+identifier or date.
 """
 
 

@@ -1,8 +1,8 @@
 """Volumes, the grids they lie on, and the only place where array order and patient millimetres meet.
 
-Arrays are indexed z, y, x. Spacing, origin and points are x, y, z in DICOM patient coordinates (LPS), as SimpleITK has them; a
-direction is nine numbers, the rows of a 3 x 3 matrix whose columns are the patient-space directions of the array's x, y and z.
-Everything else in the package works either in index space or in millimetres and comes here to cross over.
+Arrays are indexed z, y, x. Spacing, origin and points are x, y, z in DICOM patient coordinates (LPS), as SimpleITK has
+them; a direction is nine numbers, the rows of a 3 x 3 matrix whose columns are the patient-space directions of the array's
+x, y and z. Everything else in the package works either in index space or in millimetres and comes here to cross over.
 """
 
 from collections.abc import Sequence
@@ -42,7 +42,7 @@ class Grid:
 
     @property
     def box_mm(self) -> tuple[Triple, Triple]:
-        """Lowest and highest (x, y, z) of the outer faces of the voxels: an upright box around a scan that may be oblique."""
+        """Lowest and highest (x, y, z) of the voxels' outer faces: an upright box around a scan that may be oblique."""
         matrix = self.affine
         first = matrix @ (-0.5, -0.5, -0.5, 1.0)
         edges = matrix[:3, :3] * np.asarray(self.shape[::-1])
@@ -60,8 +60,8 @@ class Grid:
 class Volume:
     """A scan: an array indexed z, y, x with its place in the patient.
 
-    `whs_fast.reading.read` gives int16 HU, C-contiguous. A volume made by hand may hold any real type and is brought to that, or
-    refused, when it is read. spacing_mm and origin_mm are (x, y, z), LPS; direction is nine numbers, row-major.
+    `whs_fast.reading.read` gives int16 HU, C-contiguous. A volume made by hand may hold any real type and is brought to
+    that, or refused, when it is read. spacing_mm and origin_mm are (x, y, z), LPS; direction is nine numbers, row-major.
     Raises InputError where the three do not have 3, 3 and 9 numbers.
     """
 
@@ -122,5 +122,5 @@ def index_to_mm(grid: Grid, index: Sequence[float]) -> Triple:
     return _triple(grid.affine[:3, :3] @ np.asarray(index, dtype=np.float64)[::-1] + np.asarray(grid.origin_mm))
 
 
-def _triple(values: NDArray[np.float64]) -> Triple:
+def _triple(values: NDArray[np.floating[Any]]) -> Triple:
     return float(values[0]), float(values[1]), float(values[2])
