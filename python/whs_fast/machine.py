@@ -1,0 +1,80 @@
+"""What the machine offers and what the process has used: threads, peak memory, CPU features.
+
+Each answer comes from the operating system directly, so that no further dependency is needed.
+"""
+
+import os
+import platform
+import sys
+from pathlib import Path
+
+# The instruction sets that decide how fast int8 networks run.
+_FEATURES = ("avx2", "avx512f", "avx_vnni", "avx512_vnni", "amx_int8", "asimd", "asimddp", "i8mm", "sve")
+
+
+def available_threads() -> int:
+    """Number of CPUs that this process may use: its affinity, and the quota of its container where that is smaller."""
+    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text(encoding="ascii").split()
+        if quota != "max":
+            count = min(count, max(1, int(quota) // int(period)))
+    except (OSError, ValueError):
+        pass
+    return count
+
+
+def peak_memory_mb() -> float | None:
+    """Largest resident memory of this process so far in MB (10^6 bytes), or None where the system does not tell."""
+    if sys.platform == "win32":
+        return _windows_peak_mb()
+    try:
+        # Linux: ru_maxrss is inherited from the program that started this one; VmHWM belongs to this process alone.
+        for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines():
+            if line.startswith("VmHWM:"):
+                return round(int(line.split()[1]) * 1024 / 1e6, 1)
+    except OSError:
+        pass
+    import resource
+
+    unit = 1 if sys.platform == "darwin" else 1024
+    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6, 1)
+
+
+def cpu_features() -> list[str]:
+    """Instruction sets of this CPU that matter to the networks; empty where they are not listed (macOS, Windows)."""
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return []
+    for line in text.splitlines():
+        key, _, value = line.partition(":")
+        if key.strip() in ("flags", "Features"):
+            present = set(value.split())
+            return [feature for feature in _FEATURES if feature in present]
+    return []
+
+
+def describe_system() -> str:
+    """Operating system and processor family in a few words."""
+    return f"{platform.system()} {platform.release()}, {platform.machine()}, Python {platform.python_version()}"
+
+
+def _windows_peak_mb() -> float | None:
+    import ctypes
+
+    class Counters(ctypes.Structure):
+        _fields_ = (
+            ("cb", ctypes.c_uint32),
+            ("faults", ctypes.c_uint32),
+            ("peak", ctypes.c_size_t),
+            ("rest", ctypes.c_size_t * 7),
+        )
+
+    counters = Counters(cb=ctypes.sizeof(Counters))
+    kernel = getattr(ctypes, "windll").kernel32  # noqa: B009  (the name exists on Windows only)
+    kernel.GetCurrentProcess.restype = ctypes.c_void_p
+    kernel.K32GetProcessMemoryInfo.argtypes = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint32)
+    if not kernel.K32GetProcessMemoryInfo(kernel.GetCurrentProcess(), ctypes.byref(counters), counters.cb):
+        return None
+    return round(float(counters.peak) / 1e6, 1)

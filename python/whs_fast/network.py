@@ -1,0 +1,159 @@
+"""Runs the trained networks: the only module that knows OpenVINO.
+
+A model is an OpenVINO IR file pair of fixed input shape, memory-mapped and compiled for this machine's CPU when it is
+first needed. Precision is pinned to float32 beside int8, because OpenVINO otherwise takes bfloat16 silently where the
+CPU has it, and results would then differ from one machine to the next. Nothing is cached on disk and nothing leaves the
+machine: `import openvino` by itself would write an identifier into the home folder and report the import to its maker,
+so its reporting module is hidden from it.
+"""
+
+import hashlib
+import json
+import sys
+import threading
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+_hidden = sys.modules.get("openvino_telemetry")
+sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]  # OpenVINO then falls back on a stub of its own
+try:
+    import openvino
+finally:
+    if _hidden is None:
+        del sys.modules["openvino_telemetry"]
+    else:
+        sys.modules["openvino_telemetry"] = _hidden
+
+# One stream and one request: a single inference already uses every thread, a second beside it would only double the
+# memory. Threads are not pinned: several processes on one machine would share the first cores and leave the rest idle.
+_CPU_OPTIONS = {
+    "PERFORMANCE_HINT": "LATENCY",
+    "INFERENCE_PRECISION_HINT": "f32",
+    "NUM_STREAMS": 1,
+    "ENABLE_CPU_PINNING": False,
+}
+
+
+class ModelError(RuntimeError):
+    """A model file of the installation is missing or cannot be run: a fault of ours, not of the input."""
+
+
+@cache
+def _core() -> Any:
+    core = openvino.Core()
+    core.set_property({"ENABLE_MMAP": True})
+    return core
+
+
+class Model:
+    """One network, compiled on first use and safe to share between threads (calls wait for one another).
+
+    path_xml is the IR file; shape fixes the input's shape where the file leaves an axis open; threads is the number of
+    CPU threads. Raises ModelError where the file pair is missing, at once, not on first use.
+    """
+
+    def __init__(self, path_xml: Path, *, threads: int, shape: tuple[int, ...] | None = None) -> None:
+        self.name = path_xml.stem
+        self._files = (path_xml, path_xml.with_suffix(".bin"))
+        for file in self._files:
+            if not file.is_file():
+                raise ModelError(f"{file}: found no such file, expected a model of the installation")
+        self._threads = threads
+        self._shape = shape
+        self._lock = threading.Lock()
+        self._request: Any = None
+        self._sha256: str | None = None
+
+    @property
+    def sha256(self) -> str:
+        """Hexadecimal SHA-256 of the graph followed by the weights (.xml, then .bin)."""
+        if self._sha256 is None:
+            digest = hashlib.sha256()
+            for file in self._files:
+                with file.open("rb") as stream:
+                    while block := stream.read(1 << 20):
+                        digest.update(block)
+            self._sha256 = digest.hexdigest()
+        return self._sha256
+
+    def __call__(self, array: NDArray[Any]) -> NDArray[Any]:
+        """Output of the network for one input of its fixed shape and type; the array returned is the caller's own.
+
+        Raises TypeError or ValueError where type or shape of the input are not the network's.
+        """
+        with self._lock:
+            if self._request is None:
+                self._request = self._compile()
+            port = self._request.model_inputs[0]
+            if array.dtype != port.element_type.to_dtype():
+                expected = port.element_type.to_dtype()
+                raise TypeError(f"{self.name}: found input of type {array.dtype}, expected {expected}")
+            if array.shape != tuple(port.shape):
+                raise ValueError(f"{self.name}: found input of shape {array.shape}, expected {tuple(port.shape)}")
+            result = self._request.model_outputs[0]
+            output = np.empty(tuple(result.shape), result.element_type.to_dtype())
+            # Both tensors lie in NumPy's memory, so nothing is copied. OpenVINO keeps the addresses, not the arrays:
+            # both are replaced here before every inference, and the memory goes when the caller lets go of it.
+            contiguous = np.ascontiguousarray(array)
+            self._request.set_input_tensor(openvino.Tensor(contiguous, shared_memory=True))
+            self._request.set_output_tensor(openvino.Tensor(output, shared_memory=True))
+            self._request.infer()
+            return output
+
+    def _compile(self) -> Any:
+        try:
+            network = _core().read_model(self._files[0])
+            if self._shape is not None:
+                network.reshape(list(self._shape))
+            compiled = _core().compile_model(network, "CPU", {**_CPU_OPTIONS, "INFERENCE_NUM_THREADS": self._threads})
+            return compiled.create_infer_request()
+        except RuntimeError as error:
+            reason = " ".join(str(error).split())
+            raise ModelError(
+                f"{self._files[0]}: found a model that does not compile ({reason}), expected IR"
+            ) from error
+
+
+def predict_batches(model: Model, images: NDArray[np.uint8], *, batch: int) -> NDArray[np.float32]:
+    """Distances in mm, float32[n], that a slice network of a fixed batch gives for uint8[n, 1, rows, columns].
+
+    The last batch is filled up with zeros, whose answers are dropped: the shape never changes, so nothing is compiled
+    again, memory does not grow, and an image gets the same answer whatever the number of its companions.
+    """
+    distances = np.empty(len(images), np.float32)
+    block = np.zeros((batch, *images.shape[1:]), np.uint8)
+    for start in range(0, len(images), batch):
+        part = images[start : start + batch]
+        block[: len(part)] = part
+        block[len(part) :] = 0
+        distances[start : start + len(part)] = model(block).reshape(batch)[: len(part)]
+    return distances
+
+
+def models_folder() -> Path:
+    """Folder of the models that were installed with the package."""
+    return Path(str(resources.files("whs_fast") / "models"))
+
+
+def describe_models(folder: Path) -> dict[str, Any]:
+    """Contents of models.json, {name: {"sha256": ..., "scores": {...}}}; raises ModelError where it cannot be read."""
+    file = folder / "models.json"
+    try:
+        described: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{file}: found no readable list of models, expected that of the installation") from error
+    return described
+
+
+def describe_runtime() -> dict[str, str]:
+    """Version of OpenVINO, the CPU it sees and the number formats it can use there."""
+    return {
+        "openvino": str(openvino.get_version()),
+        "cpu": str(_core().get_property("CPU", "FULL_DEVICE_NAME")).strip(),
+        "formats": ", ".join(sorted(_core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"))),
+    }
