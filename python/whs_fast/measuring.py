@@ -1,0 +1,72 @@
+"""Volumes, myocardial mass and cut edges of a label map: the figures of measurements.json that anatomy decides."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from whs_fast import _kernels
+from whs_fast.structures import BY_KEY, MYOCARDIUM_DENSITY_G_PER_ML, STRUCTURES
+from whs_fast.volume import Grid, Triple, index_map
+
+SCHEMA = 1
+
+
+def measure(labels: NDArray[np.uint8], grid: Grid, valve_mm: Triple, *, region: Grid, threads: int) -> dict[str, Any]:
+    """The part of measurements.json that the label map decides.
+
+    labels, uint8[z, y, x], lie on grid; valve_mm is (x, y, z), LPS; region is the grid that was segmented. A structure
+    touches the edge of the scan where it has a voxel in the scan's outermost layer, and the edge of the region where it
+    has a voxel within one voxel (of the scan or of the region, the larger) of the region's outer faces.
+    """
+    voxels, lowest, highest, _, at_edge = _kernels.label_statistics(labels, len(STRUCTURES) + 1, threads=threads)
+    to_region = index_map(grid, region)
+    structures: dict[str, Any] = {}
+    for structure in STRUCTURES:
+        label = structure.label
+        box = (lowest[label], highest[label]) if voxels[label] else None
+        structures[structure.key] = {
+            "label": label,
+            "volume_ml": _volume_ml(voxels[label], grid),
+            "touches_scan_edge": bool(at_edge[label]),
+            "touches_region_edge": box is not None and _leaves_region(labels, label, box, to_region, region.shape),
+        }
+    myocardium = BY_KEY["left_ventricle_myocardium"].label
+    return {
+        "schema": SCHEMA,
+        "aortic_valve_mm": [round(coordinate, 1) for coordinate in valve_mm],
+        "structures": structures,
+        "lv_myocardium_mass_g": round(int(voxels[myocardium]) * grid.voxel_ml * MYOCARDIUM_DENSITY_G_PER_ML, 3),
+    }
+
+
+def _volume_ml(voxels: int, grid: Grid) -> float:
+    return round(int(voxels) * grid.voxel_ml, 3)
+
+
+def _leaves_region(
+    labels: NDArray[np.uint8],
+    label: int,
+    box: tuple[NDArray[np.int64], NDArray[np.int64]],
+    to_region: NDArray[np.float64],
+    region_shape: tuple[int, int, int],
+) -> bool:
+    low, high = box
+    matrix, offset = to_region[:, :3], to_region[:, 3]
+    margin = np.maximum(np.abs(matrix).max(axis=1), 1.0)
+    # Coordinates that are safely inside; the float noise of a header must not decide about a voxel on the line.
+    inner = np.stack([margin - 0.5 + 1e-6, np.asarray(region_shape) - 0.5 - margin - 1e-6], axis=1)
+    # Lowest and highest region coordinate of any voxel of the box: where both are inside, so is the structure.
+    middle = matrix @ ((low + high) / 2.0) + offset
+    reach = np.abs(matrix) @ ((high - low) / 2.0)
+    near = np.flatnonzero((middle - reach < inner[:, 0]) | (middle + reach > inner[:, 1]))
+    if not len(near):
+        return False
+    y, x = np.ogrid[low[1] : high[1] + 1, low[2] : high[2] + 1]
+    for z in range(int(low[0]), int(high[0]) + 1):
+        own = labels[z, low[1] : high[1] + 1, low[2] : high[2] + 1] == label
+        for axis in near:
+            along = matrix[axis, 0] * z + matrix[axis, 1] * y + matrix[axis, 2] * x + offset[axis]
+            if np.any(own & ((along < inner[axis, 0]) | (along > inner[axis, 1]))):
+                return True
+    return False
