@@ -1,0 +1,202 @@
+// The binding: arrays become views, the GIL is released around the kernel, results go back. No logic.
+//
+// Volumes and outputs are never converted: an array of another dtype, not C-contiguous, or read-only where it is written
+// is refused with a TypeError. What is wrong in meaning is a std::invalid_argument in the kernel, a ValueError in Python.
+// Releasing the GIL is safe because the kernels touch only the memory of their arguments, which the caller holds alive.
+#include "components.hpp"
+#include "polynomial.hpp"
+#include "resample.hpp"
+#include "statistics.hpp"
+#include "upsample.hpp"
+
+#include <nanobind/nanobind.h>
+#include <nanobind/ndarray.h>
+#include <nanobind/stl/array.h>
+#include <nanobind/stl/tuple.h>
+
+#include <memory>
+#include <span>
+#include <tuple>
+
+namespace nb = nanobind;
+using namespace nb::literals;
+
+namespace {
+
+template <class T>
+using Volume = nb::ndarray<T, nb::numpy, nb::ndim<3>, nb::c_contig, nb::device::cpu>;
+template <class T>
+using Vector = nb::ndarray<const T, nb::numpy, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+using Matrix = nb::ndarray<const double, nb::numpy, nb::shape<3, 4>, nb::c_contig, nb::device::cpu>;
+using Logits = nb::ndarray<const std::int16_t, nb::numpy, nb::ndim<4>, nb::c_contig, nb::device::cpu>;
+using NoGil = nb::gil_scoped_release;
+
+template <class T>
+whs::View3<T> view(const Volume<T>& array) {
+    return {array.data(), static_cast<std::int64_t>(array.shape(0)), static_cast<std::int64_t>(array.shape(1)),
+            static_cast<std::int64_t>(array.shape(2))};
+}
+
+whs::View4<const std::int16_t> view(const Logits& array) {
+    return {array.data(), static_cast<std::int64_t>(array.shape(0)), static_cast<std::int64_t>(array.shape(1)),
+            static_cast<std::int64_t>(array.shape(2)), static_cast<std::int64_t>(array.shape(3))};
+}
+
+template <class T>
+std::span<const T> span(const Vector<T>& array) {
+    return {array.data(), array.shape(0)};
+}
+
+// A small result as a NumPy array that owns the vector's memory.
+template <class T, std::size_t N, class Element = T>
+auto numpy(std::vector<T> values, const std::size_t (&shape)[N], Element = {}) {
+    static_assert(sizeof(Element) == sizeof(T));
+    auto owned = std::make_unique<std::vector<T>>(std::move(values));
+    T* data = owned->data();
+    nb::capsule owner(owned.get(), [](void* p) noexcept { delete static_cast<std::vector<T>*>(p); });
+    owned.release();
+    return nb::ndarray<nb::numpy, Element, nb::ndim<N>, nb::c_contig>(data, N, shape, owner);
+}
+
+void resample_linear(Volume<const std::int16_t> source, Volume<std::int16_t> out, Matrix out_to_source,
+                     whs::Index3 samples, int fill, std::int64_t first_slice, int threads) {
+    const NoGil released;
+    whs::resample_linear(view(source), view(out), {whs::make_affine(out_to_source.data()), samples, first_slice, fill},
+                         threads);
+}
+
+void resample_window(Volume<const std::int16_t> source, Volume<std::uint8_t> out, Matrix out_to_source,
+                     whs::Index3 samples, double low, double high, int fill, std::int64_t first_slice, int threads) {
+    const NoGil released;
+    whs::resample_window(view(source), view(out), {whs::make_affine(out_to_source.data()), samples, first_slice, fill},
+                         low, high, threads);
+}
+
+void resample_nearest(Volume<const std::uint8_t> source, Volume<std::uint8_t> out, Matrix out_to_source,
+                      std::uint8_t fill, int threads) {
+    const NoGil released;
+    whs::resample_nearest(view(source), view(out), whs::make_affine(out_to_source.data()), fill, threads);
+}
+
+auto fit_minimum(Vector<double> positions, Vector<double> distances, int degree, double low, double high) {
+    const whs::Minimum minimum = whs::fit_minimum(span(positions), span(distances), degree, low, high);
+    return std::tuple(minimum.position, minimum.value, minimum.residual, minimum.curvature);
+}
+
+void upsample_argmax(Logits logits, Volume<std::uint8_t> out, Matrix out_to_region, int threads) {
+    const NoGil released;
+    whs::upsample_argmax(view(logits), view(out), whs::make_affine(out_to_region.data()), threads);
+}
+
+std::int64_t connected_components(Volume<const std::uint8_t> labels, Volume<std::uint32_t> out, int connectivity,
+                                  int threads) {
+    const NoGil released;
+    return whs::connected_components(view(labels), view(out), connectivity, threads);
+}
+
+auto component_table(Volume<const std::uint8_t> labels, Volume<const std::uint32_t> components, std::int64_t count,
+                     int connectivity, int threads) {
+    whs::ComponentTable table;
+    {
+        const NoGil released;
+        table = whs::component_table(view(labels), view(components), count, connectivity, threads);
+    }
+    const std::size_t entries = table.label.size();
+    return std::tuple(numpy(std::move(table.label), {entries}), numpy(std::move(table.voxels), {entries}),
+                      numpy(std::move(table.touches), {entries}));
+}
+
+void relabel_components(Volume<const std::uint32_t> components, Vector<std::uint8_t> new_label,
+                        Volume<std::uint8_t> out, int threads) {
+    const NoGil released;
+    whs::relabel_components(view(components), new_label.data(), static_cast<std::int64_t>(new_label.shape(0)),
+                            view(out), threads);
+}
+
+std::int64_t fill_holes(Volume<std::uint8_t> labels, int label, int connectivity, int threads) {
+    const NoGil released;
+    return whs::fill_holes(view(labels), label, connectivity, threads);
+}
+
+auto label_statistics(Volume<const std::uint8_t> labels, std::int64_t label_count, int threads) {
+    whs::LabelStatistics result;
+    {
+        const NoGil released;
+        result = whs::label_statistics(view(labels), label_count, threads);
+    }
+    const std::size_t k = result.voxels.size();
+    return std::tuple(numpy(std::move(result.voxels), {k}), numpy(std::move(result.lowest), {k, 3}),
+                      numpy(std::move(result.highest), {k, 3}), numpy(std::move(result.centroid), {k, 3}),
+                      numpy(std::move(result.touches_border), {k}, bool{}));
+}
+
+} // namespace
+
+NB_MODULE(_kernels, m) {
+    m.doc() = "Kernels over C-contiguous arrays indexed z, y, x. They know voxel indices only, never millimetres.";
+
+    m.def("resample_linear", &resample_linear, "source"_a.noconvert(), "out"_a.noconvert(), "out_to_source"_a,
+          "samples"_a = whs::Index3{1, 1, 1}, "fill"_a = -1024, "first_slice"_a = 0, nb::kw_only(), "threads"_a = 1,
+          R"(Resample HU into another grid, trilinear, rounded half up.
+
+out_to_source: 3 x 4, continuous source index (z, y, x) = M[:, :3] @ out index + M[:, 3].
+samples: (z, y, x) equally spaced samples averaged within one output voxel, against aliasing.
+fill: HU of a sample more than half a voxel outside the source; nearer, the edge value holds.
+first_slice: index of out[0] in the whole output grid; slabs equal the whole bit for bit.
+Raises ValueError for samples outside 1 to 64, a fill that is no int16, a matrix that is not finite, threads below 1.)");
+
+    m.def("resample_window", &resample_window, "source"_a.noconvert(), "out"_a.noconvert(), "out_to_source"_a,
+          "samples"_a = whs::Index3{1, 1, 1}, "low"_a = -300.0, "high"_a = 800.0, "fill"_a = -1024,
+          "first_slice"_a = 0, nb::kw_only(), "threads"_a = 1,
+          R"(Resample HU as resample_linear does and map low..high onto 0..255, clamped and rounded half up.
+
+The HU are not rounded first. fill is in HU and is windowed too. Raises ValueError also unless low < high.)");
+
+    m.def("resample_nearest", &resample_nearest, "source"_a.noconvert(), "out"_a.noconvert(), "out_to_source"_a,
+          "fill"_a = 0, nb::kw_only(), "threads"_a = 1,
+          "Resample labels into another grid: the nearest voxel, half-way to the higher index, fill outside the source.");
+
+    m.def("fit_minimum", &fit_minimum, "positions"_a, "distances"_a, "degree"_a, "low"_a, "high"_a,
+          R"(Fit a polynomial robustly and return (position, value, residual, curvature) of its minimum in [low, high].
+
+Iteratively reweighted least squares: Huber, then Tukey. residual is the weighted root mean square, curvature the second
+derivative. Raises ValueError for fewer distinct positions than coefficients, values that are not finite, low > high.)");
+
+    m.def("upsample_argmax", &upsample_argmax, "logits"_a.noconvert(), "out"_a.noconvert(), "out_to_region"_a,
+          nb::kw_only(), "threads"_a = 1,
+          R"(Label every voxel of out with the largest of the trilinearly sampled half-resolution logits, exactly in integers.
+
+logits: int16 class, z, y, x. out_to_region: 3 x 4, index in out to voxel index x in the region, whose extents are twice
+those of the logits. u = clamp((x + 0.5) / 2 - 0.5) with 8 fractional bits an axis; the lowest label wins a tie; more than
+half a voxel outside the region is 0. Raises ValueError for no class or more than 256.)");
+
+    m.def("connected_components", &connected_components, "labels"_a.noconvert(), "out"_a.noconvert(),
+          "connectivity"_a = 26, nb::kw_only(), "threads"_a = 1,
+          R"(Number the components of equal non-zero labels from 1 in the order of their first voxels; return how many.
+
+connectivity: 6, 18 or 26. Background is 0. Raises ValueError where the shapes differ.)");
+
+    m.def("component_table", &component_table, "labels"_a.noconvert(), "components"_a.noconvert(), "count"_a,
+          "connectivity"_a = 6, nb::kw_only(), "threads"_a = 1,
+          R"(Return (label uint8, voxels int64, touches uint32), each of count + 1 entries, 0 being the background.
+
+Bit k of touches: a voxel of the component has a neighbour of label k in another component (6, 18 or 26 neighbours).
+Raises ValueError for labels of 32 and more, components above count, shapes that differ.)");
+
+    m.def("relabel_components", &relabel_components, "components"_a.noconvert(), "new_label"_a.noconvert(),
+          "out"_a.noconvert(), nb::kw_only(), "threads"_a = 1,
+          "Write new_label[component] to out (0 removes). Raises ValueError for a component beyond new_label.");
+
+    m.def("fill_holes", &fill_holes, "labels"_a.noconvert(), "label"_a = 0, "connectivity"_a = 6, nb::kw_only(),
+          "threads"_a = 1,
+          R"(Fill, in place, background cavities that touch one label alone and not the border; return the voxels filled.
+
+label: the label to fill; 0 for every label. connectivity: that of the cavities, 6, 18 or 26.)");
+
+    m.def("label_statistics", &label_statistics, "labels"_a.noconvert(), "label_count"_a, nb::kw_only(),
+          "threads"_a = 1,
+          R"(Return (voxels [k], lowest [k, 3], highest [k, 3], centroid [k, 3], touches_border [k]) for labels below k.
+
+lowest and highest are inclusive voxel indices z, y, x, -1 for a label that is absent; its centroid is NaN.
+Raises ValueError for a label of label_count or more.)");
+}

@@ -1,0 +1,14 @@
+// Labels on the scan's own grid from half-resolution logits. See upsample.cpp for how.
+#pragma once
+
+#include "affine.hpp"
+#include "views.hpp"
+
+namespace whs {
+
+// logits: class, z, y, x at half the resolution of the region; out: the scan's grid; out_to_region: scan index to region
+// voxel index. At most 256 classes.
+void upsample_argmax(View4<const std::int16_t> logits, View3<std::uint8_t> out, const Affine& out_to_region,
+                     int threads);
+
+} // namespace whs

@@ -1,0 +1,28 @@
+// Views of C-contiguous volumes indexed z, y, x. Extents and offsets are 64-bit; the caller owns the memory.
+#pragma once
+
+#include <array>
+#include <cstdint>
+
+namespace whs {
+
+template <class T>
+struct View3 {
+    T* data;
+    std::int64_t nz, ny, nx;
+
+    std::int64_t size() const { return nz * ny * nx; }
+    T* row(std::int64_t z, std::int64_t y) const { return data + (z * ny + y) * nx; }
+};
+
+template <class T>
+struct View4 {
+    T* data;
+    std::int64_t nc, nz, ny, nx;
+
+    View3<T> operator[](std::int64_t c) const { return {data + c * nz * ny * nx, nz, ny, nx}; }
+};
+
+using Index3 = std::array<std::int64_t, 3>;
+
+} // namespace whs
