@@ -6,10 +6,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whs_fast import _kernels
-from whs_fast.structures import BY_KEY, MYOCARDIUM_DENSITY_G_PER_ML, STRUCTURES
-from whs_fast.volume import Grid, Triple, index_map
+from whs_fast.structures import BY_KEY, MYOCARDIUM_DENSITY_G_PER_ML, STRUCTURES, Structure
+from whs_fast.volume import Grid, Triple, index_map, mm_to_index
 
 SCHEMA = 1
+
+_NEAR_EDGE_MM = 25.0
+_CHAMBERS = (
+    "left_atrium",
+    "left_ventricle_cavity",
+    "left_ventricle_myocardium",
+    "right_atrium",
+    "right_ventricle_cavity",
+)
 
 
 def measure(labels: NDArray[np.uint8], grid: Grid, valve_mm: Triple, *, region: Grid, threads: int) -> dict[str, Any]:
@@ -70,3 +79,34 @@ def _leaves_region(
             if np.any(own & ((along < inner[axis, 0]) | (along > inner[axis, 1]))):
                 return True
     return False
+
+
+def find_doubts(measured: dict[str, Any], grid: Grid) -> list[str]:
+    """Warnings in plain words that the measurements give reason for: a valve near the edge, cut or missing structures.
+
+    measured is what `measure` gave for labels on grid. The aorta is never complete and not named as cut off.
+    """
+    doubts = []
+    point = measured["aortic_valve_mm"]
+    steps = np.linalg.norm(grid.affine[:3, :3], axis=0)[::-1]
+    index = np.asarray(mm_to_index(grid, point))
+    distance = float(np.min(np.minimum(index + 0.5, np.asarray(grid.shape) - 0.5 - index) * steps))
+    if distance < _NEAR_EDGE_MM:
+        place = f"{distance:.0f} mm from the edge of the scan" if distance >= 0 else "outside the scan"
+        doubts.append(
+            f"the aortic valve was found {place}: the scan may not show the whole heart, or the point is wrong"
+        )
+    missing = [s for s in STRUCTURES if not measured["structures"][s.key]["volume_ml"]]
+    if any(s.key in _CHAMBERS for s in missing):
+        doubts.append(f"nothing was found of: {_names(missing)}; the scan may show no contrast-filled heart")
+    elif missing:
+        doubts.append(f"nothing was found of: {_names(missing)}")
+    for edge in ("scan", "region"):
+        cut = [s for s in STRUCTURES if s.key != "aorta" and measured["structures"][s.key][f"touches_{edge}_edge"]]
+        if cut:
+            doubts.append(f"cut off by the edge of the {edge}, volumes are of the part inside: {_names(cut)}")
+    return doubts
+
+
+def _names(structures: list[Structure]) -> str:
+    return ", ".join(structure.name.lower() for structure in structures)

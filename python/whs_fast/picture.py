@@ -1,0 +1,239 @@
+"""Draws preview.png: three planes through the aortic valve with the labels over them.
+
+The planes lie along the patient axes, also for oblique scans, and are shown as radiologists look at them: axial from
+the feet, coronal from the front, sagittal from the left. Scan and labels are cut from the volume by the kernels first,
+as small images, so that nothing large has to be kept until the picture is drawn.
+"""
+
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFilter, ImageFont
+
+from whs_fast import _kernels
+from whs_fast.structures import STRUCTURES
+from whs_fast.volume import Grid, Triple, Volume, index_map
+
+PIXEL_MM = 0.5
+_REACH_MM = (112.0, 112.0, 160.0)  # x, y, z on either side of the valve: the region that is segmented
+_LEAST_MM = 60.0  # of either side of the valve, in view however small the labels are
+_MARGIN_MM = 12.0
+_WINDOW_HU = (-250.0, 650.0)
+
+_BACKGROUND = (14, 16, 20)
+_TEXT = (232, 234, 238)
+_QUIET = (150, 156, 166)
+_VALVE = (255, 255, 255)
+_LEGEND_WIDTH = 300
+_GAP = 16
+
+
+@dataclass(frozen=True)
+class _View:
+    """One of the three planes: its axes among x, y, z (0, 1, 2), and whether rows run against the patient's axis."""
+
+    name: str
+    normal: int
+    down: int
+    across: int
+    upside_down: bool  # z grows towards the head, rows grow downwards
+    letters: tuple[str, str, str, str]  # left, right, top, bottom of the image
+
+
+_VIEWS = (
+    _View("Axial", 2, 1, 0, False, ("R", "L", "A", "P")),
+    _View("Coronal", 1, 2, 0, True, ("R", "L", "H", "F")),
+    _View("Sagittal", 0, 2, 1, True, ("A", "P", "H", "F")),
+)
+
+
+@dataclass(frozen=True)
+class Planes:
+    """uint8 images of the axial, coronal and sagittal plane at PIXEL_MM, with the valve's row and column in each."""
+
+    scan: tuple[NDArray[np.uint8], ...]
+    labels: tuple[NDArray[np.uint8], ...]
+    valve: tuple[tuple[float, float], ...]
+
+
+def cut_scan(volume: Volume, valve_mm: Triple, *, threads: int) -> tuple[NDArray[np.uint8], ...]:
+    """Grey images of the three planes through valve_mm (x, y, z), as far as the scan and the region reach."""
+    images = []
+    for view in _VIEWS:
+        grid = _plane(view, volume.grid, valve_mm)
+        out = np.empty(grid.shape, np.uint8)
+        matrix = index_map(grid, volume.grid)
+        _kernels.resample_window(volume.array, out, matrix, (1, 1, 1), *_WINDOW_HU, -1024, 0, threads=threads)
+        images.append(_upright(view, out))
+    return tuple(images)
+
+
+def cut_labels(
+    labels: NDArray[np.uint8], grid: Grid, valve_mm: Triple, *, threads: int
+) -> tuple[NDArray[np.uint8], ...]:
+    """Label images of the same planes; labels, uint8[z, y, x], lie on grid."""
+    images = []
+    for view in _VIEWS:
+        plane = _plane(view, grid, valve_mm)
+        out = np.empty(plane.shape, np.uint8)
+        _kernels.resample_nearest(labels, out, index_map(plane, grid), 0, threads=threads)
+        images.append(_upright(view, out))
+    return tuple(images)
+
+
+def find_valve(grid: Grid, valve_mm: Triple) -> tuple[tuple[float, float], ...]:
+    """Row and column of the valve in each of the three planes."""
+    places = []
+    for view in _VIEWS:
+        plane = _plane(view, grid, valve_mm)
+        row, column = ((valve_mm[axis] - plane.origin_mm[axis]) / PIXEL_MM for axis in (view.down, view.across))
+        rows = plane.shape[2 - view.down]
+        places.append((rows - 1 - row if view.upside_down else row, column))
+    return tuple(places)
+
+
+def draw(planes: Planes, measurements: Mapping[str, Any]) -> bytes:
+    """The finished picture as PNG: three planes side by side on one scale, and a legend with the volumes."""
+    crops = _crops(planes)
+    # Axial and coronal share x, coronal and sagittal share z; one factor for all keeps a millimetre a millimetre.
+    factor = min(
+        1500.0 / sum(right - left for _, _, left, right in crops),
+        820.0 / max(bottom - top for top, bottom, _, _ in crops),
+        3.0,
+    )
+    panels = [
+        _panel(view, scan, labels, place, crop, factor)
+        for view, scan, labels, place, crop in zip(_VIEWS, planes.scan, planes.labels, planes.valve, crops, strict=True)
+    ]
+    height = max(560, max(panel.height for panel in panels))
+    width = sum(panel.width for panel in panels) + _LEGEND_WIDTH + 5 * _GAP
+    picture = Image.new("RGB", (width, height + 2 * _GAP + 28), _BACKGROUND)
+    left = _GAP
+    for view, panel in zip(_VIEWS, panels, strict=True):
+        pen = ImageDraw.Draw(picture)
+        pen.text((left, _GAP - 4), view.name, font=_font(18), fill=_TEXT)
+        picture.paste(panel, (left, _GAP + 24 + (height - panel.height) // 2))
+        left += panel.width + _GAP
+    _legend(picture, left + _GAP // 2, measurements)
+    stream = io.BytesIO()
+    picture.save(stream, "PNG", optimize=True)
+    return stream.getvalue()
+
+
+def _plane(view: _View, grid: Grid, valve_mm: Triple) -> Grid:
+    low, high = grid.box_mm
+    shape, origin = [1, 1, 1], list(valve_mm)
+    for axis in (view.down, view.across):
+        first = max(low[axis], valve_mm[axis] - _REACH_MM[axis])
+        last = min(high[axis], valve_mm[axis] + _REACH_MM[axis])
+        shape[axis] = max(1, round((last - first) / PIXEL_MM))
+        origin[axis] = first + PIXEL_MM / 2.0
+    return Grid((shape[2], shape[1], shape[0]), (PIXEL_MM,) * 3, (origin[0], origin[1], origin[2]))
+
+
+def _upright(view: _View, out: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    image = out.squeeze(axis=2 - view.normal)
+    return np.ascontiguousarray(image[::-1] if view.upside_down else image)
+
+
+def _crops(planes: Planes) -> list[tuple[int, int, int, int]]:
+    """Top, bottom, left and right of what each plane shows: all labels with a margin, and some room around the valve.
+
+    Planes that share a patient axis show the same stretch of it, so that the eye can go across from one to the other.
+    """
+    before, after = [_LEAST_MM / PIXEL_MM] * 3, [_LEAST_MM / PIXEL_MM] * 3
+    for view, labels, valve in zip(_VIEWS, planes.labels, planes.valve, strict=True):
+        for side, axis in enumerate((view.down, view.across)):
+            present = np.flatnonzero(labels.any(axis=1 - side))
+            if len(present):
+                before[axis] = max(before[axis], valve[side] - present[0] + _MARGIN_MM / PIXEL_MM)
+                after[axis] = max(after[axis], present[-1] - valve[side] + _MARGIN_MM / PIXEL_MM)
+    crops = []
+    for view, labels, valve in zip(_VIEWS, planes.labels, planes.valve, strict=True):
+        bounds = []
+        for side, axis in enumerate((view.down, view.across)):
+            first = min(max(0, int(valve[side] - before[axis])), labels.shape[side] - 1)
+            bounds += [first, max(first + 1, min(labels.shape[side], int(valve[side] + after[axis]) + 1))]
+        crops.append((bounds[0], bounds[1], bounds[2], bounds[3]))
+    return crops
+
+
+def _panel(
+    view: _View,
+    scan: NDArray[np.uint8],
+    labels: NDArray[np.uint8],
+    valve: tuple[float, float],
+    crop: tuple[int, int, int, int],
+    factor: float,
+) -> Image.Image:
+    top, bottom, left, right = crop
+    size = (max(1, round((right - left) * factor)), max(1, round((bottom - top) * factor)))
+    image = Image.fromarray(scan[top:bottom, left:right]).resize(size, Image.Resampling.BICUBIC).convert("RGB")
+    image = _overlay(image, labels[top:bottom, left:right])
+    pen = ImageDraw.Draw(image)
+    row, column = (valve[0] - top + 0.5) * factor, (valve[1] - left + 0.5) * factor
+    for colour, thickness in ((_BACKGROUND, 5), (_VALVE, 2)):
+        for x, y in ((1, 0), (-1, 0), (0, 1), (0, -1)):
+            pen.line((column + 5 * x, row + 5 * y, column + 15 * x, row + 15 * y), fill=colour, width=thickness)
+    width, height = image.size
+    places = ((8, height / 2, "lm"), (width - 8, height / 2, "rm"), (width / 2, 6, "ma"), (width / 2, height - 6, "md"))
+    for letter, (side, level, anchor) in zip(view.letters, places, strict=True):
+        _write(pen, (side, level), letter, 20, anchor)
+    pen.line((10, height - 12, 10 + 50.0 / PIXEL_MM * factor, height - 12), fill=_TEXT, width=2)
+    _write(pen, (10, height - 16), "5 cm", 13, "ld")
+    return image
+
+
+def _write(pen: ImageDraw.ImageDraw, place: tuple[float, float], text: str, size: int, anchor: str) -> None:
+    pen.text(place, text, font=_font(size), fill=_TEXT, anchor=anchor, stroke_width=2, stroke_fill=_BACKGROUND)
+
+
+def _overlay(image: Image.Image, labels: NDArray[np.uint8]) -> Image.Image:
+    """Tints each structure and draws its outline; outlines are smoothed below the size of a voxel, for the eye only."""
+    for structure in STRUCTURES:
+        mask = labels == structure.label
+        if not mask.any():
+            continue
+        soft = Image.fromarray(mask.astype(np.uint8) * 255).resize(image.size, Image.Resampling.BILINEAR)
+        cover = np.asarray(soft.filter(ImageFilter.GaussianBlur(1.5)), np.float32) / 255.0
+        inside = np.clip((cover - 0.5) * 4.0 + 0.5, 0.0, 1.0)
+        outline = np.clip(1.0 - np.abs(cover - 0.55) * 4.0, 0.0, 1.0)
+        alpha = np.maximum(inside * 0.36, outline * 0.95)
+        image.paste(structure.colour, (0, 0), Image.fromarray((alpha * 255).astype(np.uint8)))
+    return image
+
+
+def _legend(picture: Image.Image, left: int, measurements: Mapping[str, Any]) -> None:
+    pen = ImageDraw.Draw(picture)
+    right = picture.width - _GAP
+    y = _GAP - 4
+    pen.text((left, y), "Structure", font=_font(18), fill=_TEXT)
+    pen.text((right, y), "mL", font=_font(18), fill=_TEXT, anchor="ra")
+    y += 36
+    for structure in STRUCTURES:
+        volume = measurements["structures"][structure.key]["volume_ml"]
+        pen.rounded_rectangle((left, y + 1, left + 16, y + 17), 4, fill=structure.colour)
+        pen.text((left + 26, y - 2), structure.name, font=_font(17), fill=_TEXT if volume else _QUIET)
+        pen.text((right, y - 2), f"{volume:.1f}" if volume else "–", font=_font(17), fill=_TEXT, anchor="ra")
+        y += 30
+    y += 10
+    pen.line((left, y, right, y), fill=_QUIET, width=1)
+    y += 14
+    valve = ", ".join(f"{coordinate:.1f}" for coordinate in measurements["aortic_valve_mm"])
+    for name, value in (
+        ("LV myocardial mass", f"{measurements['lv_myocardium_mass_g']:.0f} g"),
+        ("Aortic valve (cross), LPS mm", ""),
+        ("", valve),
+    ):
+        pen.text((left, y), name, font=_font(16), fill=_TEXT)
+        pen.text((right, y), value, font=_font(16), fill=_TEXT, anchor="ra")
+        y += 26
+    pen.text((left, y + 14), "Research software,\nnot a medical device", font=_font(14), fill=_QUIET)
+
+
+def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    return ImageFont.load_default(size)

@@ -1,0 +1,214 @@
+"""Composes the steps: read, localise, segment, clean, measure, write.
+
+The steps know volumes and kernels, never each other; this module alone knows their order. An engine holds the
+networks, which are compiled once, at the first scan, and then serve any number of scans and threads.
+"""
+
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from importlib.metadata import version
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from whs_fast.cleaning import clean
+from whs_fast.errors import InputError
+from whs_fast.localising import localise
+from whs_fast.machine import available_threads, peak_memory_mb
+from whs_fast.measuring import find_doubts, measure
+from whs_fast.network import Model, models_folder, predict_batches
+from whs_fast.picture import Planes, cut_labels, cut_scan, draw, find_valve
+from whs_fast.placing import written_aside
+from whs_fast.reading import read
+from whs_fast.report import render_report
+from whs_fast.segmentation import REGION_SHAPE, region_grid, segment
+from whs_fast.volume import Direction, Grid, Triple, Volume
+from whs_fast.writing import write_labels
+
+if TYPE_CHECKING:
+    import SimpleITK
+
+Progress: TypeAlias = Callable[[str, float], None]
+
+AXES = ("axial", "coronal", "sagittal")
+LOCALISERS = ("squeezenet", "vgg16")
+FORMATS = {"nifti": "labels.nii.gz", "seg.nrrd": "labels.seg.nrrd"}
+_PLANNED_FORMATS = ("dicom-seg", "stl", "glb")
+
+# What share of a run each step usually takes, for the progress bar.
+_SHARES = {"read": 0.08, "localise": 0.12, "segment": 0.6, "clean": 0.06, "measure": 0.04, "write": 0.1}
+
+_SLICE_SHAPE = (1, 192, 192)
+_BATCH = 4
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """What was found in one scan.
+
+    labels is uint8[z, y, x] on the scan's grid, which spacing_mm (x, y, z), origin_mm (x, y, z; LPS) and direction
+    (nine numbers, row-major) describe; aortic_valve_mm is (x, y, z), LPS; measurements is what measurements.json
+    holds.
+    """
+
+    labels: NDArray[np.uint8]
+    spacing_mm: Triple
+    origin_mm: Triple
+    direction: Direction
+    aortic_valve_mm: Triple
+    measurements: dict[str, Any]
+    _planes: Planes = field(repr=False)
+
+    def save(
+        self,
+        folder: str | PathLike[str],
+        formats: Sequence[str] = ("nifti",),
+        overwrite: bool = False,
+        progress: Progress | None = None,
+    ) -> None:
+        """Writes labels, picture, report and measurements into a folder, all of them or nothing.
+
+        formats are names of FORMATS. The time this takes enters `measurements`. Raises InputError for an unknown
+        format, or earlier results in the folder unless overwrite is true; OutputError where writing fails.
+        """
+        check_formats(formats)
+        timings_s = self.measurements["timings_s"]
+        clock = _Clock(timings_s | {"write": 0.0, "total": timings_s["total"] - timings_s["write"]}, progress)
+        grid = Grid(self.labels.shape, self.spacing_mm, self.origin_mm, self.direction)
+        with written_aside(Path(folder), overwrite=overwrite) as aside:
+            with clock.step("write"):
+                for name in formats:
+                    write_labels(aside / FORMATS[name], self.labels, grid)
+                picture = draw(self._planes, self.measurements)
+                (aside / "preview.png").write_bytes(picture)
+            self._finish(clock)
+            (aside / "report.html").write_text(render_report(self.measurements, picture), encoding="utf-8")
+            text = json.dumps(self.measurements, indent=2, ensure_ascii=False, allow_nan=False)
+            (aside / "measurements.json").write_text(text + "\n", encoding="utf-8")
+        if progress is not None:
+            progress("done", 1.0)
+
+    def _finish(self, clock: "_Clock") -> None:
+        self.measurements["timings_s"].update(clock.timings_s())
+        self.measurements["peak_memory_mb"] = peak_memory_mb()
+
+
+class Engine:
+    """The networks, ready for any number of scans; may be shared between threads.
+
+    threads is the number of CPU threads, as many as the process may use where None; results do not depend on it.
+    localiser is "squeezenet" or "vgg16". Raises InputError for other values and ModelError where the installation
+    lacks a model.
+    """
+
+    def __init__(
+        self, threads: int | None = None, localiser: str = "squeezenet", *, models: Path | None = None
+    ) -> None:
+        if localiser not in LOCALISERS:
+            raise InputError(f"localiser: found {localiser!r}, expected one of {', '.join(LOCALISERS)}")
+        if threads is not None and threads < 1:
+            raise InputError(f"threads: found {threads}, expected 1 or more")
+        folder = models_folder() if models is None else models
+        self._threads = available_threads() if threads is None else threads
+        self._segmenter = Model(folder / "dense_vnet.xml", threads=self._threads, shape=(1, 1, *REGION_SHAPE))
+        self._localisers = {
+            axis: Model(folder / f"{localiser}_{axis}.xml", threads=self._threads, shape=(_BATCH, *_SLICE_SHAPE))
+            for axis in AXES
+        }
+
+    def run(
+        self,
+        source: "str | PathLike[str] | SimpleITK.Image | Volume",
+        *,
+        series: str | None = None,
+        progress: Progress | None = None,
+    ) -> Result:
+        """Segments one scan.
+
+        source is a path (NIfTI, NRRD, MetaImage, a DICOM folder or zip), a SimpleITK image or a Volume; series the UID
+        of one of several DICOM series. progress is called with the name of each step as it begins and the share of the
+        whole that is done. Raises InputError where the scan cannot be used.
+        """
+        clock = _Clock({}, progress)
+        with clock.step("read"):
+            volume = read(source, series=series)
+        grid = volume.grid
+        with clock.step("localise"):
+            predict = {axis: partial(predict_batches, model, batch=_BATCH) for axis, model in self._localisers.items()}
+            valve = localise(volume, predict, threads=self._threads)
+        with clock.step("segment"):
+            labels = segment(volume, valve.point_mm, self._predict_logits, threads=self._threads)
+            scan_planes = cut_scan(volume, valve.point_mm, threads=self._threads)
+        del volume  # what follows needs the labels only
+        with clock.step("clean"):
+            labels = clean(labels, voxel_ml=grid.voxel_ml, threads=self._threads)
+        with clock.step("measure"):
+            measured = measure(labels, grid, valve.point_mm, region=region_grid(valve.point_mm), threads=self._threads)
+            label_planes = cut_labels(labels, grid, valve.point_mm, threads=self._threads)
+        models = [self._segmenter, *self._localisers.values()]
+        measurements = measured | {
+            "timings_s": clock.timings_s(),
+            "peak_memory_mb": peak_memory_mb(),
+            "warnings": [*valve.warnings, *find_doubts(measured, grid)],
+            "models": {model.name: model.sha256 for model in models},
+            "version": version("whs_fast"),
+        }
+        planes = Planes(scan_planes, label_planes, find_valve(grid, valve.point_mm))
+        return Result(labels, grid.spacing_mm, grid.origin_mm, grid.direction, valve.point_mm, measurements, planes)
+
+    def _predict_logits(self, region: NDArray[np.uint8]) -> NDArray[np.int16]:
+        logits: NDArray[np.int16] = self._segmenter(region[np.newaxis, np.newaxis])[0]
+        return logits
+
+
+def run(
+    source: "str | PathLike[str] | SimpleITK.Image | Volume",
+    *,
+    threads: int | None = None,
+    localiser: str = "squeezenet",
+    series: str | None = None,
+    progress: Progress | None = None,
+) -> Result:
+    """Segments one scan with an engine of its own; for several scans, make an Engine. See there for the arguments."""
+    return Engine(threads, localiser).run(source, series=series, progress=progress)
+
+
+def check_formats(formats: Sequence[str]) -> None:
+    """Raises InputError for a format that is not built, or for none."""
+    known = ", ".join(FORMATS)
+    if isinstance(formats, str) or not formats:
+        raise InputError(f"formats: found {formats!r}, expected one or more of {known}")
+    for name in formats:
+        if name not in FORMATS:
+            what = "which is not built yet" if name in _PLANNED_FORMATS else "which is unknown"
+            raise InputError(f"formats: found {name!r}, {what}, expected one or more of {known}")
+
+
+class _Clock:
+    """Times the steps and tells of their progress."""
+
+    def __init__(self, timings_s: Mapping[str, float], progress: Progress | None = None) -> None:
+        self._seconds = dict.fromkeys(_SHARES, 0.0) | {name: timings_s[name] for name in timings_s if name in _SHARES}
+        self._before = timings_s.get("total", 0.0)
+        self._start = time.perf_counter()
+        self._progress = progress
+
+    @contextmanager
+    def step(self, name: str) -> Iterator[None]:
+        if self._progress is not None:
+            names = list(_SHARES)
+            self._progress(name, sum(_SHARES[earlier] for earlier in names[: names.index(name)]))
+        start = time.perf_counter()
+        yield
+        self._seconds[name] += time.perf_counter() - start
+
+    def timings_s(self) -> dict[str, float]:
+        total = self._before + time.perf_counter() - self._start
+        return {name: round(seconds, 3) for name, seconds in (self._seconds | {"total": total}).items()}
