@@ -1,8 +1,8 @@
 """The ten structures, their fixed label values, codes and colours.
 
 The order and the abbreviations are those of Sharobeem et al., J Cardiovasc Transl Res 2021,
-doi 10.1007/s12265-021-10166-0; the codes are SNOMED CT's. Colours follow the custom of anatomy atlases (oxygenated blood
-warm, venous blood cold), spread far enough apart to be told from one another over a grey scan.
+doi 10.1007/s12265-021-10166-0; the codes are SNOMED CT's. Colours follow the custom of anatomy atlases (oxygenated
+blood warm, venous blood cold), spread far enough apart to be told from one another over a grey scan.
 """
 
 from dataclasses import dataclass

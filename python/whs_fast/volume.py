@@ -1,8 +1,9 @@
 """Volumes, the grids they lie on, and the only place where array order and patient millimetres meet.
 
-Arrays are indexed z, y, x. Spacing, origin and points are x, y, z in DICOM patient coordinates (LPS), as SimpleITK has
-them; a direction is nine numbers, the rows of a 3 x 3 matrix whose columns are the patient-space directions of the array's
-x, y and z. Everything else in the package works either in index space or in millimetres and comes here to cross over.
+Arrays are indexed z, y, x. Spacing, origin and points are x, y, z in DICOM patient coordinates (LPS), as SimpleITK
+has them; a direction is nine numbers, the rows of a 3 x 3 matrix whose columns are the patient-space directions of
+the array's x, y and z. Everything else in the package works either in index space or in millimetres, and comes here
+to cross.
 """
 
 from collections.abc import Sequence
@@ -61,7 +62,7 @@ class Volume:
     """A scan: an array indexed z, y, x with its place in the patient.
 
     `whs_fast.reading.read` gives int16 HU, C-contiguous. A volume made by hand may hold any real type and is brought to
-    that, or refused, when it is read. spacing_mm and origin_mm are (x, y, z), LPS; direction is nine numbers, row-major.
+    that, or refused, when it is read. spacing_mm and origin_mm are (x, y, z), LPS; direction is nine numbers by rows.
     Raises InputError where the three do not have 3, 3 and 9 numbers.
     """
 
@@ -73,7 +74,7 @@ class Volume:
     def __post_init__(self) -> None:
         for name, count in (("spacing_mm", 3), ("origin_mm", 3), ("direction", 9)):
             try:
-                values = tuple(float(value) for value in np.ravel(getattr(self, name)))
+                values = tuple(float(value) + 0.0 for value in np.ravel(getattr(self, name)))
             except (TypeError, ValueError) as error:
                 raise InputError(f"volume: found {name} that is not numbers, expected {count} numbers") from error
             if len(values) != count:
