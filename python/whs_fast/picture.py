@@ -28,7 +28,8 @@ _BACKGROUND = (14, 16, 20)
 _TEXT = (232, 234, 238)
 _QUIET = (150, 156, 166)
 _VALVE = (255, 255, 255)
-_LEGEND_WIDTH = 300
+_LEGEND_WIDTH = 330
+_LEGEND_HEIGHT = 500
 _GAP = 16
 
 
@@ -101,7 +102,7 @@ def draw(planes: Planes, measurements: Mapping[str, Any]) -> bytes:
     crops = _crops(planes)
     # Axial and coronal share x, coronal and sagittal share z; one factor for all keeps a millimetre a millimetre.
     factor = min(
-        1500.0 / sum(right - left for _, _, left, right in crops),
+        1620.0 / sum(right - left for _, _, left, right in crops),
         820.0 / max(bottom - top for top, bottom, _, _ in crops),
         3.0,
     )
@@ -109,18 +110,18 @@ def draw(planes: Planes, measurements: Mapping[str, Any]) -> bytes:
         _panel(view, scan, labels, place, crop, factor)
         for view, scan, labels, place, crop in zip(_VIEWS, planes.scan, planes.labels, planes.valve, crops, strict=True)
     ]
-    height = max(560, max(panel.height for panel in panels))
+    height = max(_LEGEND_HEIGHT, max(panel.height for panel in panels))
     width = sum(panel.width for panel in panels) + _LEGEND_WIDTH + 5 * _GAP
     picture = Image.new("RGB", (width, height + 2 * _GAP + 28), _BACKGROUND)
     left = _GAP
     for view, panel in zip(_VIEWS, panels, strict=True):
         pen = ImageDraw.Draw(picture)
         pen.text((left, _GAP - 4), view.name, font=_font(18), fill=_TEXT)
-        picture.paste(panel, (left, _GAP + 24 + (height - panel.height) // 2))
+        picture.paste(panel, (left, _GAP + 24))
         left += panel.width + _GAP
     _legend(picture, left + _GAP // 2, measurements)
     stream = io.BytesIO()
-    picture.save(stream, "PNG", optimize=True)
+    picture.save(stream, "PNG")
     return stream.getvalue()
 
 

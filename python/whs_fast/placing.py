@@ -66,8 +66,9 @@ def written_aside(folder: Path, *, overwrite: bool) -> Iterator[Path]:
         else:
             aside.rename(folder)
         made = []
-    except OutputError:
-        raise
+    except OutputError as error:
+        # The folder aside is our own affair: the user asked for files elsewhere.
+        raise OutputError(str(error).replace(str(aside), str(folder))) from error
     except OSError as error:
         reason = (error.strerror or str(error)).splitlines()[0]
         raise OutputError(f"{folder}: found that writing failed ({reason}), expected a folder with room") from error
