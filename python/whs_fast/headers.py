@@ -22,7 +22,7 @@ from whs_fast.errors import InputError
 from whs_fast.voxels import Layout
 
 MOST_VOXELS = 1 << 31
-ORTHONORMAL_WITHIN = 1e-3
+ORTHONORMAL_WITHIN = 2e-4
 _HEADER_LIMIT = 1 << 16
 
 _NIFTI_TYPES = {2: "u1", 4: "i2", 8: "i4", 16: "f4", 64: "f8", 256: "i1", 512: "u2", 768: "u4", 1024: "i8", 1280: "u8"}

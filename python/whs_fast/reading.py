@@ -22,7 +22,7 @@ import SimpleITK as sitk
 from numpy.typing import NDArray
 
 from whs_fast.errors import InputError, OutputError
-from whs_fast.headers import check_directions, check_spacing, find_voxels
+from whs_fast.headers import ORTHONORMAL_WITHIN, check_directions, check_spacing, find_voxels
 from whs_fast.hounsfield import settle, to_hounsfield
 from whs_fast.itk import open_header, silence
 from whs_fast.series import read_series
@@ -53,7 +53,7 @@ def read(source: str | os.PathLike[str] | sitk.Image | Volume, *, series: str | 
 
     Raises InputError, one line that names the source, what was found and what was expected, for: a missing, damaged
     or truncated file, or one of another kind; anything but one number a voxel in three dimensions; a header whose
-    voxel size, orientation or directions are missing, contradictory, singular or not orthonormal (within 1e-3);
+    voxel size, orientation or directions are missing, contradictory, singular or not orthonormal (within 2e-4);
     voxels under 0.05 mm or over 12 mm; a field of view under 120 mm or over 3 m along any axis; NaN or infinite
     voxels; values that cannot be HU (see `whs_fast.hounsfield.settle`), label maps and scans with nothing below -500
     HU; DICOM folders without a CT series, with several, or with one that is tilted, uneven, or incomplete
@@ -149,7 +149,7 @@ def _check_grid(grid: Grid, name: str) -> None:
         raise InputError(f"{name}: found an origin that is not finite, expected millimetres")
     matrix = np.reshape(grid.direction, (3, 3))
     check_directions(matrix, name)
-    if not np.allclose(np.linalg.norm(matrix, axis=0), 1.0, rtol=0.0, atol=1e-3):
+    if not np.allclose(np.linalg.norm(matrix, axis=0), 1.0, rtol=0.0, atol=ORTHONORMAL_WITHIN):
         raise InputError(f"{name}: found directions that are not of unit length, expected orthonormal ones")
     # Along the scan's own axes: where these suffice, so does the upright box around an oblique scan.
     extent = np.multiply(grid.shape[::-1], grid.spacing_mm)

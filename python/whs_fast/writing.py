@@ -1,0 +1,139 @@
+"""Writing the label map on the scan's own grid, as NIfTI and as a segmentation for 3D Slicer.
+
+Not by SimpleITK, whose NIfTI writer leaves a short file on a full disk without an error, and which needs a copy of the
+labels. Both files hold their grid so that SimpleITK reads back the scan's own: size exactly, spacing and directions within
+1e-5, origin within 1e-3 mm (NIfTI keeps single precision). Directions that are not quite orthonormal, which reading
+tolerates up to 2e-4, come back from NIfTI as the nearest orthonormal ones.
+"""
+
+import os
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from whs_fast.errors import OutputError
+from whs_fast.structures import STRUCTURES
+from whs_fast.volume import Grid
+
+_LPS_TO_RAS = np.array([-1.0, -1.0, 1.0])
+
+
+def write_labels(path: str | os.PathLike[str], labels: NDArray[np.uint8], grid: Grid) -> None:
+    """Write a label map, uint8 indexed z, y, x, as .nii.gz or as a segmentation for 3D Slicer (.seg.nrrd).
+
+    The same labels give the same bytes. Raises OutputError where the file cannot be written (what was written of it is
+    removed), ValueError for labels of another type or shape than the grid's.
+    """
+    if labels.dtype != np.uint8 or labels.shape != grid.shape:
+        raise ValueError(f"labels: found {labels.dtype} of shape {labels.shape}, expected uint8 of shape {grid.shape}")
+    path = Path(path)
+    if path.name.lower().endswith(".seg.nrrd"):
+        plain, packed = _nrrd_header(grid), b""
+    elif path.name.lower().endswith(".nii.gz"):
+        plain, packed = b"", _nifti_header(grid)
+    else:
+        raise ValueError(f"{path}: found an unknown suffix, expected .nii.gz or .seg.nrrd")
+    opened = False
+    try:
+        with path.open("wb") as file:
+            opened = True
+            file.write(plain)
+            # Level 3: labels are long runs, and better levels take longer than they save.
+            deflater = zlib.compressobj(3, wbits=31)
+            file.write(deflater.compress(packed))
+            for part in labels:
+                file.write(deflater.compress(np.ascontiguousarray(part).data))
+            file.write(deflater.flush())
+    except OSError as error:
+        if opened and path.is_file():
+            path.unlink(missing_ok=True)
+        reason = (error.strerror or "unknown error").lower()
+        raise OutputError(f"{path}: found that it cannot be written ({reason}), expected a place with room") from error
+
+
+def _nifti_header(grid: Grid) -> bytes:
+    """A NIfTI-1 header with the same place as qform and as sform, and the four bytes that say it has no extension."""
+    header = bytearray(352)
+    rows = grid.affine[:3] * _LPS_TO_RAS[:, None]
+    # The nearest rotation; a left-handed grid is kept by qfac, the sign of the third axis.
+    u, _, vt = np.linalg.svd(rows[:, :3] / np.asarray(grid.spacing_mm))
+    rotation = u @ vt
+    qfac = 1.0 if np.linalg.det(rotation) > 0 else -1.0
+    rotation[:, 2] *= qfac
+    struct.pack_into("<i", header, 0, 348)
+    struct.pack_into("<8h", header, 40, 3, *grid.shape[::-1], 1, 1, 1, 1)
+    struct.pack_into("<2h", header, 70, 2, 8)
+    struct.pack_into("<8f", header, 76, qfac, *grid.spacing_mm, 0.0, 0.0, 0.0, 0.0)
+    struct.pack_into("<3f", header, 108, 352.0, 1.0, 0.0)
+    header[123] = 2
+    header[148:228] = b"whs_fast labels".ljust(80, b"\0")
+    struct.pack_into("<2h", header, 252, 1, 1)
+    struct.pack_into("<6f", header, 256, *_quaternion(rotation)[1:], *rows[:, 3])
+    struct.pack_into("<12f", header, 280, *rows.ravel())
+    header[344:348] = b"n+1\0"
+    return bytes(header)
+
+
+def _quaternion(rotation: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Unit quaternion (a, b, c, d), a >= 0, of a rotation matrix: the leading eigenvector of Bar-Itzhack's matrix.
+
+    I. Y. Bar-Itzhack, J Guid Control Dyn 2000, doi 10.2514/2.4654.
+    """
+    (xx, xy, xz), (yx, yy, yz), (zx, zy, zz) = rotation
+    matrix = np.array(
+        [
+            [xx + yy + zz, zy - yz, xz - zx, yx - xy],
+            [zy - yz, xx - yy - zz, xy + yx, xz + zx],
+            [xz - zx, xy + yx, yy - xx - zz, yz + zy],
+            [yx - xy, xz + zx, yz + zy, zz - xx - yy],
+        ]
+    )
+    quaternion: NDArray[np.float64] = np.linalg.eigh(matrix)[1][:, -1]
+    return quaternion if quaternion[0] >= 0 else -quaternion
+
+
+def _nrrd_header(grid: Grid) -> bytes:
+    """An NRRD header in LPS with the fields by which 3D Slicer knows the segments, all in one layer."""
+
+    def vector(values: NDArray[np.float64]) -> str:
+        return "(" + ",".join(repr(float(value)) for value in values) + ")"
+
+    columns, size = grid.affine[:3].T, grid.shape[::-1]
+    lines = [
+        "NRRD0004",
+        "type: unsigned char",
+        "dimension: 3",
+        "space: left-posterior-superior",
+        f"sizes: {size[0]} {size[1]} {size[2]}",
+        f"space directions: {vector(columns[0])} {vector(columns[1])} {vector(columns[2])}",
+        "kinds: domain domain domain",
+        "encoding: gzip",
+        f"space origin: {vector(columns[3])}",
+    ]
+    extent = f"0 {size[0] - 1} 0 {size[1] - 1} 0 {size[2] - 1}"
+    for index, structure in enumerate(STRUCTURES):
+        terms = (
+            "Segmentation category and type - DICOM master list~SCT^123037004^Anatomical Structure"
+            f"~SCT^{structure.snomed}^{structure.name}~^^~Anatomic codes - DICOM master list~^^~^^"
+        )
+        values = {
+            "ID": structure.key,
+            "Name": structure.name,
+            "NameAutoGenerated": "0",
+            "Color": " ".join(f"{channel / 255:.6f}" for channel in structure.colour),
+            "ColorAutoGenerated": "0",
+            "LabelValue": str(structure.label),
+            "Layer": "0",
+            "Extent": extent,
+            "Tags": f"TerminologyEntry:{terms}|",
+        }
+        lines += [f"Segment{index}_{key}:={value}" for key, value in values.items()]
+    lines += [
+        "Segmentation_ContainedRepresentationNames:=Binary labelmap|",
+        "Segmentation_MasterRepresentation:=Binary labelmap",
+        "Segmentation_ReferenceImageExtentOffset:=0 0 0",
+    ]
+    return ("\n".join(lines) + "\n\n").encode()
