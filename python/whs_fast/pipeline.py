@@ -204,7 +204,7 @@ class _Clock:
     def step(self, name: str) -> Iterator[None]:
         if self._progress is not None:
             names = list(_SHARES)
-            self._progress(name, sum(_SHARES[earlier] for earlier in names[: names.index(name)]))
+            self._progress(name, round(sum(_SHARES[earlier] for earlier in names[: names.index(name)]), 3))
         start = time.perf_counter()
         yield
         self._seconds[name] += time.perf_counter() - start

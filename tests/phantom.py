@@ -1,0 +1,81 @@
+"""A heart of balls in a ball of soft tissue, and two networks of a few operations that know how to read it.
+
+With it the whole pipeline runs without trained weights, and the right answer is known everywhere: each structure has
+HU of its own, which the "segmenter" looks up, and the valve is the centre of the ball of tissue, whose cut through a
+slice tells the "localisers" how far the slice lies from there.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import whs_fast.network  # noqa: F401  (before openvino itself, so that its reporting stays off)
+from whs_fast.volume import IDENTITY_DIRECTION, Direction, Triple, Volume
+
+import openvino  # isort: skip
+from openvino import opset13 as ops  # isort: skip
+
+VALVE_MM = (12.5, -31.0, 204.2)
+BODY_RADIUS_MM = 75.0
+
+# label: (offset from the valve in x, y, z; radius), mm. A heart's places: x to the left, y to the back, z to the head.
+BALLS: dict[int, tuple[Triple, float]] = {
+    1: ((4.0, 56.0, 2.0), 8.0),
+    2: ((2.0, 32.0, -4.0), 20.0),
+    4: ((34.0, -10.0, -24.0), 28.0),
+    3: ((34.0, -10.0, -24.0), 17.0),
+    5: ((-6.0, -4.0, 22.0), 14.0),
+    6: ((18.0, 30.0, -32.0), 6.0),
+    7: ((-32.0, 4.0, 36.0), 9.0),
+    8: ((-34.0, 6.0, -8.0), 21.0),
+    9: ((-12.0, -36.0, -26.0), 20.0),
+    10: ((14.0, -28.0, 34.0), 14.0),
+}
+
+
+def hounsfield_of(label: int) -> int:
+    return 40 if label == 0 else 100 + 60 * label
+
+
+def make_phantom(
+    *,
+    spacing_mm: Triple = (2.0, 2.0, 2.0),
+    shape: tuple[int, int, int] = (80, 90, 90),
+    direction: Direction = IDENTITY_DIRECTION,
+) -> Volume:
+    """The phantom on a grid whose middle is 5 mm to the left of the valve."""
+    axes = np.reshape(direction, (3, 3)) * np.asarray(spacing_mm)
+    middle = axes @ ((np.asarray(shape[::-1]) - 1) / 2.0)
+    origin = np.add(VALVE_MM, (5.0, 0.0, 0.0)) - middle
+    z, y, x = np.ogrid[: shape[0], : shape[1], : shape[2]]
+    from_valve = [axes[i, 0] * x + axes[i, 1] * y + axes[i, 2] * z + (origin[i] - VALVE_MM[i]) for i in range(3)]
+    array = np.full(shape, -1000, np.int16)
+    array[sum(d**2 for d in from_valve) < BODY_RADIUS_MM**2] = 40
+    for label, (place, radius) in BALLS.items():
+        array[sum((d - p) ** 2 for d, p in zip(from_valve, place, strict=True)) < radius**2] = hounsfield_of(label)
+    array += np.random.default_rng(0).integers(
+        -12, 13, shape, np.int16
+    )  # a scan without noise is taken for a label map
+    return Volume(array, spacing_mm, tuple(float(value) for value in origin), direction)
+
+
+def make_models(folder: Path, localiser: str = "squeezenet") -> Path:
+    """Writes the networks of the phantom, with the names and the inputs and outputs of the trained ones."""
+    slices = ops.parameter([-1, 1, 192, 192], np.uint8, name="slices")
+    tissue = ops.minimum(ops.divide(ops.convert(slices, "f32"), np.float32(70.0)), np.float32(1.0))
+    area_mm2 = ops.multiply(ops.reduce_sum(tissue, np.array([1, 2, 3]), keep_dims=False), np.float32(2.0 * 2.0))
+    squared = ops.subtract(np.float32(BODY_RADIUS_MM**2), ops.divide(area_mm2, np.float32(np.pi)))
+    distance = ops.sqrt(ops.maximum(squared, np.float32(0.0)))
+    for axis in ("axial", "coronal", "sagittal"):
+        _save(distance, slices, folder / f"{localiser}_{axis}.xml")
+
+    region = ops.parameter([1, 1, -1, -1, -1], np.uint8, name="region")
+    pooled = ops.avg_pool(ops.convert(region, "f32"), [2, 2, 2], [0, 0, 0], [0, 0, 0], [2, 2, 2], True)
+    grey = [np.float32((hounsfield_of(label) + 300) * 255.0 / 1100.0) for label in range(11)]
+    difference = ops.absolute(ops.subtract(pooled, np.reshape(grey, (1, 11, 1, 1, 1))))
+    logits = ops.convert(ops.round(ops.multiply(difference, np.float32(-32.0)), "half_to_even"), "i16")
+    _save(logits, region, folder / "dense_vnet.xml")
+    return folder
+
+
+def _save(output: object, parameter: object, path: Path) -> None:
+    openvino.save_model(openvino.Model([output], [parameter], path.stem), path, compress_to_fp16=False)
