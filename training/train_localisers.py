@@ -1,0 +1,160 @@
+"""Train the localisers.
+
+    python -m training.train_localisers draw --pool FOLDER --count 500 [--first 0] [--kind 0]
+    python -m training.train_localisers train --pool FOLDER --out FOLDER --backbone squeezenet --axis axial
+
+`draw` writes drawn thoraces; `train` takes whatever the pool holds, looks for new ones now and then, keeps a checkpoint
+and goes on from it. The learning rate follows the share of the minutes (or steps) that is used up.
+"""
+
+import argparse
+import csv
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from training.localisers import (
+    AXES,
+    BACKBONES,
+    NEAR_MM,
+    Thorax,
+    alter_batch,
+    distance_loss,
+    draw_slice,
+    draw_thorax,
+    load_thorax,
+    load_trained,
+    save_thorax,
+)
+from training.networks import load_imagenet
+
+SEED_FAMILY = 1000  # localisers draw from (kind, 1000, number)
+
+
+def draw(pool: Path, first: int, count: int, kind: int) -> None:
+    pool.mkdir(parents=True, exist_ok=True)
+    for number in range(first, first + count):
+        file = pool / f"{kind}_{number:05d}.npy"
+        if not file.exists():
+            save_thorax(draw_thorax((kind, SEED_FAMILY, number)), file)
+
+
+def draw_batch(
+    thoraces: list[Thorax], axis: str, size: int, rng: np.random.Generator
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Altered slices float32 [n, 1, 192, 192] in 0..1 and their signed distances in mm [n]."""
+    drawn = [draw_slice(thoraces[rng.integers(len(thoraces))], axis, rng) for _ in range(size)]
+    slices = torch.from_numpy(np.stack([s for s, _ in drawn]))[:, None].float() / 255
+    generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
+    return alter_batch(slices, generator), torch.tensor([d for _, d in drawn], dtype=torch.float32)
+
+
+def train(
+    pool: Path, out: Path, backbone: str, axis: str, *, minutes: float, steps: int | None = None, batch: int = 16,
+    rate: float = 1.5e-3, seed: int = 1, imagenet: Path | None = None, start: Path | None = None, device: str = "cpu",
+) -> Path:  # fmt: skip
+    """Train one network and return its checkpoint {"model", "averaged", "step", ...}."""
+    out.mkdir(parents=True, exist_ok=True)
+    torch.manual_seed(seed)
+    network = BACKBONES[backbone]().to(device, memory_format=torch.channels_last)
+    if imagenet is not None:
+        load_imagenet(network, torch.load(imagenet, weights_only=True))
+    if start is not None:
+        network.load_state_dict(load_trained(start, backbone).state_dict())
+    averaged = torch.optim.swa_utils.AveragedModel(
+        network, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.995), use_buffers=True
+    )
+    optimiser = torch.optim.AdamW(network.parameters(), lr=rate, weight_decay=1e-4)
+    checkpoint, step, used = out / f"{backbone}_{axis}.pt", 0, 0.0
+    if checkpoint.exists():
+        state = torch.load(checkpoint, weights_only=True)
+        network.load_state_dict(state["model"])
+        averaged.load_state_dict(state["averaged"])
+        optimiser.load_state_dict(state["optimiser"])
+        step, used = state["step"], state["seconds"]
+
+    def save() -> None:
+        state = {"model": network.state_dict(), "averaged": averaged.state_dict(), "optimiser": optimiser.state_dict()}
+        temporary = checkpoint.with_suffix(".part")
+        torch.save({**state, "step": step, "seconds": used}, temporary)
+        temporary.replace(checkpoint)
+
+    thoraces: list[Thorax] = []
+    known: set[Path] = set()
+    with (out / f"{backbone}_{axis}.csv").open("a", newline="") as file:
+        log = csv.writer(file)
+        while True:
+            share = step / steps if steps else used / (60 * minutes)
+            if share >= 1:
+                break
+            began = time.perf_counter()
+            if step % 100 == 0 or not thoraces:
+                found = [f for f in sorted(pool.glob("0_*.npy")) if f not in known and ".part" not in f.name]
+                known.update(found)
+                thoraces += [load_thorax(f) for f in found]
+            rng = np.random.default_rng([0, seed, step, AXES.index(axis)])
+            slices, distances = draw_batch(thoraces, axis, batch, rng)
+            drawn = time.perf_counter()
+            decay = 0.01 + 0.99 * (1 + np.cos(np.pi * share)) / 2
+            optimiser.param_groups[0]["lr"] = float(rate * min(1, (step + 1) / 50) * decay)
+            with torch.autocast(device, dtype=torch.bfloat16):
+                predicted = network(slices.to(device, memory_format=torch.channels_last))
+            loss = distance_loss(predicted.float(), distances.to(device))
+            optimiser.zero_grad(set_to_none=True)
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(network.parameters(), 5.0)
+            optimiser.step()
+            averaged.update_parameters(network)
+            step += 1
+            near = distances.abs() < NEAR_MM
+            errors = (predicted.detach().float().cpu() - distances).abs()[near]
+            times = (drawn - began, time.perf_counter() - drawn)
+            figures = (loss.item(), errors.mean().item(), *times)
+            log.writerow([step, *map("{:.3f}".format, figures), len(thoraces)])
+            used += time.perf_counter() - began
+            if step % 100 == 0:
+                file.flush()
+                save()
+    save()
+    return checkpoint
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(dest="command", required=True)
+    drawing = commands.add_parser("draw")
+    drawing.add_argument("--pool", type=Path, required=True)
+    drawing.add_argument("--count", type=int, default=500)
+    drawing.add_argument("--first", type=int, default=0)
+    drawing.add_argument("--kind", type=int, default=0, help="0 to train, 1 to validate")
+    training = commands.add_parser("train")
+    training.add_argument("--pool", type=Path, required=True)
+    training.add_argument("--out", type=Path, required=True)
+    training.add_argument("--backbone", choices=tuple(BACKBONES), default="squeezenet")
+    training.add_argument("--axis", choices=AXES, required=True)
+    training.add_argument("--minutes", type=float, default=8.0)
+    training.add_argument("--steps", type=int, help="instead of minutes")
+    training.add_argument("--batch", type=int, default=16)
+    training.add_argument("--rate", type=float, default=1.5e-3)
+    training.add_argument("--seed", type=int, default=1)
+    training.add_argument("--imagenet", type=Path, help="weights as torchvision stores them")
+    training.add_argument("--start", type=Path, help="checkpoint of another axis to begin from")
+    training.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    for command in (drawing, training):
+        command.add_argument("--threads", type=int, default=1)
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    if options.command == "draw":
+        draw(options.pool, options.first, options.count, options.kind)
+    else:
+        train(
+            options.pool, options.out, options.backbone, options.axis, minutes=options.minutes, steps=options.steps,
+            batch=options.batch, rate=options.rate, seed=options.seed, imagenet=options.imagenet,
+            start=options.start, device=options.device,
+        )  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()
