@@ -1,7 +1,10 @@
-"""Quantise a trained Dense V-Net to INT8 and write what the engine loads.
+"""Quantise a trained Dense V-Net to INT8, cut it in three, and write what the engine loads.
 
-`python -m training.export_dense_vnet CHECKPOINT`. The exported graph takes the uint8 region and gives int16 logits on
-one shared scale, so that neither a float region nor float logits ever exist outside the network.
+`python -m training.export_dense_vnet CHECKPOINT`. The encoder (everything at half resolution up to the first stride-2
+convolution) and the decoder (upsampled skips and the last convolution) reach only a few rows, so the engine runs them
+over slabs; the context (quarter and eighth resolution) runs whole. The cuts lie where the quantised graph holds 8-bit
+integers, so cutting changes nothing, and the tensors between the parts are uint8 with the channel last. The decoder
+ends in int8 logits on one shared scale, z, y, x, channel, as the label kernel reads them.
 """
 
 import argparse
@@ -19,7 +22,20 @@ from training.train_dense_vnet import draw_crop
 
 MODELS = Path(__file__).parents[1] / "python" / "whs_fast" / "models"
 CALIBRATION_SEED = 3  # first number of the seeds of calibration crops
-LOGIT_STEPS = 512  # integer steps of a logit of 1
+
+# Tensors between the parts: channels, and the node of the quantised graph after which the cut lies.
+CUTS = {
+    "pooled": (1, "__module.model.pooled.1/aten::batch_norm/BatchNormInference/fq_output_0"),
+    "skip_2": (12, "__module.model.skips.0.2/aten::relu/Relu/fq_output_0"),
+    "down_4": (24, "__module.model.downs.0.2/aten::relu/Relu/fq_output_0"),
+    "skip_4": (24, "__module.model.skips.1.2/aten::relu/Relu/fq_output_0"),
+    "skip_8": (24, "__module.model.skips.2.2/aten::relu/Relu/fq_output_0"),
+}
+PARTS = {  # part: its inputs and its outputs
+    "encoder": (("region",), ("pooled", "skip_2", "down_4")),
+    "context": (("down_4",), ("skip_4", "skip_8")),
+    "decoder": (("pooled", "skip_2", "skip_4", "skip_8"), ("logits",)),
+}
 
 
 def load_trained(checkpoint: Path) -> DenseVNet:
@@ -60,16 +76,6 @@ def calibration_crops(count: int, side: int) -> list[np.ndarray]:
     return crops
 
 
-def with_integer_logits(model: ov.Model) -> ov.Model:
-    """Round the float logits to LOGIT_STEPS a unit inside the graph."""
-    result = model.get_results()[0]
-    logits = result.input_value(0)
-    steps = ops.round(ops.multiply(logits, np.float32(LOGIT_STEPS)), "half_to_even")
-    integers = ops.convert(ops.clamp(steps, -32767.0, 32767.0), "i16")
-    integers.output(0).get_tensor().set_names({"logits"})
-    return ov.Model([ops.result(integers.output(0))], model.get_parameters(), "dense_vnet")
-
-
 def quantise(model: ov.Model, crops: list[np.ndarray], *, accurate: bool = True) -> ov.Model:
     """INT8 by post-training quantisation; accurate bias correction, because dense connections lose most to the fast one."""
     return nncf.quantize(
@@ -93,17 +99,74 @@ def convert(model: DenseVNet, side: int | None) -> ov.Model:
     return converted
 
 
+def _as_uint8(node: ov.Node, name: str) -> ov.Node:
+    """Result with the integers of a FakeQuantize, channel last."""
+    low, high = node.input_value(1), node.input_value(2)
+    steps = ops.fake_quantize(node.input_value(0), low, high, np.float32(0), np.float32(255), 256)
+    out = ops.transpose(ops.convert(steps, "u8"), np.array([0, 2, 3, 4, 1]))
+    out.output(0).get_tensor().set_names({name})
+    return ops.result(out.output(0))
+
+
+def _feed_uint8(node: ov.Node, name: str, channels: int) -> ov.Node:
+    """Parameter of integers, channel last, put before a FakeQuantize, which then changes nothing.
+
+    The FakeQuantize stays, because OpenVINO's low-precision passes need it to keep the last convolution in INT8.
+    """
+    low, high = (float(np.asarray(node.input_value(i).get_node().data).item()) for i in (3, 4))
+    scale = (high - low) / 255
+    parameter = ops.parameter(ov.PartialShape([1, -1, -1, -1, channels]), np.uint8, name=name)
+    parameter.output(0).get_tensor().set_names({name})
+    steps = ops.convert(ops.transpose(parameter, np.array([0, 4, 1, 2, 3])), "f32")
+    values = ops.multiply(ops.subtract(steps, np.float32(round(-low / scale))), np.float32(scale))
+    node.input(0).replace_source_output(values.output(0))
+    return parameter
+
+
+def _as_int8_logits(model: ov.Model, steps: float) -> ov.Node:
+    logits = model.get_results()[0].input_value(0)
+    rounded = ops.round(ops.multiply(logits, np.float32(steps)), "half_to_even")
+    out = ops.transpose(ops.convert(ops.clamp(rounded, -127.0, 127.0), "i8"), np.array([0, 2, 3, 4, 1]))
+    out.output(0).get_tensor().set_names({"logits"})
+    return ops.result(out.output(0))
+
+
+def cut(quantised: ov.Model, part: str, steps: float) -> ov.Model:
+    """One part of the quantised network; steps: integer steps of a logit of 1."""
+    model = quantised.clone()
+    nodes = {node.get_friendly_name(): node for node in model.get_ordered_ops()}
+    inputs, outputs = PARTS[part]
+    results = [
+        _as_int8_logits(model, steps) if name == "logits" else _as_uint8(nodes[CUTS[name][1]], name) for name in outputs
+    ]
+    parameters = [
+        model.get_parameters()[0] if name == "region" else _feed_uint8(nodes[CUTS[name][1]], name, CUTS[name][0])
+        for name in inputs
+    ]
+    return ov.Model(results, parameters, f"dense_vnet_{part}")
+
+
+def logit_steps(quantised: ov.Model, crops: list[np.ndarray]) -> float:
+    """Steps that use the whole int8 range: the largest winning logit of the calibration crops becomes 127."""
+    compiled = ov.Core().compile_model(quantised, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    return 127 / max(float(compiled(crop)[0].max()) for crop in crops)
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("checkpoint", type=Path)
     parser.add_argument("--out", type=Path, default=MODELS)
     parser.add_argument("--crops", type=int, default=24)
     parser.add_argument("--side", type=int, default=160)
     options = parser.parse_args()
+    torch.manual_seed(0)
     crops = calibration_crops(options.crops, options.side)
     quantised = quantise(convert(load_trained(options.checkpoint), options.side), crops)
+    steps = logit_steps(quantised, crops[:8])
+    quantised.reshape([1, 1, -1, -1, -1])
     options.out.mkdir(parents=True, exist_ok=True)
-    ov.save_model(with_integer_logits(quantised), options.out / "dense_vnet.xml", compress_to_fp16=False)
+    for part in PARTS:
+        ov.save_model(cut(quantised, part, steps), options.out / f"dense_vnet_{part}.xml", compress_to_fp16=False)
 
 
 if __name__ == "__main__":

@@ -132,6 +132,14 @@ def render(tissues: torch.Tensor, spacing_mm: tuple[float, float, float], rng: n
     weight = float(rng.uniform(0, 1))
     pattern = (weight * fine + (1 - weight) * coarse) / np.hypot(weight, 1 - weight)
     image += torch.from_numpy(texture).float()[index] * pattern
+    if rng.random() < 0.5:  # unmixed blood of the venae cavae in the right heart
+        streams = _field(shape, spacing_mm, float(rng.uniform(20, 60)), generator) - float(rng.uniform(-1, 1))
+        streams = torch.sigmoid(float(rng.uniform(1, 8)) * streams)
+        other = float(rng.uniform(30, max(80, hu[SVC])))
+        share = np.zeros(TISSUES)
+        share[RA], share[VEINS], share[RVC], share[CS] = 1, rng.uniform(0, 1), rng.uniform(0, 0.6), rng.uniform(0, 1)
+        blood = torch.from_numpy(share).float()[index] * streams
+        image += blood * (other - torch.from_numpy(hu).float()[index])
     if rng.random() < 0.5:
         vessel = (fine > rng.uniform(1.4, 2.2)) & (tissues == LUNG)
         image[vessel] = float(rng.uniform(-300, 400))
