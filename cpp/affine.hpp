@@ -5,6 +5,7 @@
 // and coordinates within 1e-6 of a whole voxel, or beyond the border by less, count as on it.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <cstdint>
@@ -44,8 +45,9 @@ inline Affine make_affine(const double* rows) {
 }
 
 // For each axis of the output the one axis of the source that it runs along, if the map is a scaled permutation.
-inline std::optional<std::array<int, 3>> source_axes(const Affine& affine) {
-    std::array<int, 3> axes{-1, -1, -1};
+using Axes = std::array<int, 3>;
+inline std::optional<Axes> source_axes(const Affine& affine) {
+    Axes axes{-1, -1, -1};
     for (int a = 0; a < 3; ++a) {
         int found = -1;
         for (int b = 0; b < 3; ++b) {
@@ -68,10 +70,10 @@ inline bool inside(double c, std::int64_t n) {
 
 // A coordinate inside, put on the whole voxel it nearly lies on, and clamped to the voxel centres.
 inline double settle(double c, std::int64_t n) {
-    const double whole = std::floor(c + 0.5);
+    const double whole = static_cast<double>(static_cast<std::int64_t>(c + 0.5));
     if (std::fabs(c - whole) <= kSnap)
         c = whole;
-    return std::fmin(std::fmax(c, 0.0), static_cast<double>(n - 1));
+    return std::min(std::max(c, 0.0), static_cast<double>(n - 1));
 }
 
 } // namespace whs

@@ -168,7 +168,7 @@ derivative. Raises ValueError for fewer distinct positions than coefficients, va
 
 logits: int16 class, z, y, x. out_to_region: 3 x 4, index in out to voxel index x in the region, whose extents are twice
 those of the logits. u = clamp((x + 0.5) / 2 - 0.5) with 8 fractional bits an axis; the lowest label wins a tie; more than
-half a voxel outside the region is 0. Raises ValueError for no class or more than 256.)");
+half a voxel outside the region is 0. Raises ValueError for no class or more than 255.)");
 
     m.def("connected_components", &connected_components, "labels"_a.noconvert(), "out"_a.noconvert(),
           "connectivity"_a = 26, nb::kw_only(), "threads"_a = 1,
@@ -178,7 +178,7 @@ connectivity: 6, 18 or 26. Background is 0. Raises ValueError where the shapes d
 
     m.def("component_table", &component_table, "labels"_a.noconvert(), "components"_a.noconvert(), "count"_a,
           "connectivity"_a = 6, nb::kw_only(), "threads"_a = 1,
-          R"(Return (label uint8, voxels int64, touches uint32), each of count + 1 entries, 0 being the background.
+          R"(Return (label uint8, voxels int64, touches uint32), each of count + 1 entries; of 0, the background, only voxels.
 
 Bit k of touches: a voxel of the component has a neighbour of label k in another component (6, 18 or 26 neighbours).
 Raises ValueError for labels of 32 and more, components above count, shapes that differ.)");

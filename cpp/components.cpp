@@ -90,6 +90,9 @@ void require_connectivity(int connectivity) {
         throw std::invalid_argument("connectivity is " + std::to_string(connectivity) + ", must be 6, 18 or 26");
 }
 
+// How many of dz, dy, dx may differ from 0 between neighbours.
+std::int64_t steps_of(int connectivity) { return connectivity == 6 ? 1 : connectivity == 18 ? 2 : 3; }
+
 // The runs of all voxels but 0, or of the voxels that are 0, united into components; parent[] then holds roots.
 Forest unite_runs(View3<const std::uint8_t> labels, bool background, int connectivity, int threads) {
     if (labels.nx > std::numeric_limits<std::int32_t>::max() - 1)
@@ -186,37 +189,36 @@ ComponentTable component_table(View3<const std::uint8_t> labels, View3<const std
     std::vector<ComponentTable> partial(static_cast<std::size_t>(threads));
     for (ComponentTable& table : partial)
         table = {std::vector<std::uint8_t>(entries), std::vector<std::int64_t>(entries), std::vector<std::uint32_t>(entries)};
-    auto checked = [&](std::uint32_t component, std::uint8_t label) {
-        if (component > count)
-            throw std::invalid_argument("components hold " + std::to_string(component) + ", must be at most count " + std::to_string(count));
-        if (label >= 32)
-            throw std::invalid_argument("labels hold " + std::to_string(label) + ", must be below 32");
-    };
+    const std::int64_t most = steps_of(connectivity);
     parallel_chunks(labels.nz * labels.ny, 64, threads, [&](std::int64_t first, std::int64_t last, int worker) {
         ComponentTable& table = partial[static_cast<std::size_t>(worker)];
         for (std::int64_t r = first; r < last; ++r) {
             const std::int64_t z = r / labels.ny, y = r % labels.ny;
             const std::uint8_t* label = labels.row(z, y);
             const std::uint32_t* component = components.row(z, y);
-            for (std::int64_t x = 0; x < labels.nx; ++x) {
-                checked(component[x], label[x]);
-                table.label[component[x]] = label[x];
-                ++table.voxels[component[x]];
+            for (std::int64_t begin = 0, end; begin < labels.nx; begin = end) {
+                const std::uint32_t own = component[begin];
+                end = std::find_if(component + begin, component + labels.nx, [&](std::uint32_t c) { return c != own; }) - component;
+                if (own > count)
+                    throw std::invalid_argument("components hold " + std::to_string(own) + ", must be at most count " + std::to_string(count));
+                table.voxels[own] += end - begin;
+                if (own == 0)
+                    continue;
+                if (label[begin] >= 32)
+                    throw std::invalid_argument("labels hold " + std::to_string(label[begin]) + ", must be below 32");
+                table.label[own] = label[begin];
+                std::uint32_t touches = 0;
+                for (std::int64_t k = 0; k < 27; ++k) {
+                    const std::int64_t dz = k / 9 - 1, dy = k / 3 % 3 - 1, dx = k % 3 - 1;
+                    if (dz * dz + dy * dy + dx * dx > most || z + dz < 0 || z + dz >= labels.nz || y + dy < 0 || y + dy >= labels.ny)
+                        continue;
+                    const std::uint8_t* near_label = labels.row(z + dz, y + dy);
+                    const std::uint32_t* near_component = components.row(z + dz, y + dy);
+                    for (std::int64_t x = std::max<std::int64_t>(0, begin + dx); x < std::min(labels.nx, end + dx); ++x)
+                        touches |= static_cast<std::uint32_t>(near_component[x] != own) << (near_label[x] & 31);
+                }
+                table.touches[own] |= touches;
             }
-            for (std::int64_t dz = -1; dz <= 1; ++dz)
-                for (std::int64_t dy = -1; dy <= 1; ++dy)
-                    for (std::int64_t dx = -1; dx <= 1; ++dx) {
-                        const std::int64_t steps = dz * dz + dy * dy + dx * dx;
-                        if (steps == 0 || steps > (connectivity == 6 ? 1 : connectivity == 18 ? 2 : 3))
-                            continue;
-                        if (z + dz < 0 || z + dz >= labels.nz || y + dy < 0 || y + dy >= labels.ny)
-                            continue;
-                        const std::uint8_t* other = labels.row(z + dz, y + dy);
-                        const std::uint32_t* other_component = components.row(z + dz, y + dy);
-                        for (std::int64_t x = std::max<std::int64_t>(0, -dx); x < std::min(labels.nx, labels.nx - dx); ++x)
-                            if (component[x] != other_component[x + dx])
-                                table.touches[component[x]] |= 1u << (other[x + dx] & 31);
-                    }
         }
     });
     ComponentTable total = std::move(partial[0]);
@@ -265,10 +267,10 @@ std::int64_t fill_holes(View3<std::uint8_t> labels, int label, int connectivity,
     each_run([&](std::int64_t z, std::int64_t y, const Run& run, int& state) {
         for (std::int64_t dz = -1; dz <= 1 && state != kOpen; ++dz)
             for (std::int64_t dy = -1; dy <= 1 && state != kOpen; ++dy) {
-                const std::int64_t steps = dz * dz + dy * dy, most = connectivity == 6 ? 1 : connectivity == 18 ? 2 : 3;
+                const std::int64_t steps = dz * dz + dy * dy, most = steps_of(connectivity);
                 if (steps > most)
                     continue;
-                const int reach = steps < most; // inner cavities never reach the border: no bounds to check
+                const std::int64_t reach = steps < most; // inner cavities never reach the border: no bounds to check
                 const std::uint8_t* row = labels.row(z + dz, y + dy);
                 for (std::int64_t x = run.begin - reach; x < run.end + reach; ++x)
                     if (row[x] != 0 && row[x] != state)

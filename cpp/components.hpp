@@ -12,7 +12,7 @@ namespace whs {
 std::int64_t connected_components(View3<const std::uint8_t> labels, View3<std::uint32_t> out, int connectivity,
                                   int threads);
 
-struct ComponentTable { // all indexed by component; 0 is the background
+struct ComponentTable { // all indexed by component; of 0, the background, only the voxels are counted
     std::vector<std::uint8_t> label;
     std::vector<std::int64_t> voxels;
     std::vector<std::uint32_t> touches; // bit k: a voxel of the component has a neighbour of label k in another component

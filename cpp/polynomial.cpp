@@ -2,14 +2,16 @@
 //
 // Some slices are misread by tens of millimetres, so the fit is robust: iteratively reweighted least squares, first with
 // Huber's weights, which cannot be trapped, then with Tukey's biweight, which forgets gross outliers (Holland and Welsch
-// 1977). The scale is the median absolute residual. Positions are scaled to [-1, 1] and each step is solved by Householder
-// reflections, so the powers stay well conditioned. The minimum is found among the end points and the roots of the
-// derivative; the roots of a polynomial lie one each between the roots of its own derivative, so bisection finds them all.
+// 1977). The scale is the median absolute residual and may only shrink: else the weights may never settle. Positions are
+// scaled to [-1, 1] and each step is solved by Householder reflections, so the powers stay well conditioned. The minimum
+// is found among the end points and the roots of the derivative; the roots of a polynomial lie one each between the roots
+// of its own derivative, so bisection finds them all.
 #include "polynomial.hpp"
 
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
+#include <limits>
 #include <set>
 #include <stdexcept>
 #include <string>
@@ -102,10 +104,14 @@ Coefficients solve(const std::vector<double>& t, std::span<const double> y, cons
     return p;
 }
 
-double median(std::vector<double> values) {
-    std::sort(values.begin(), values.end());
-    const std::size_t half = values.size() / 2;
-    return values.size() % 2 ? values[half] : (values[half - 1] + values[half]) / 2;
+// The standard deviation of normal residuals, from the median of their sizes. The smallest are left out, as many as the
+// fit can bring to zero: with few points they would pull it to nothing.
+double spread(std::vector<double> sizes, std::size_t terms) {
+    std::sort(sizes.begin(), sizes.end());
+    sizes.erase(sizes.begin(), sizes.begin() + static_cast<std::ptrdiff_t>(terms) - 1);
+    const std::size_t half = sizes.size() / 2;
+    const double median = sizes.size() % 2 ? sizes[half] : (sizes[half - 1] + sizes[half]) / 2;
+    return std::max(kLeastScale, 1.4826 * median);
 }
 
 } // namespace
@@ -141,9 +147,10 @@ Minimum fit_minimum(std::span<const double> positions, std::span<const double> d
             residuals[i] = std::fabs(distances[i] - evaluate(polynomial, t[i]));
     };
     fit();
+    double scale = std::numeric_limits<double>::infinity();
     for (const bool tukey : {false, true})
         for (int step = 0; step < kMostSteps; ++step) {
-            const double scale = std::max(kLeastScale, 1.4826 * median(residuals));
+            scale = std::min(scale, spread(residuals, terms));
             std::vector<double> next(t.size());
             std::set<double> kept;
             for (std::size_t i = 0; i < t.size(); ++i) {

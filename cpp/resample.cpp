@@ -1,30 +1,226 @@
 // Resampling of a scan into another grid, trilinear with a box of sub-samples against aliasing, or nearest.
+//
+// Two paths. If every axis of the output runs along one axis of the source, in any order and direction, the weights of all
+// sub-samples are gathered into one table an axis, and the axes are blended one after the other in float32: a source plane
+// for each output slice, then a row, then the voxels. The loops over planes and rows are contiguous, so they vectorise.
+// Else, for oblique scans, every sub-sample is interpolated by itself in double precision. Neither path holds more of the
+// scan in floating point than a few planes. tests/references.py defines both, to the bit.
 #include "resample.hpp"
 
 #include "parallel.hpp"
 
 #include <algorithm>
-#include <limits>
+#include <vector>
 
 namespace whs {
 namespace {
 
+using Source = View3<const std::int16_t>;
+
 struct ToHu {
     using Voxel = std::int16_t;
-    Voxel operator()(double hu) const { return static_cast<Voxel>(std::floor(hu + 0.5)); }
+    template <class Real>
+    Voxel operator()(Real hu) const {
+        const Real shifted = hu + Real(0.5);
+        const int whole = static_cast<int>(shifted);
+        return static_cast<Voxel>(whole - (shifted < static_cast<Real>(whole))); // floor, but it vectorises on SSE2
+    }
 };
 
 struct ToWindow {
     using Voxel = std::uint8_t;
-    double low, high;
-    Voxel operator()(double hu) const {
-        const double step = (hu - low) * 255.0 / (high - low);
-        return static_cast<Voxel>(std::min(std::max(step, 0.0), 255.0) + 0.5);
+    double low, width;
+    template <class Real>
+    Voxel operator()(Real hu) const {
+        const Real step = (hu - static_cast<Real>(low)) * Real(255) / static_cast<Real>(width);
+        return static_cast<Voxel>(static_cast<int>(std::min(std::max(step, Real(0)), Real(255)) + Real(0.5)));
     }
 };
 
-double trilinear(const View3<const std::int16_t>& source, double cz, double cy, double cx) {
-    const double c[3] = {cz, cy, cx};
+double sample_offset(std::int64_t k, std::int64_t samples) {
+    return (static_cast<double>(k) + 0.5) / static_cast<double>(samples) - 0.5;
+}
+
+// ---- separable path
+
+// How the voxels along one axis of the output are blended from those along one axis of the source.
+struct Blend {
+    std::int64_t source_n = 0, n = 0, taps = 1;
+    std::vector<std::int64_t> first;     // [n]: source index of the first tap
+    std::vector<float> weight;           // [tap][n]
+    std::vector<float> inside;           // [n]: the part of the sub-samples that lies inside the source
+    std::vector<std::int64_t> needed;    // the source indices that have a weight, ascending
+
+    float tap(std::int64_t t, std::int64_t i) const { return weight[static_cast<std::size_t>(t * n + i)]; }
+    std::int64_t start(std::int64_t i) const { return first[static_cast<std::size_t>(i)]; }
+    float covered(std::int64_t i) const { return inside[static_cast<std::size_t>(i)]; }
+};
+
+Blend make_blend(double scale, double shift, std::int64_t source_n, std::int64_t n, std::int64_t first_index,
+                 std::int64_t samples) {
+    Blend blend;
+    blend.source_n = source_n;
+    blend.n = n;
+    std::vector<std::vector<double>> weights(static_cast<std::size_t>(n));
+    std::vector<char> used(static_cast<std::size_t>(source_n));
+    for (std::int64_t i = 0; i < n; ++i) {
+        std::int64_t low = source_n, covered = 0;
+        std::vector<double>& w = weights[static_cast<std::size_t>(i)];
+        std::vector<std::pair<std::int64_t, double>> parts;
+        for (std::int64_t k = 0; k < samples; ++k) {
+            const double c = scale * (static_cast<double>(first_index + i) + sample_offset(k, samples)) + shift;
+            if (!whs::inside(c, source_n))
+                continue;
+            ++covered;
+            const double settled = settle(c, source_n);
+            const auto lower = static_cast<std::int64_t>(settled);
+            const double f = settled - static_cast<double>(lower);
+            parts.emplace_back(lower, 1 - f);
+            if (f > 0)
+                parts.emplace_back(lower + 1, f);
+            low = std::min(low, lower);
+        }
+        for (const auto& [index, part] : parts) {
+            const auto tap = static_cast<std::size_t>(index - low);
+            w.resize(std::max(w.size(), tap + 1));
+            w[tap] += part;
+            used[static_cast<std::size_t>(index)] = 1;
+        }
+        blend.first.push_back(parts.empty() ? 0 : low);
+        blend.inside.push_back(static_cast<float>(static_cast<double>(covered) / static_cast<double>(samples)));
+        blend.taps = std::max(blend.taps, static_cast<std::int64_t>(w.size()));
+    }
+    blend.weight.assign(static_cast<std::size_t>(blend.taps * n), 0.0f);
+    for (std::int64_t i = 0; i < n; ++i) {
+        std::int64_t& start = blend.first[static_cast<std::size_t>(i)];
+        const std::int64_t moved = std::max<std::int64_t>(0, start + blend.taps - source_n); // all taps stay inside
+        start -= moved;
+        const std::vector<double>& w = weights[static_cast<std::size_t>(i)];
+        for (std::size_t t = 0; t < w.size(); ++t)
+            blend.weight[static_cast<std::size_t>((moved + static_cast<std::int64_t>(t)) * n + i)] =
+                static_cast<float>(w[t] / static_cast<double>(samples));
+    }
+    for (std::int64_t index = 0; index < source_n; ++index)
+        if (used[static_cast<std::size_t>(index)])
+            blend.needed.push_back(index);
+    return blend;
+}
+
+// sum[i] (+)= weight * values[i]
+template <class T>
+void accumulate(float* sum, const T* values, float weight, std::int64_t n, bool start) {
+    if (start)
+        for (std::int64_t i = 0; i < n; ++i)
+            sum[i] = weight * static_cast<float>(values[i]);
+    else
+        for (std::int64_t i = 0; i < n; ++i)
+            sum[i] += weight * static_cast<float>(values[i]);
+}
+
+constexpr std::int64_t kSlices = 8; // output slices of one piece of work
+
+// Blends the source into one plane for each of the output slices begin..end. Source axis axes[0] disappears; the planes
+// are indexed [axes[1]][axes[2]], whatever their order in the source. Only rows and columns that are needed are written.
+void blend_planes(const Source& source, const Axes& axes, const Blend& along_z, const Blend& along_y,
+                  const Blend& along_x, std::int64_t begin, std::int64_t end, std::vector<std::vector<float>>& planes) {
+    const std::int64_t stride[3] = {source.ny * source.nx, source.nx, 1};
+    const std::int64_t step_z = stride[axes[0]], step_y = stride[axes[1]], step_x = stride[axes[2]];
+    const std::int64_t width = along_x.source_n;
+    if (step_z == 1) {
+        // Slices across the source's rows: all of them are read from a row while it is in the cache.
+        for (const std::int64_t y : along_y.needed)
+            for (const std::int64_t x : along_x.needed) {
+                const std::int16_t* row = source.data + y * step_y + x * step_x;
+                for (std::int64_t iz = begin; iz < end; ++iz) {
+                    float sum = 0;
+                    for (std::int64_t t = 0; t < along_z.taps; ++t)
+                        sum += along_z.tap(t, iz) * static_cast<float>(row[along_z.start(iz) + t]);
+                    planes[static_cast<std::size_t>(iz - begin)][static_cast<std::size_t>(y * width + x)] = sum;
+                }
+            }
+        return;
+    }
+    const Blend& across = step_x == 1 ? along_y : along_x; // the rows of a plane; columns run along the source's rows
+    const Blend& along = step_x == 1 ? along_x : along_y;
+    if (across.needed.empty() || along.needed.empty())
+        return;
+    const std::int64_t step = stride[step_x == 1 ? axes[1] : axes[2]];
+    const std::int64_t low = along.needed.front(), length = along.needed.back() + 1 - low;
+    constexpr std::size_t kRows = 16; // a cache line of floats: rows are transposed in groups of so many
+    std::vector<float> rows(step_x == 1 ? 0 : kRows * static_cast<std::size_t>(length));
+    for (std::int64_t iz = begin; iz < end; ++iz) {
+        float* plane = planes[static_cast<std::size_t>(iz - begin)].data();
+        for (std::size_t group = 0; group < across.needed.size(); group += kRows) {
+            const std::size_t group_end = std::min(across.needed.size(), group + kRows);
+            for (std::size_t k = group; k < group_end; ++k) {
+                const std::int64_t j = across.needed[k];
+                float* sum = step_x == 1 ? plane + j * width + low : &rows[(k - group) * static_cast<std::size_t>(length)];
+                for (std::int64_t t = 0; t < along_z.taps; ++t)
+                    accumulate(sum, source.data + j * step + (along_z.start(iz) + t) * step_z + low, along_z.tap(t, iz),
+                               length, t == 0);
+            }
+            for (std::int64_t i = 0; step_x != 1 && i < length; ++i)
+                for (std::size_t k = group; k < group_end; ++k)
+                    plane[(low + i) * width + across.needed[k]] =
+                        rows[(k - group) * static_cast<std::size_t>(length) + static_cast<std::size_t>(i)];
+        }
+    }
+}
+
+template <class Finish>
+void separable(Source source, View3<typename Finish::Voxel> out, const Sampling& sampling, const Axes& axes,
+               Finish finish, int threads) {
+    const Affine& map = sampling.out_to_source;
+    const std::int64_t source_n[3] = {source.nz, source.ny, source.nx};
+    auto blend = [&](std::size_t b, std::int64_t n, std::int64_t first_index) {
+        const int a = axes[b];
+        return make_blend(map.m[a][b], map.t[a], source_n[a], n, first_index, sampling.samples[b]);
+    };
+    const Blend along_z = blend(0, out.nz, sampling.first_slice), along_y = blend(1, out.ny, 0),
+                along_x = blend(2, out.nx, 0);
+    const auto fill = static_cast<float>(sampling.fill);
+    const bool across_rows = axes[0] == 2;
+    parallel_chunks(out.nz, kSlices, threads, [&](std::int64_t begin, std::int64_t end, int) {
+        const auto plane_size = static_cast<std::size_t>(along_y.source_n * along_x.source_n);
+        std::vector<std::vector<float>> planes(across_rows ? static_cast<std::size_t>(end - begin) : 1,
+                                               std::vector<float>(plane_size));
+        std::vector<float> row(static_cast<std::size_t>(along_x.source_n)), values(static_cast<std::size_t>(out.nx));
+        if (across_rows)
+            blend_planes(source, axes, along_z, along_y, along_x, begin, end, planes);
+        for (std::int64_t iz = begin; iz < end; ++iz) {
+            if (!across_rows && along_z.covered(iz) > 0)
+                blend_planes(source, axes, along_z, along_y, along_x, iz, iz + 1, planes);
+            const std::vector<float>& plane = planes[across_rows ? static_cast<std::size_t>(iz - begin) : 0];
+            for (std::int64_t iy = 0; iy < out.ny; ++iy) {
+                typename Finish::Voxel* voxels = out.row(iz, iy);
+                const float covered = along_z.covered(iz) * along_y.covered(iy);
+                if (covered == 0 || along_x.needed.empty()) {
+                    std::fill_n(voxels, out.nx, finish(fill));
+                    continue;
+                }
+                const std::int64_t low = along_x.needed.front(), length = along_x.needed.back() + 1 - low;
+                for (std::int64_t t = 0; t < along_y.taps; ++t)
+                    accumulate(row.data() + low, plane.data() + (along_y.start(iy) + t) * along_x.source_n + low,
+                               along_y.tap(t, iy), length, t == 0);
+                const std::int64_t* first = along_x.first.data();
+                const float* weight = along_x.weight.data();
+                for (std::int64_t ix = 0; ix < out.nx; ++ix) {
+                    float sum = 0;
+                    for (std::int64_t t = 0; t < along_x.taps; ++t)
+                        sum += weight[t * out.nx + ix] * row[static_cast<std::size_t>(first[ix] + t)];
+                    values[static_cast<std::size_t>(ix)] = sum;
+                }
+                const float* inside = along_x.inside.data();
+                for (std::int64_t ix = 0; ix < out.nx; ++ix)
+                    voxels[ix] = finish(values[static_cast<std::size_t>(ix)] + fill * (1.0f - covered * inside[ix]));
+            }
+        }
+    });
+}
+
+// ---- general path
+
+double trilinear(const Source& source, const double (&c)[3]) {
     const std::int64_t n[3] = {source.nz, source.ny, source.nx};
     std::int64_t lower[3], upper[3];
     double f[3];
@@ -43,49 +239,49 @@ double trilinear(const View3<const std::int16_t>& source, double cz, double cy, 
 }
 
 template <class Finish>
-void general(View3<const std::int16_t> source, View3<typename Finish::Voxel> out, const Sampling& sampling,
-             Finish finish, int threads) {
+void general(Source source, View3<typename Finish::Voxel> out, const Sampling& sampling, Finish finish, int threads) {
     const Affine& map = sampling.out_to_source;
     const auto [sz, sy, sx] = sampling.samples;
-    auto offset = [](std::int64_t k, std::int64_t n) {
-        return (static_cast<double>(k) + 0.5) / static_cast<double>(n) - 0.5;
-    };
-    const double count = static_cast<double>(sz * sy * sx);
+    const std::int64_t n[3] = {source.nz, source.ny, source.nx};
+    const auto count = static_cast<double>(sz * sy * sx);
     parallel_chunks(out.nz * out.ny, 16, threads, [&](std::int64_t begin, std::int64_t end, int) {
+        std::vector<double> sums(static_cast<std::size_t>(out.nx));
         for (std::int64_t r = begin; r < end; ++r) {
-            const std::int64_t iz = r / out.ny, iy = r % out.ny;
-            for (std::int64_t ix = 0; ix < out.nx; ++ix) {
-                double sum = 0;
-                for (std::int64_t kz = 0; kz < sz; ++kz)
-                    for (std::int64_t ky = 0; ky < sy; ++ky)
-                        for (std::int64_t kx = 0; kx < sx; ++kx) {
-                            const double z = static_cast<double>(sampling.first_slice + iz) + offset(kz, sz);
-                            const double y = static_cast<double>(iy) + offset(ky, sy);
-                            const double x = static_cast<double>(ix) + offset(kx, sx);
-                            const double cz = map.at(0, z, y, x), cy = map.at(1, z, y, x), cx = map.at(2, z, y, x);
-                            const bool in = inside(cz, source.nz) && inside(cy, source.ny) && inside(cx, source.nx);
-                            sum += in ? trilinear(source, cz, cy, cx) : sampling.fill;
+            std::fill(sums.begin(), sums.end(), 0.0);
+            for (std::int64_t kz = 0; kz < sz; ++kz)
+                for (std::int64_t ky = 0; ky < sy; ++ky) {
+                    const double z = static_cast<double>(sampling.first_slice + r / out.ny) + sample_offset(kz, sz);
+                    const double y = static_cast<double>(r % out.ny) + sample_offset(ky, sy);
+                    for (std::int64_t kx = 0; kx < sx; ++kx) {
+                        const double offset = sample_offset(kx, sx);
+                        for (std::int64_t ix = 0; ix < out.nx; ++ix) {
+                            const double x = static_cast<double>(ix) + offset;
+                            const double c[3] = {map.at(0, z, y, x), map.at(1, z, y, x), map.at(2, z, y, x)};
+                            const bool in = inside(c[0], n[0]) && inside(c[1], n[1]) && inside(c[2], n[2]);
+                            sums[static_cast<std::size_t>(ix)] += in ? trilinear(source, c) : sampling.fill;
                         }
-                out.row(iz, iy)[ix] = finish(sum / count);
-            }
+                    }
+                }
+            for (std::int64_t ix = 0; ix < out.nx; ++ix)
+                out.data[r * out.nx + ix] = finish(sums[static_cast<std::size_t>(ix)] / count);
         }
     });
 }
 
 template <class Finish>
-void resample(View3<const std::int16_t> source, View3<typename Finish::Voxel> out, const Sampling& sampling,
-              Finish finish, int threads) {
+void resample(Source source, View3<typename Finish::Voxel> out, const Sampling& sampling, Finish finish, int threads) {
     require_threads(threads);
     for (const std::int64_t n : sampling.samples)
         if (n < 1 || n > 64)
             throw std::invalid_argument("samples holds " + std::to_string(n) + ", must be 1 to 64 an axis");
     if (sampling.fill < -32768 || sampling.fill > 32767)
         throw std::invalid_argument("fill is " + std::to_string(sampling.fill) + ", must be an int16");
-    if (source.size() == 0) {
-        std::fill_n(out.data, out.size(), finish(sampling.fill));
-        return;
-    }
-    general(source, out, sampling, finish, threads);
+    if (source.size() == 0)
+        std::fill_n(out.data, out.size(), finish(static_cast<float>(sampling.fill)));
+    else if (const auto axes = source_axes(sampling.out_to_source))
+        separable(source, out, sampling, *axes, finish, threads);
+    else
+        general(source, out, sampling, finish, threads);
 }
 
 } // namespace
@@ -99,7 +295,7 @@ void resample_window(View3<const std::int16_t> source, View3<std::uint8_t> out, 
     if (!std::isfinite(low) || !std::isfinite(high) || !(low < high))
         throw std::invalid_argument("the window is " + std::to_string(low) + " to " + std::to_string(high) +
                                     ", must be finite with low < high");
-    resample(source, out, sampling, ToWindow{low, high}, threads);
+    resample(source, out, sampling, ToWindow{low, high - low}, threads);
 }
 
 void resample_nearest(View3<const std::uint8_t> source, View3<std::uint8_t> out, const Affine& map, std::uint8_t fill,
@@ -110,12 +306,13 @@ void resample_nearest(View3<const std::uint8_t> source, View3<std::uint8_t> out,
             const std::int64_t iz = r / out.ny, iy = r % out.ny;
             std::uint8_t* row = out.row(iz, iy);
             for (std::int64_t ix = 0; ix < out.nx; ++ix) {
-                std::int64_t i[3];
+                std::int64_t i[3] = {0, 0, 0};
                 bool in = source.size() > 0;
-                for (int a = 0; a < 3; ++a) {
+                for (int a = 0; a < 3 && in; ++a) {
                     const double c = map.at(a, static_cast<double>(iz), static_cast<double>(iy), static_cast<double>(ix));
-                    in = in && inside(c, n[a]);
-                    i[a] = in ? std::clamp(static_cast<std::int64_t>(std::floor(c + 0.5 + kSnap)), std::int64_t{0}, n[a] - 1) : 0;
+                    in = inside(c, n[a]);
+                    if (in) // c + 0.5 + 2e-6 is not negative, so the cast is the floor
+                        i[a] = std::min(static_cast<std::int64_t>(c + 0.5 + 2 * kSnap), n[a] - 1);
                 }
                 row[ix] = in ? source.row(i[0], i[1])[i[2]] : fill;
             }
