@@ -159,7 +159,6 @@ def nearest(source, shape, matrix, fill=0):  # type: ignore[no-untyped-def]
 
 def upsampled_argmax(logits, shape, matrix):  # type: ignore[no-untyped-def]
     """DESIGN, step 4: the sum over the eight corners in full for every voxel, in 64-bit integers."""
-    nz, ny, nx = shape
     out = np.zeros(shape, np.uint8)
     if logits.size == 0:
         return out

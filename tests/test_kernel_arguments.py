@@ -7,7 +7,6 @@ import time
 
 import numpy as np
 import pytest
-
 from whs_fast import _kernels as kernels
 
 SHAPE = (4, 5, 6)

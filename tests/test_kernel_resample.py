@@ -1,4 +1,4 @@
-"""Resampling against its definition (to the bit), SimpleITK, and laws: identity, ramps, crop and paste, flips, slabs."""
+"""Resampling against its definition, to the bit, SimpleITK, and laws: identity, ramps, crop and paste, flips, slabs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import pytest
 import references
 from hypothesis import given
 from hypothesis import strategies as st
-
 from whs_fast import _kernels as kernels
 
 SHAPE = st.tuples(*[st.integers(1, 9)] * 3)
@@ -230,7 +229,8 @@ def test_simpleitk_resamples_alike(seed, oblique):
     for interpolator in (sitk.sitkLinear, sitk.sitkNearestNeighbor):
         nearest = interpolator == sitk.sitkNearestNeighbor
         image = sitk.GetImageFromArray((source & 7).astype(np.uint8) if nearest else source)
-        expected = sitk.GetArrayFromImage(sitk.Resample(image, grid, transform, interpolator, -1024 if not nearest else 9))
+        fill = 9 if nearest else -1024
+        expected = sitk.GetArrayFromImage(sitk.Resample(image, grid, transform, interpolator, fill))
         if nearest:
             out = np.empty(shape, np.uint8)
             kernels.resample_nearest((source & 7).astype(np.uint8), out, matrix, 9)

@@ -7,7 +7,6 @@ import pytest
 import references
 from hypothesis import given
 from hypothesis import strategies as st
-
 from whs_fast import _kernels as kernels
 
 SEED = st.integers(0, 2**32 - 1)
