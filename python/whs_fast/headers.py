@@ -13,7 +13,7 @@ import struct
 import zlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,7 @@ from whs_fast.voxels import Layout
 MOST_VOXELS = 1 << 31
 ORTHONORMAL_WITHIN = 2e-4
 _HEADER_LIMIT = 1 << 16
+_Number = TypeVar("_Number", int, float)
 
 _NIFTI_TYPES = {2: "u1", 4: "i2", 8: "i4", 16: "f4", 64: "f8", 256: "i1", 512: "u2", 768: "u4", 1024: "i8", 1280: "u8"}
 _META_TYPES = {
@@ -121,23 +122,18 @@ def _nifti(path: Path, head: bytes, name: str) -> Layout:
 
 
 def _metaimage(path: Path, head: bytes, name: str) -> Layout:
-    match = re.search(rb"^ElementDataFile[ \t]*=[ \t]*([^\r\n]*?)[ \t]*\r?\n?$", head, re.MULTILINE)
+    match = re.search(rb"^ElementDataFile[ \t]*=[ \t]*([^\r\n]*?)[ \t]*(?:\r?\n|\Z)", head, re.MULTILINE)
     if match is None:
         raise InputError(f"{name}: found no MetaImage header (damaged, truncated or another format), expected one")
     fields = {}
     for line in head[: match.start()].decode("latin-1").splitlines():
         key, _, value = line.partition("=")
         fields[key.strip().lower()] = value.strip()
-    shape = _shape(_integers(fields.get("dimsize", ""), name), name)
+    shape = _shape(_numbers(fields.get("dimsize", ""), int, name), name)
     spacing = fields.get("elementspacing") or fields.get("elementsize")
     if spacing is None:
         raise InputError(f"{name}: found no ElementSpacing, expected the size of a voxel")
-    try:
-        check_spacing([float(value) for value in spacing.split()], name)
-    except ValueError as error:
-        raise (
-            error if isinstance(error, InputError) else InputError(f"{name}: found ElementSpacing that is no number")
-        ) from error
+    check_spacing(_numbers(spacing, float, name), name)
     kind, channels = fields.get("elementtype", "").upper(), fields.get("elementnumberofchannels", "1")
     if kind not in _META_TYPES or channels != "1":
         raise InputError(f"{name}: found {channels} x {kind or 'no ElementType'} a voxel, expected one number a voxel")
@@ -146,7 +142,7 @@ def _metaimage(path: Path, head: bytes, name: str) -> Layout:
     high_first = fields.get("binarydatabyteordermsb", fields.get("elementbyteordermsb", "false")).lower() == "true"
     dtype = np.dtype((">" if high_first else "<") + _META_TYPES[kind])
     compressed = fields.get("compresseddata", "false").lower() == "true"
-    start = _integers(fields.get("headersize", "0"), name)[0]
+    start = _count(fields.get("headersize", "0"), name)
     target = match.group(1).decode("utf-8", "surrogateescape")
     if target.upper() == "LOCAL":
         return Layout(path, shape, dtype, match.end(), 0, compressed)
@@ -163,7 +159,7 @@ def _nrrd(path: Path, head: bytes, name: str) -> Layout:
         if not line.startswith("#") and ":=" not in line:
             key, _, value = line.partition(":")
             fields[key.strip().lower().replace(" ", "")] = value.strip()
-    shape = _shape(_integers(fields.get("sizes", ""), name), name)
+    shape = _shape(_numbers(fields.get("sizes", ""), int, name), name)
     if fields.get("space", "").lower() not in _NRRD_SPACES:
         raise InputError(
             f"{name}: found {fields.get('space') or 'no space'} as NRRD space, "
@@ -181,8 +177,8 @@ def _nrrd(path: Path, head: bytes, name: str) -> Layout:
     if encoding not in ("raw", "gzip", "gz"):
         raise InputError(f"{name}: found NRRD encoding {encoding or '(none)'}, expected raw or gzip")
     dtype = np.dtype((">" if fields.get("endian", "little").lower() == "big" else "<") + stored)
-    lines = _integers(fields.get("lineskip", "0"), name)[0]
-    skip = _integers(fields.get("byteskip", "0"), name)[0]
+    lines = _count(fields.get("lineskip", "0"), name)
+    skip = _count(fields.get("byteskip", "0"), name)
     if lines != 0:
         raise InputError(f"{name}: found a line skip of {lines}, expected none")
     compressed = encoding != "raw"
@@ -203,11 +199,14 @@ def _detached(
     data = path.parent / target
     if not data.is_file():
         raise InputError(f"{name}: found no data file {data.name}, expected it beside the header")
-    if skip < 0 and not compressed:
-        skip = data.stat().st_size - int(np.prod(shape)) * dtype.itemsize
-        if skip < 0:
-            raise InputError(f"{name}: found too few bytes of voxels in {data.name} (truncated)")
-    return Layout(data, shape, dtype, 0, max(skip, 0), compressed)
+    if skip == -1 and not compressed:
+        needed, size = math.prod(shape) * dtype.itemsize, data.stat().st_size
+        if size < needed:
+            raise InputError(f"{name}: found {size} bytes of voxels (truncated), expected {needed}")
+        skip = size - needed
+    if skip < 0:
+        raise InputError(f"{name}: found {skip} bytes to skip, expected 0 or more")
+    return Layout(data, shape, dtype, 0, skip, compressed)
 
 
 def _shape(sizes: Sequence[int], name: str) -> tuple[int, int, int]:
@@ -235,15 +234,22 @@ def check_directions(matrix: NDArray[np.float64], name: str) -> None:
 
 def check_spacing(spacing: Sequence[float], name: str) -> None:
     """Refuse a voxel size that is not three positive numbers."""
-    if not all(math.isfinite(value) and value > 0.0 for value in spacing):
+    if len(spacing) != 3 or not all(math.isfinite(value) and value > 0.0 for value in spacing):
         raise InputError(f"{name}: found a spacing of {_mm(spacing)} mm, expected three positive numbers")
 
 
-def _integers(text: str, name: str) -> list[int]:
+def _numbers(text: str, kind: type[_Number], name: str) -> list[_Number]:
     try:
-        return [int(word) for word in text.split()]
+        return [kind(word) for word in text.split()]
     except ValueError as error:
-        raise InputError(f"{name}: found {text!r} in the header, expected integers") from error
+        raise InputError(f"{name}: found {text[:40]!r} in the header, expected numbers") from error
+
+
+def _count(text: str, name: str) -> int:
+    numbers = _numbers(text, int, name)
+    if len(numbers) != 1:
+        raise InputError(f"{name}: found {text[:40]!r} in the header, expected one number")
+    return numbers[0]
 
 
 def _mm(values: Iterable[float]) -> str:

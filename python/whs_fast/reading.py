@@ -31,7 +31,7 @@ from whs_fast.voxels import read_voxels
 
 LEAST_FIELD_OF_VIEW_MM, MOST_FIELD_OF_VIEW_MM = 120.0, 3000.0
 LEAST_SPACING_MM, MOST_SPACING_MM = 0.05, 12.0
-MOST_ZIP_BYTES, MOST_ZIP_FILES = 8 << 30, 50_000
+MOST_ZIP_BYTES, MOST_ZIP_FILES = 4 << 30, 50_000
 
 _IMAGE_IO = {
     ".nii": "NiftiImageIO",

@@ -82,9 +82,10 @@ def read_series(folder: Path, name: str, *, series: str | None = None) -> Volume
 
     with ThreadPoolExecutor(_THREADS) as pool:
         list(pool.map(decode, range(len(slices))))
-    direction = np.column_stack([row, column, normal]).ravel()
     spacing = (*slices[0].spacing, step)
-    return Volume(array, spacing, tuple(first), tuple(direction))
+    r, c, n = row.tolist(), column.tolist(), normal.tolist()
+    direction = (r[0], c[0], n[0], r[1], c[1], n[1], r[2], c[2], n[2])
+    return Volume(array, spacing, (first[0], first[1], first[2]), direction)
 
 
 def _scan(folder: Path, name: str) -> list[_Slice]:

@@ -1,9 +1,9 @@
 """Writing the label map on the scan's own grid, as NIfTI and as a segmentation for 3D Slicer.
 
 Not by SimpleITK, whose NIfTI writer leaves a short file on a full disk without an error, and which needs a copy of the
-labels. Both files hold their grid so that SimpleITK reads back the scan's own: size exactly, spacing and directions within
-1e-5, origin within 1e-3 mm (NIfTI keeps single precision). Directions that are not quite orthonormal, which reading
-tolerates up to 2e-4, come back from NIfTI as the nearest orthonormal ones.
+labels. Both files hold their grid so that SimpleITK reads back the scan's own: size exactly, spacing and directions
+within 1e-5, origin within 1e-3 mm (NIfTI keeps single precision). Directions that are not quite orthonormal, which
+reading tolerates up to 2e-4, come back from NIfTI as the nearest orthonormal ones.
 """
 
 import os
