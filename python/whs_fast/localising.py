@@ -135,7 +135,8 @@ def _agreed_position(axis: _Axis) -> float:
 def _fit(axis: _Axis, near: float) -> _Fit:
     """Robust parabola of the squared distances of the slices around a position."""
     positions, distances = np.array(axis.positions), np.array(axis.distances)
-    chosen = np.abs(positions - near) <= FIT_MM
+    away = np.abs(positions - near)
+    chosen = away <= max(FIT_MM, np.sort(away)[4])  # a parabola wants 3, a robust one 5
     positions, distances = positions[chosen], distances[chosen]
     low, high = max(axis.low, positions.min()), min(axis.high, positions.max())
     position, square, _, curvature = fit_minimum(positions, distances**2, 2, low, high)
