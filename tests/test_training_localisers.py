@@ -1,0 +1,164 @@
+"""Slices of drawn thoraces, one step of training, and the export of a slice regressor. Needs the `train` extra."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("nncf")
+ov = pytest.importorskip("openvino")
+
+from training.localisers import (  # noqa: E402
+    AXES,
+    BACKBONES,
+    SIDE,
+    AbsoluteDistance,
+    Thorax,
+    alter_batch,
+    distance_loss,
+    draw_slice,
+    export_localiser,
+    fit_to_side,
+    load_thorax,
+    load_trained,
+    save_thorax,
+)
+from training.networks import load_imagenet, squeezenet, vgg16  # noqa: E402
+from training.train_localisers import draw_batch, train  # noqa: E402
+
+VALVE = np.array([22.25, 30.5, 41.75])
+
+
+@pytest.fixture(scope="module")
+def pool(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two thoraces in which the brightness of a voxel tells its place."""
+    folder = tmp_path_factory.mktemp("pool")
+    for number in range(2):
+        z, y, x = np.indices((60, 70, 80))
+        image = (40 + z + 0.5 * y + 0.25 * x + 10 * number).astype(np.uint8)
+        save_thorax(Thorax(image, VALVE), folder / f"0_{number:05d}.npy")
+    return folder
+
+
+def test_a_thorax_is_read_as_it_was_written(pool: Path) -> None:
+    thorax = load_thorax(pool / "0_00001.npy")
+    np.testing.assert_allclose(thorax.valve, VALVE, atol=1e-6)
+    assert thorax.image.shape == (60, 70, 80)
+    assert thorax.image[3, 2, 8] == 40 + 3 + 1 + 2 + 10
+
+
+@pytest.mark.parametrize("axis", AXES)
+def test_the_distance_is_that_of_the_plane_to_the_valve(pool: Path, axis: str) -> None:
+    thorax = load_thorax(pool / "0_00000.npy")
+    array_axis = 2 - AXES.index(axis)
+    image, distance = draw_slice(thorax, axis, np.random.default_rng(1), position=10)
+    assert image.shape == (SIDE, SIDE)
+    assert distance == pytest.approx((10 - VALVE[array_axis]) * 2.0)
+
+
+@pytest.mark.parametrize("axis", AXES)
+def test_the_valve_stays_in_the_field_of_view(pool: Path, axis: str) -> None:
+    """Whatever is cut, some of the body stays: the field always holds the valve."""
+    thorax = load_thorax(pool / "0_00000.npy")
+    for seed in range(50):
+        image, _ = draw_slice(thorax, axis, np.random.default_rng(seed))
+        assert (image > 0).sum() > 200
+
+
+@pytest.mark.parametrize("shape", [(60, 80), (192, 192), (300, 50), (193, 251)])
+def test_a_plane_is_centred_in_its_frame(shape: tuple[int, int]) -> None:
+    plane: NDArray[np.uint8] = np.full(shape, 7, np.uint8)
+    image = fit_to_side(plane, ((shape[0] - 1) / 2, (shape[1] - 1) / 2))
+    assert (image == 7).sum() == min(shape[0], SIDE) * min(shape[1], SIDE)
+    rows, columns = np.nonzero(image)
+    assert abs(rows.min() - (SIDE - 1 - rows.max())) <= 1
+    assert abs(columns.min() - (SIDE - 1 - columns.max())) <= 1
+
+
+def test_a_frame_beside_the_plane_is_air() -> None:
+    assert not fit_to_side(np.full((20, 20), 9, np.uint8), (400.0, -400.0)).any()
+
+
+def test_batches_are_drawn_from_their_seed(pool: Path) -> None:
+    thoraces = [load_thorax(f) for f in sorted(pool.glob("*.npy"))]
+    one, far = draw_batch(thoraces, "axial", 4, np.random.default_rng(3))
+    two, _ = draw_batch(thoraces, "axial", 4, np.random.default_rng(3))
+    other, _ = draw_batch(thoraces, "axial", 4, np.random.default_rng(4))
+    assert torch.equal(one, two)
+    assert not torch.equal(one, other)
+    assert one.shape == (4, 1, SIDE, SIDE)
+    assert far.shape == (4,)
+    assert 0 <= one.min() <= one.max() <= 1
+
+
+def test_air_stays_air() -> None:
+    altered = alter_batch(torch.zeros(8, 1, SIDE, SIDE), torch.Generator().manual_seed(0))
+    assert not altered.any()
+
+
+def test_the_loss_weighs_slices_near_the_valve_more() -> None:
+    near = distance_loss(torch.tensor([10.0]), torch.tensor([0.0]))
+    far = distance_loss(torch.tensor([110.0]), torch.tensor([100.0]))
+    assert near == pytest.approx(1.0)
+    assert far < 0.5 * near
+    assert distance_loss(torch.tensor([150.0]), torch.tensor([190.0])) == 0
+
+
+@pytest.mark.parametrize("backbone", BACKBONES)
+def test_one_step_changes_the_weights_and_goes_on_from_its_checkpoint(
+    pool: Path, tmp_path: Path, backbone: str
+) -> None:
+    checkpoint = train(pool, tmp_path, backbone, "axial", minutes=1, steps=1, batch=2)
+    first = torch.load(checkpoint, weights_only=True)
+    assert first["step"] == 1
+    train(pool, tmp_path, backbone, "axial", minutes=1, steps=2, batch=2)
+    second = torch.load(checkpoint, weights_only=True)
+    assert second["step"] == 2
+    assert any(not torch.equal(second["model"][k], v) for k, v in first["model"].items())
+
+
+def test_the_published_widths_build() -> None:
+    assert vgg16(1.0, 1)(torch.zeros(1, 1, 64, 64)).shape == (1,)
+    convolutions = [m for m in vgg16(1.0).modules() if isinstance(m, torch.nn.Conv2d)]
+    assert [m.out_channels for m in convolutions] == [64] * 2 + [128] * 2 + [256] * 3 + [512] * 6
+
+
+def test_imagenet_weights_are_taken_with_the_colours_summed() -> None:
+    network = squeezenet()
+    layers = [m for m in network.features.modules() if isinstance(m, torch.nn.Conv2d)]
+    weights = {f"features.{i}.weight": torch.randn_like(m.weight) for i, m in enumerate(layers)}
+    weights["features.0.weight"] = torch.randn(64, 3, 3, 3)
+    weights["classifier.1.weight"] = torch.randn(1000, 512, 1, 1)
+    load_imagenet(network, weights)
+    torch.testing.assert_close(layers[0].weight[:, 0], weights["features.0.weight"].sum(1))
+    torch.testing.assert_close(layers[9].weight, weights["features.9.weight"])
+    with pytest.raises(ValueError, match="found 25 convolutions"):
+        load_imagenet(vgg16(), weights)
+    with pytest.raises(ValueError, match="convolution 1"):
+        load_imagenet(network, weights | {"features.1.weight": torch.randn(3, 3, 1, 1)})
+
+
+@pytest.mark.parametrize("backbone", BACKBONES)
+def test_what_is_exported_answers_as_torch_does(pool: Path, tmp_path: Path, backbone: str) -> None:
+    """INT8 against float32 on the slices it was calibrated with: within 3 % of the range of the answers, any batch."""
+    checkpoint = train(pool, tmp_path, backbone, "coronal", minutes=1, steps=4, batch=8)
+    thoraces = [load_thorax(f) for f in sorted(pool.glob("*.npy"))]
+    rng = np.random.default_rng(0)
+    slices = np.stack([draw_slice(thoraces[i % 2], "coronal", rng)[0] for i in range(16)])[:, None]
+    path = export_localiser(checkpoint, backbone, "coronal", slices, tmp_path / "models")
+    assert path.with_suffix(".bin").stat().st_size <= 5_000_000
+
+    core = ov.Core()
+    model = core.read_model(path)
+    assert model.inputs[0].element_type == ov.Type.u8
+    assert model.inputs[0].partial_shape.to_string() == f"[?,1,{SIDE},{SIDE}]"
+    compiled = core.compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": 1})
+    with torch.no_grad():
+        expected = AbsoluteDistance(load_trained(checkpoint, backbone))(torch.from_numpy(slices)).numpy()
+    for count in (16, 5):
+        answer = compiled(slices[:count])[0]
+        assert answer.shape == (count,)
+        assert answer.dtype == np.float32
+        assert np.abs(answer - expected[:count]).max() < 0.03 * expected.max()
