@@ -171,6 +171,15 @@ def test_series_that_are_no_ct_volume_are_passed_over(scan: Volume, tmp_path: Pa
     assert_same_volume(read(study), scan)
 
 
+def test_scouts_inside_the_series_are_passed_over(scan: Volume, tmp_path: Path) -> None:
+    folder = scans.write_dicom(scan, tmp_path / "series", names="z{:03d}".format)
+    scout = {"0008|0008": "ORIGINAL\\PRIMARY\\LOCALIZER", "0020|0037": "0\\1\\0\\0\\0\\-1"}
+    one = Volume(scan.array[:1], scan.spacing_mm, scan.origin_mm)
+    scans.write_dicom(one, folder, names="a{}".format, edit=lambda _, tags: tags | scout)
+    assert_same_volume(read(folder), scan)
+    assert_same_volume(read(folder, series="1.2.826.0.1.3680043.2.1125.1"), scan)
+
+
 def test_simpleitk_image_and_volume_are_sources_too(scan: Volume) -> None:
     image = scans.to_image(scan)
     assert_same_volume(read(image), scan)

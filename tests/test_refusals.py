@@ -462,6 +462,27 @@ def test_refused_with_one_line(name: str, tmp_path: Path, capfd: pytest.CaptureF
     assert printed.out + printed.err == "", "something was printed beside the message"
 
 
+@pytest.mark.parametrize("suffix, length", ((".nii", 352), (".nrrd", 420), (".mha", 330)))
+def test_damaged_headers_are_read_or_refused_and_nothing_else(suffix: str, length: int, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    path = tmp_path / f"scan{suffix}"
+    sitk.WriteImage(scans.to_image(SCAN), str(path), False)
+    whole = path.read_bytes()
+    letters = bytes(range(256)) if suffix == ".nii" else b"0123456789-. ()=:\nae,n"
+    refused = 0
+    for _ in range(150):
+        content = bytearray(whole)
+        for place in rng.integers(0, length, rng.integers(1, 6)):
+            content[place] = letters[rng.integers(len(letters))]
+        path.write_bytes(content)
+        try:
+            assert read(path).array.dtype == np.int16
+        except InputError as error:
+            refused += 1
+            assert str(error).startswith(f"{path}: found ") and "\n" not in str(error)
+    assert 20 < refused < 150
+
+
 def test_patient_is_not_named_by_messages_about_files(tmp_path: Path) -> None:
     folder = dicom(tmp_path, names=f"{scans.PATIENT}_{{:04d}}.dcm".format)
     content = (folder / f"{scans.PATIENT}_0045.dcm").read_bytes()

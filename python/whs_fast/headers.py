@@ -130,6 +130,8 @@ def _metaimage(path: Path, head: bytes, name: str) -> Layout:
         key, _, value = line.partition("=")
         fields[key.strip().lower()] = value.strip()
     shape = _shape(_numbers(fields.get("dimsize", ""), int, name), name)
+    if fields.get("ndims") != "3" or list(fields).index("ndims") > list(fields).index("dimsize"):
+        raise InputError(f"{name}: found no NDims = 3 before DimSize (damaged), expected a MetaImage header")
     spacing = fields.get("elementspacing") or fields.get("elementsize")
     if spacing is None:
         raise InputError(f"{name}: found no ElementSpacing, expected the size of a voxel")

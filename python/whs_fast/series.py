@@ -5,9 +5,8 @@ grid is decided here, because its series reader stacks whatever it is given: til
 slices close up, several phases interleave, all without an error. Such series are refused in this version.
 
 What is tolerated: direction cosines that differ by 1e-4 within the series; slices up to 0.25 mm sideways of the line
-along the slice normal (a tilted gantry moves 512 slices of 0.5 mm by 0.25 mm at 0.06 degrees); positions up to 0.1
-mm, and up to a quarter of the distance between slices, off an even spacing (some scanners write positions with one
-decimal).
+along the slice normal (0.06 degrees of tilt over 250 mm); positions up to 0.1 mm, and up to a quarter of the distance
+between slices, off an even spacing (some scanners write positions with one decimal).
 
 Messages hold no value of a tag that could name the patient, and no names of files inside the folder: some exports
 name them after the patient. The series' own UID, modality and description are given, for one must be chosen by them.
@@ -163,16 +162,12 @@ def _choose(found: list[_Slice], name: str, series: str | None) -> list[_Slice]:
             raise InputError(
                 f"{name}: found modality {by_uid[series][0].modality or '(none)'} in series {series}, expected CT"
             )
-        return by_uid[series]
+        return _without_extras(by_uid[series]) or by_uid[series]
     scans = {uid: images for uid, images in by_uid.items() if images[0].modality == "CT"}
     if not scans:
         raise InputError(f"{name}: found no CT series, only {_listed(by_uid)}, expected one")
-    # Scouts, screenshots and dose reports come with most scans and are not meant.
-    volumes = {
-        uid: images
-        for uid, images in scans.items()
-        if not images[0].localizer and images[0].components == 1 and sum(image.frames for image in images) > 1
-    }
+    slices = {uid: _without_extras(images) for uid, images in scans.items()}
+    volumes = {uid: images for uid, images in slices.items() if sum(image.frames for image in images) > 1}
     if len(volumes) > 1:
         raise InputError(
             f"{name}: found {len(volumes)} CT series, expected one or its UID (--series UID): {_listed(volumes)}"
@@ -180,6 +175,11 @@ def _choose(found: list[_Slice], name: str, series: str | None) -> list[_Slice]:
     if not volumes:
         raise InputError(f"{name}: found CT images that are no volume, {_listed(scans)}, expected a series of slices")
     return next(iter(volumes.values()))
+
+
+def _without_extras(images: list[_Slice]) -> list[_Slice]:
+    """Scouts, screenshots and dose reports come with most scans and are not meant."""
+    return [image for image in images if not image.localizer and image.components == 1]
 
 
 def _listed(by_uid: dict[str, list[_Slice]]) -> str:
