@@ -16,24 +16,29 @@ from openvino import opset13 as ops  # isort: skip
 
 VALVE_MM = (12.5, -31.0, 204.2)
 BODY_RADIUS_MM = 75.0
+OUTSIDE_HU = -600  # as far below the window as tissue lies above: a blurred edge enters the window where it belongs
 
 # label: (offset from the valve in x, y, z; radius), mm. A heart's places: x to the left, y to the back, z to the head.
 BALLS: dict[int, tuple[Triple, float]] = {
-    1: ((4.0, 56.0, 2.0), 8.0),
+    1: ((4.0, 57.0, 2.0), 9.5),
     2: ((2.0, 32.0, -4.0), 20.0),
     4: ((34.0, -10.0, -24.0), 28.0),
     3: ((34.0, -10.0, -24.0), 17.0),
     5: ((-6.0, -4.0, 22.0), 14.0),
-    6: ((18.0, 30.0, -32.0), 6.0),
-    7: ((-32.0, 4.0, 36.0), 9.0),
+    6: ((18.0, 30.0, -32.0), 7.5),
+    7: ((-32.0, 4.0, 36.0), 9.5),
     8: ((-34.0, 6.0, -8.0), 21.0),
     9: ((-12.0, -36.0, -26.0), 20.0),
     10: ((14.0, -28.0, 34.0), 14.0),
 }
 
 
+# The smaller the brighter: a blurred edge runs through all HU below, and its rim must be less than what it looks like.
+BY_BRIGHTNESS = (0, 4, 8, 2, 9, 3, 10, 5, 7, 1, 6)
+
+
 def hounsfield_of(label: int) -> int:
-    return 40 if label == 0 else 100 + 60 * label
+    return 40 if label == 0 else 100 + 60 * BY_BRIGHTNESS.index(label)
 
 
 def make_phantom(
@@ -48,20 +53,19 @@ def make_phantom(
     origin = np.add(VALVE_MM, (5.0, 0.0, 0.0)) - middle
     z, y, x = np.ogrid[: shape[0], : shape[1], : shape[2]]
     from_valve = [axes[i, 0] * x + axes[i, 1] * y + axes[i, 2] * z + (origin[i] - VALVE_MM[i]) for i in range(3)]
-    array = np.full(shape, -1000, np.int16)
+    array = np.full(shape, OUTSIDE_HU, np.int16)
     array[sum(d**2 for d in from_valve) < BODY_RADIUS_MM**2] = 40
     for label, (place, radius) in BALLS.items():
         array[sum((d - p) ** 2 for d, p in zip(from_valve, place, strict=True)) < radius**2] = hounsfield_of(label)
-    array += np.random.default_rng(0).integers(
-        -12, 13, shape, np.int16
-    )  # a scan without noise is taken for a label map
+    # Without noise it would have a dozen distinct values and be refused as a label map.
+    array += np.random.default_rng(0).integers(-12, 13, shape, np.int16)
     return Volume(array, spacing_mm, tuple(float(value) for value in origin), direction)
 
 
 def make_models(folder: Path, localiser: str = "squeezenet") -> Path:
     """Writes the networks of the phantom, with the names and the inputs and outputs of the trained ones."""
     slices = ops.parameter([-1, 1, 192, 192], np.uint8, name="slices")
-    tissue = ops.minimum(ops.divide(ops.convert(slices, "f32"), np.float32(70.0)), np.float32(1.0))
+    tissue = ops.minimum(ops.divide(ops.convert(slices, "f32"), np.float32(10.0)), np.float32(1.0))
     area_mm2 = ops.multiply(ops.reduce_sum(tissue, np.array([1, 2, 3]), keep_dims=False), np.float32(2.0 * 2.0))
     squared = ops.subtract(np.float32(BODY_RADIUS_MM**2), ops.divide(area_mm2, np.float32(np.pi)))
     distance = ops.sqrt(ops.maximum(squared, np.float32(0.0)))
@@ -75,6 +79,14 @@ def make_models(folder: Path, localiser: str = "squeezenet") -> Path:
     logits = ops.convert(ops.round(ops.multiply(difference, np.float32(-32.0)), "half_to_even"), "i16")
     _save(logits, region, folder / "dense_vnet.xml")
     return folder
+
+
+def make_sums(folder: Path) -> Path:
+    """Writes a network of two inputs of open shape, uint8 [?, 3] and float32 [?], that doubles one and negates one."""
+    a, b = ops.parameter([-1, 3], np.uint8, name="a"), ops.parameter([-1], np.float32, name="b")
+    doubled, negated = ops.multiply(ops.convert(a, "f32"), np.float32(2.0)), ops.negative(b)
+    openvino.save_model(openvino.Model([doubled, negated], [a, b], "sums"), folder / "sums.xml")
+    return folder / "sums.xml"
 
 
 def _save(output: object, parameter: object, path: Path) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import whs_fast
-from phantom import BODY_RADIUS_MM, make_models
+from phantom import BODY_RADIUS_MM, make_models, make_sums
 from whs_fast.network import Model, ModelError, describe_models, describe_runtime, predict_batches
 
 BATCH = 4
@@ -24,21 +24,21 @@ def folder(tmp_path_factory):
 
 @pytest.fixture
 def model(folder):
-    return Model(folder / "squeezenet_axial.xml", threads=2, shape=(BATCH, 1, 192, 192))
+    return Model(folder / "squeezenet_axial.xml", threads=2, shapes=((BATCH, 1, 192, 192),))
 
 
 def images(count, seed=0):
-    return np.random.default_rng(seed).integers(0, 30, (count, 1, 192, 192), np.uint8)
+    return np.random.default_rng(seed).integers(0, 5, (count, 1, 192, 192), np.uint8)
 
 
 def expected_distances(slices):
-    area = np.minimum(slices.astype(np.float64) / 70.0, 1.0).sum(axis=(1, 2, 3)) * 4.0
+    area = np.minimum(slices.astype(np.float64) / 10.0, 1.0).sum(axis=(1, 2, 3)) * 4.0
     return np.sqrt(np.maximum(BODY_RADIUS_MM**2 - area / np.pi, 0.0))
 
 
 def test_answers_are_those_of_the_graph(model):
     slices = images(BATCH)
-    np.testing.assert_allclose(model(slices), expected_distances(slices), rtol=1e-4)
+    np.testing.assert_allclose(model(slices)[0], expected_distances(slices), rtol=1e-4)
 
 
 @pytest.mark.parametrize("count", [0, 1, 3, 4, 5, 9])
@@ -51,7 +51,7 @@ def test_batches_give_each_image_its_own_answer_whatever_its_companions(model, c
 
 
 def test_an_answer_is_the_callers_own_and_outlives_the_next_call(model):
-    first = model(images(BATCH, seed=1))
+    (first,) = model(images(BATCH, seed=1))
     kept = first.copy()
     model(images(BATCH, seed=2))
     np.testing.assert_array_equal(first, kept)
@@ -59,7 +59,7 @@ def test_an_answer_is_the_callers_own_and_outlives_the_next_call(model):
 
 def test_a_strided_input_is_read_as_what_it_shows(model):
     slices = images(BATCH)
-    np.testing.assert_array_equal(model(slices[..., ::-1]), model(np.ascontiguousarray(slices[..., ::-1])))
+    np.testing.assert_array_equal(model(slices[..., ::-1])[0], model(np.ascontiguousarray(slices[..., ::-1]))[0])
 
 
 def test_threads_share_a_model(model):
@@ -67,7 +67,7 @@ def test_threads_share_a_model(model):
     with ThreadPoolExecutor(4) as pool:
         answers = list(pool.map(model, inputs))
     for given, answer in zip(inputs, answers, strict=True):
-        np.testing.assert_array_equal(answer, model(given))
+        np.testing.assert_array_equal(answer[0], model(given)[0])
 
 
 def test_precision_is_float32_and_threads_are_as_asked(model):
@@ -92,6 +92,27 @@ def test_hash_covers_graph_and_weights(folder, model):
 def test_wrong_input_is_refused(model, given, error, text):
     with pytest.raises(error, match=text):
         model(given)
+
+
+def test_inputs_that_are_missing_or_too_many_are_refused(model):
+    for count in (0, 2):
+        with pytest.raises(TypeError, match=f"found {count} inputs, expected 1"):
+            model(*[images(BATCH)] * count)
+
+
+def test_several_inputs_and_outputs_keep_their_order(tmp_path):
+    model = Model(make_sums(tmp_path), threads=2, shapes=((2, 3), (4,)))
+    a, b = np.arange(6, dtype=np.uint8).reshape(2, 3), np.arange(4, dtype=np.float32)
+    doubled, negated = model(a, b)
+    np.testing.assert_array_equal(doubled, a.astype(np.float32) * 2)
+    np.testing.assert_array_equal(negated, -b)
+
+
+def test_releasing_memory_changes_no_answer(model):
+    model.release_memory()  # nothing yet to release
+    (before,) = model(images(BATCH))
+    model.release_memory()
+    np.testing.assert_array_equal(model(images(BATCH))[0], before)
 
 
 @pytest.mark.parametrize("missing", ["xml", "bin"])
@@ -122,7 +143,7 @@ def test_runtime_is_described():
 
 
 def test_nothing_leaves_the_machine_and_nothing_is_left_at_home(folder, tmp_path):
-    """A fresh process with an empty home: no connection is opened, no file is made, OpenVINO's reporting never loads."""
+    """A fresh process with an empty home: no connection, no file, and OpenVINO's reporting never loads."""
     program = f"""
 import sys
 attempts = []
@@ -130,7 +151,8 @@ sys.addaudithook(lambda event, _: attempts.append(event) if event.startswith("so
 from pathlib import Path
 import numpy as np
 from whs_fast.network import Model
-Model(Path({str(folder)!r}) / "squeezenet_axial.xml", threads=1, shape=(1, 1, 192, 192))(np.zeros((1, 1, 192, 192), np.uint8))
+model = Model(Path({str(folder)!r}) / "squeezenet_axial.xml", threads=1, shapes=((1, 1, 192, 192),))
+model(np.zeros((1, 1, 192, 192), np.uint8))
 import time
 time.sleep(0.5)
 reporting = [name for name in sys.modules if name.split(".")[0] == "openvino_telemetry"]

@@ -31,7 +31,7 @@ def patient_points(grid):
 
 
 def octants(region):
-    """Logits that say in which eighth of the region a voxel lies: labels 1 to 8, by z, y and x below or above the middle."""
+    """Logits that say in which eighth of the region a voxel lies: labels 1 to 8, by z, y and x from the middle."""
     half = [n // 2 for n in region.shape]
     low = np.indices(half) >= np.reshape([n // 2 for n in half], (3, 1, 1, 1))
     label = 1 + low[0] * 4 + low[1] * 2 + low[2]
@@ -88,7 +88,7 @@ def test_samples_follow_the_ratio_of_the_spacings(source_mm, expected, direction
 
 
 def test_samples_of_a_tilted_scan_step_over_no_voxel():
-    """Fine in plane and thick across: once tilted, the region's z also runs through the fine axis and needs its samples."""
+    """Fine in plane and thick across: once tilted, the region's z also crosses the fine axis and needs its samples."""
     source = Grid((50, 500, 500), (0.35, 0.35, 3.0), (0.0, 0.0, 0.0), OBLIQUE)
     upright = Grid((50, 500, 500), (0.35, 0.35, 3.0), (0.0, 0.0, 0.0))
     assert anti_aliasing(index_map(region_grid(VALVE_MM), upright)) == (1, 2, 2)

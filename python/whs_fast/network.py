@@ -11,6 +11,7 @@ import hashlib
 import json
 import sys
 import threading
+from collections.abc import Sequence
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -53,18 +54,18 @@ def _core() -> Any:
 class Model:
     """One network, compiled on first use and safe to share between threads (calls wait for one another).
 
-    path_xml is the IR file; shape fixes the input's shape where the file leaves an axis open; threads is the number of
-    CPU threads. Raises ModelError where the file pair is missing, at once, not on first use.
+    path_xml is the IR file; shapes fix those of the inputs, in their order, where the file leaves axes open; threads is
+    the number of CPU threads. Raises ModelError where the file pair is missing, at once, not on first use.
     """
 
-    def __init__(self, path_xml: Path, *, threads: int, shape: tuple[int, ...] | None = None) -> None:
+    def __init__(self, path_xml: Path, *, threads: int, shapes: Sequence[tuple[int, ...]] | None = None) -> None:
         self.name = path_xml.stem
         self._files = (path_xml, path_xml.with_suffix(".bin"))
         for file in self._files:
             if not file.is_file():
                 raise ModelError(f"{file}: found no such file, expected a model of the installation")
         self._threads = threads
-        self._shape = shape
+        self._shapes = shapes
         self._lock = threading.Lock()
         self._request: Any = None
         self._sha256: str | None = None
@@ -81,35 +82,48 @@ class Model:
             self._sha256 = digest.hexdigest()
         return self._sha256
 
-    def __call__(self, array: NDArray[Any]) -> NDArray[Any]:
-        """Output of the network for one input of its fixed shape and type; the array returned is the caller's own.
+    def __call__(self, *inputs: NDArray[Any]) -> tuple[NDArray[Any], ...]:
+        """Outputs of the network for inputs of its fixed shapes and types; the arrays returned are the caller's own.
 
-        Raises TypeError or ValueError where type or shape of the input are not the network's.
+        Raises TypeError or ValueError where number, type or shape of the inputs are not the network's.
         """
         with self._lock:
             if self._request is None:
                 self._request = self._compile()
-            port = self._request.model_inputs[0]
-            if array.dtype != port.element_type.to_dtype():
-                expected = port.element_type.to_dtype()
-                raise TypeError(f"{self.name}: found input of type {array.dtype}, expected {expected}")
-            if array.shape != tuple(port.shape):
-                raise ValueError(f"{self.name}: found input of shape {array.shape}, expected {tuple(port.shape)}")
-            result = self._request.model_outputs[0]
-            output = np.empty(tuple(result.shape), result.element_type.to_dtype())
-            # Both tensors lie in NumPy's memory, so nothing is copied. OpenVINO keeps the addresses, not the arrays:
-            # both are replaced here before every inference, and the memory goes when the caller lets go of it.
-            contiguous = np.ascontiguousarray(array)
-            self._request.set_input_tensor(openvino.Tensor(contiguous, shared_memory=True))
-            self._request.set_output_tensor(openvino.Tensor(output, shared_memory=True))
+            arrays = self._checked(inputs)
+            outputs = tuple(np.empty(tuple(p.shape), p.element_type.to_dtype()) for p in self._request.model_outputs)
+            # All tensors lie in NumPy's memory, so nothing is copied. OpenVINO keeps the addresses, not the arrays:
+            # they are replaced here before every inference, and the memory goes when the caller lets go of it.
+            for index, array in enumerate(arrays):
+                self._request.set_input_tensor(index, openvino.Tensor(array, shared_memory=True))
+            for index, array in enumerate(outputs):
+                self._request.set_output_tensor(index, openvino.Tensor(array, shared_memory=True))
             self._request.infer()
-            return output
+            return outputs
+
+    def release_memory(self) -> None:
+        """Gives back what the network holds between calls for its intermediate results; the next call takes it anew."""
+        with self._lock:
+            if self._request is not None:
+                self._request.get_compiled_model().release_memory()
+
+    def _checked(self, inputs: tuple[NDArray[Any], ...]) -> list[NDArray[Any]]:
+        ports = self._request.model_inputs
+        if len(inputs) != len(ports):
+            raise TypeError(f"{self.name}: found {len(inputs)} inputs, expected {len(ports)}")
+        for array, port in zip(inputs, ports, strict=True):
+            dtype, shape = port.element_type.to_dtype(), tuple(port.shape)
+            if array.dtype != dtype:
+                raise TypeError(f"{self.name}: found input of type {array.dtype}, expected {dtype}")
+            if array.shape != shape:
+                raise ValueError(f"{self.name}: found input of shape {array.shape}, expected {shape}")
+        return [np.ascontiguousarray(array) for array in inputs]
 
     def _compile(self) -> Any:
         try:
             network = _core().read_model(self._files[0])
-            if self._shape is not None:
-                network.reshape(list(self._shape))
+            if self._shapes is not None:
+                network.reshape({index: list(shape) for index, shape in enumerate(self._shapes)})
             compiled = _core().compile_model(network, "CPU", {**_CPU_OPTIONS, "INFERENCE_NUM_THREADS": self._threads})
             return compiled.create_infer_request()
         except RuntimeError as error:
@@ -131,7 +145,7 @@ def predict_batches(model: Model, images: NDArray[np.uint8], *, batch: int) -> N
         part = images[start : start + batch]
         block[: len(part)] = part
         block[len(part) :] = 0
-        distances[start : start + len(part)] = model(block).reshape(batch)[: len(part)]
+        distances[start : start + len(part)] = model(block)[0].reshape(batch)[: len(part)]
     return distances
 
 

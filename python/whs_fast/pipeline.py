@@ -117,9 +117,9 @@ class Engine:
             raise InputError(f"threads: found {threads}, expected 1 or more")
         folder = models_folder() if models is None else models
         self._threads = available_threads() if threads is None else threads
-        self._segmenter = Model(folder / "dense_vnet.xml", threads=self._threads, shape=(1, 1, *REGION_SHAPE))
+        self._segmenter = Model(folder / "dense_vnet.xml", threads=self._threads, shapes=((1, 1, *REGION_SHAPE),))
         self._localisers = {
-            axis: Model(folder / f"{localiser}_{axis}.xml", threads=self._threads, shape=(_BATCH, *_SLICE_SHAPE))
+            axis: Model(folder / f"{localiser}_{axis}.xml", threads=self._threads, shapes=((_BATCH, *_SLICE_SHAPE),))
             for axis in AXES
         }
 
@@ -164,7 +164,7 @@ class Engine:
         return Result(labels, grid.spacing_mm, grid.origin_mm, grid.direction, valve.point_mm, measurements, planes)
 
     def _predict_logits(self, region: NDArray[np.uint8]) -> NDArray[np.int16]:
-        logits: NDArray[np.int16] = self._segmenter(region[np.newaxis, np.newaxis])[0]
+        logits: NDArray[np.int16] = self._segmenter(region[np.newaxis, np.newaxis])[0][0]
         return logits
 
 

@@ -41,7 +41,9 @@ def check_folder(folder: Path, *, overwrite: bool) -> None:
         raise OutputError(f"{nearest}: found a folder without permission to write, expected one with it")
     found = [name for name in RESULT_NAMES if (folder / name).exists()]
     if found and not overwrite:
-        raise InputError(f"{folder}: found earlier results ({found[-1]}), expected none, or leave to overwrite them")
+        raise InputError(
+            f"{folder}: found earlier results ({found[-1]}), expected none, or --overwrite (overwrite=True)"
+        )
 
 
 @contextmanager

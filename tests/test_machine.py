@@ -1,0 +1,46 @@
+"""Threads, memory and features of the machine."""
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from whs_fast.machine import available_threads, cpu_features, peak_memory_mb
+
+
+def test_threads_are_those_this_process_may_use():
+    assert 1 <= available_threads() <= (os.cpu_count() or 1)
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="the system has no affinity")
+def test_threads_follow_the_affinity():
+    program = (
+        "import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})\n"
+        "import whs_fast.machine; print(whs_fast.machine.available_threads())"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "1"
+
+
+def test_peak_memory_grows_with_what_is_touched():
+    before = peak_memory_mb()
+    assert before is not None and before > 5
+    block = np.ones(int(before * 1e6) // 8 + 25_000_000)  # more than the peak so far, and 200 MB on top
+    assert peak_memory_mb() >= before + 150
+    del block
+
+
+def test_peak_memory_is_this_process_alone():
+    """A small program started by a large one must not report the large one's peak."""
+    block = np.ones(50_000_000)
+    program = "import whs_fast.machine as m; print(m.peak_memory_mb())"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert float(done.stdout) < 100 < block.nbytes / 1e6
+
+
+def test_features_are_known_ones_in_order():
+    features = cpu_features()
+    assert len(set(features)) == len(features)
+    if sys.platform == "linux":
+        assert features

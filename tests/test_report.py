@@ -1,0 +1,120 @@
+"""The page: everything on it, nothing from outside, nothing unescaped."""
+
+import base64
+import re
+from html.parser import HTMLParser
+
+import pytest
+from whs_fast.report import render_report
+from whs_fast.structures import STRUCTURES
+
+PICTURE = b"\x89PNG not really"
+
+
+def measurements(**changes):
+    structures = {
+        s.key: {
+            "label": s.label,
+            "volume_ml": 10.25 * s.label,
+            "touches_scan_edge": False,
+            "touches_region_edge": False,
+        }
+        for s in STRUCTURES
+    }
+    return {
+        "schema": 1,
+        "aortic_valve_mm": [1.5, -2.5, 3.0],
+        "structures": structures,
+        "lv_myocardium_mass_g": 123.456,
+        "timings_s": {"read": 1.0, "total": 12.345},
+        "peak_memory_mb": 512.3,
+        "warnings": [],
+        "models": {"dense_vnet": "ab" * 32},
+        "version": "9.8.7",
+    } | changes
+
+
+class _Page(HTMLParser):
+    def __init__(self):
+        super().__init__()
+        self.open, self.tags, self.attributes, self.text = [], [], [], []
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.attributes += attrs
+        if tag not in ("meta", "img", "br"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.text.append(data)
+
+
+def parse(text):
+    page = _Page()
+    page.feed(text)
+    page.close()
+    assert page.open == []
+    return page
+
+
+def test_everything_is_on_the_page():
+    page = parse(render_report(measurements(), PICTURE))
+    text = " ".join(" ".join(page.text).split())
+    for structure in STRUCTURES:
+        assert f"{structure.name} {10.25 * structure.label:.1f}" in text
+    for part in (
+        "123.5 g",
+        "1.5, -2.5, 3.0 mm",
+        "12.35 s",
+        "512 MB",
+        "ab" * 32,
+        "whs_fast 9.8.7",
+        "not a medical device",
+    ):
+        assert part in text
+
+
+def test_the_picture_is_embedded_and_nothing_comes_from_outside():
+    text = render_report(measurements(), PICTURE)
+    page = parse(text)
+    (source,) = [value for name, value in page.attributes if name == "src"]
+    assert base64.b64decode(source.removeprefix("data:image/png;base64,")) == PICTURE
+    assert not {"script", "link", "iframe", "object", "a"} & set(page.tags)
+    assert not re.search(r"https?:|//|url\(|@import", text.replace(source, ""))
+
+
+def test_text_is_escaped():
+    evil = '<script>alert("1")</script> & more'
+    page = parse(render_report(measurements(warnings=[evil], models={evil: evil}, version=evil), PICTURE))
+    assert "script" not in page.tags
+    assert sum(evil in part for part in ["".join(page.text)]) == 1
+
+
+@pytest.mark.parametrize(
+    ("edges", "words"),
+    [
+        ((True, False), "edge of the scan"),
+        ((False, True), "edge of the region"),
+        ((True, True), "edge of the scan and the region"),
+    ],
+)
+def test_cut_structures_are_marked(edges, words):
+    given = measurements()
+    given["structures"]["aorta"] |= {"touches_scan_edge": edges[0], "touches_region_edge": edges[1]}
+    text = render_report(given, PICTURE)
+    assert text.count(f"<td>{words}</td>") == 1 and text.count("<td></td>") == 9
+
+
+def test_what_is_missing_is_not_called_zero():
+    given = measurements(peak_memory_mb=None)
+    given["structures"]["coronary_sinus"]["volume_ml"] = 0.0
+    text = " ".join(" ".join(parse(render_report(given, PICTURE)).text).split())
+    assert "Coronary sinus not found" in text and "peak memory" not in text
+
+
+def test_warnings_appear_only_where_there_are_some():
+    assert 'class="warnings"' not in render_report(measurements(), PICTURE)
+    assert "<li>look here</li>" in render_report(measurements(warnings=["look here"]), PICTURE)
