@@ -134,7 +134,7 @@ def demo(folder: Path, **options: Any) -> None:
 
 @cli.command()
 def info() -> None:
-    """Show versions, the models with their hashes and scores, and the CPU features in use."""
+    """Show versions, models with hashes and scores, CPU features."""
     from importlib.metadata import version
 
     from whs_fast.machine import available_threads, cpu_features, describe_system
