@@ -1,8 +1,8 @@
 // A map from the indices of one grid to the continuous indices of another, both z, y, x:  c = M i + t.
 //
 // Headers on disk carry rounding noise in their direction cosines. Entries below 1e-6 of the largest in their row are
-// therefore taken as zero (5e-4 of a voxel over 512 voxels), which lets every axis-aligned scan take the separable path,
-// and coordinates within 1e-6 of a whole voxel, or beyond the border by less, count as on it.
+// therefore taken as zero (5e-4 of a voxel over 512 voxels), which lets every axis-aligned scan take the separable
+// path, and coordinates within 1e-6 of a whole voxel, or beyond the border by less, count as on it.
 #pragma once
 
 #include <algorithm>
@@ -64,9 +64,7 @@ inline std::optional<Axes> source_axes(const Affine& affine) {
     return axes;
 }
 
-inline bool inside(double c, std::int64_t n) {
-    return c >= -0.5 - kSnap && c <= static_cast<double>(n) - 0.5 + kSnap;
-}
+inline bool inside(double c, std::int64_t n) { return c >= -0.5 - kSnap && c <= static_cast<double>(n) - 0.5 + kSnap; }
 
 // A coordinate inside, put on the whole voxel it nearly lies on, and clamped to the voxel centres.
 inline double settle(double c, std::int64_t n) {

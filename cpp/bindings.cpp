@@ -1,8 +1,9 @@
 // The binding: arrays become views, the GIL is released around the kernel, results go back. No logic.
 //
-// Volumes and outputs are never converted: an array of another dtype, not C-contiguous, or read-only where it is written
-// is refused with a TypeError. What is wrong in meaning is a std::invalid_argument in the kernel, a ValueError in Python.
-// Releasing the GIL is safe because the kernels touch only the memory of their arguments, which the caller holds alive.
+// Volumes and outputs are never converted: an array of another dtype, not C-contiguous, or read-only where it is
+// written is refused with a TypeError. What is wrong in meaning is a std::invalid_argument in the kernel, a ValueError
+// in Python. Releasing the GIL is safe because the kernels touch only the memory of their arguments, which the caller
+// holds alive.
 #include "components.hpp"
 #include "polynomial.hpp"
 #include "resample.hpp"
@@ -143,32 +144,33 @@ out_to_source: 3 x 4, continuous source index (z, y, x) = M[:, :3] @ out index +
 samples: (z, y, x) equally spaced samples averaged within one output voxel, against aliasing.
 fill: HU of a sample more than half a voxel outside the source; nearer, the edge value holds.
 first_slice: index of out[0] in the whole output grid; slabs equal the whole bit for bit.
-Raises ValueError for samples outside 1 to 64, a fill that is no int16, a matrix that is not finite, threads below 1.)");
+Raises ValueError for samples outside 1 to 64, a fill that is no int16, a map that is not finite, threads below 1.)");
 
     m.def("resample_window", &resample_window, "source"_a.noconvert(), "out"_a.noconvert(), "out_to_source"_a,
-          "samples"_a = whs::Index3{1, 1, 1}, "low"_a = -300.0, "high"_a = 800.0, "fill"_a = -1024,
-          "first_slice"_a = 0, nb::kw_only(), "threads"_a = 1,
+          "samples"_a = whs::Index3{1, 1, 1}, "low"_a = -300.0, "high"_a = 800.0, "fill"_a = -1024, "first_slice"_a = 0,
+          nb::kw_only(), "threads"_a = 1,
           R"(Resample HU as resample_linear does and map low..high onto 0..255, clamped and rounded half up.
 
 The HU are not rounded first. fill is in HU and is windowed too. Raises ValueError also unless low < high.)");
 
-    m.def("resample_nearest", &resample_nearest, "source"_a.noconvert(), "out"_a.noconvert(), "out_to_source"_a,
-          "fill"_a = 0, nb::kw_only(), "threads"_a = 1,
-          "Resample labels into another grid: the nearest voxel, half-way to the higher index, fill outside the source.");
+    m.def(
+        "resample_nearest", &resample_nearest, "source"_a.noconvert(), "out"_a.noconvert(), "out_to_source"_a,
+        "fill"_a = 0, nb::kw_only(), "threads"_a = 1,
+        "Resample labels into another grid: the nearest voxel, half-way to the higher index, fill outside the source.");
 
     m.def("fit_minimum", &fit_minimum, "positions"_a, "distances"_a, "degree"_a, "low"_a, "high"_a,
           R"(Fit a polynomial robustly and return (position, value, residual, curvature) of its minimum in [low, high].
 
-Iteratively reweighted least squares: Huber, then Tukey. residual is the weighted root mean square, curvature the second
-derivative. Raises ValueError for fewer distinct positions than coefficients, values that are not finite, low > high.)");
+Iteratively reweighted least squares: Huber, then Tukey. residual is the weighted root mean square, curvature the
+second derivative. Raises ValueError for fewer distinct positions than coefficients, values that are not finite, low > high.)");
 
     m.def("upsample_argmax", &upsample_argmax, "logits"_a.noconvert(), "out"_a.noconvert(), "out_to_region"_a,
           nb::kw_only(), "threads"_a = 1,
-          R"(Label every voxel of out with the largest of the trilinearly sampled half-resolution logits, exactly in integers.
+          R"(Label every voxel with the largest of the trilinearly sampled half-resolution logits, exactly, in integers.
 
 logits: int16 class, z, y, x. out_to_region: 3 x 4, index in out to voxel index x in the region, whose extents are twice
-those of the logits. u = clamp((x + 0.5) / 2 - 0.5) with 8 fractional bits an axis; the lowest label wins a tie; more than
-half a voxel outside the region is 0. Raises ValueError for no class or more than 255.)");
+those of the logits. u = clamp((x + 0.5) / 2 - 0.5) with 8 fractional bits an axis; the lowest label wins a tie;
+more than half a voxel outside the region is 0. Raises ValueError for no class or more than 255.)");
 
     m.def("connected_components", &connected_components, "labels"_a.noconvert(), "out"_a.noconvert(),
           "connectivity"_a = 26, nb::kw_only(), "threads"_a = 1,
@@ -178,7 +180,7 @@ connectivity: 6, 18 or 26. Background is 0. Raises ValueError where the shapes d
 
     m.def("component_table", &component_table, "labels"_a.noconvert(), "components"_a.noconvert(), "count"_a,
           "connectivity"_a = 6, nb::kw_only(), "threads"_a = 1,
-          R"(Return (label uint8, voxels int64, touches uint32), each of count + 1 entries; of 0, the background, only voxels.
+          R"(Return (label uint8, voxels int64, touches uint32) of count + 1 entries; of 0, the background, only voxels.
 
 Bit k of touches: a voxel of the component has a neighbour of label k in another component (6, 18 or 26 neighbours).
 Raises ValueError for labels of 32 and more, components above count, shapes that differ.)");
@@ -187,9 +189,10 @@ Raises ValueError for labels of 32 and more, components above count, shapes that
           "out"_a.noconvert(), nb::kw_only(), "threads"_a = 1,
           "Write new_label[component] to out (0 removes). Raises ValueError for a component beyond new_label.");
 
-    m.def("fill_holes", &fill_holes, "labels"_a.noconvert(), "label"_a = 0, "connectivity"_a = 6, nb::kw_only(),
-          "threads"_a = 1,
-          R"(Fill, in place, background cavities that touch one label alone and not the border; return the voxels filled.
+    m.def(
+        "fill_holes", &fill_holes, "labels"_a.noconvert(), "label"_a = 0, "connectivity"_a = 6, nb::kw_only(),
+        "threads"_a = 1,
+        R"(Fill, in place, background cavities that touch one label alone and not the border; return the voxels filled.
 
 label: the label to fill; 0 for every label. connectivity: that of the cavities, 6, 18 or 26.)");
 

@@ -1,9 +1,9 @@
 // Connected components of a label map by run-length union-find.
 //
 // Rows are cut into runs of equal labels; runs of neighbouring rows that touch are united; the root of a set is always
-// its first run in scan order, so the numbering depends on the labels alone. Runs, not voxels, carry the forest: a label
-// map of 100 million voxels has about a million runs. The volume is cut into strips of whole slices, each united by one
-// thread, then the strips are joined along their common faces; the sets do not depend on the order of unions.
+// its first run in scan order, so the numbering depends on the labels alone. Runs, not voxels, carry the forest: a
+// label map of 100 million voxels has about a million runs. The volume is cut into strips of whole slices, each united
+// by one thread, then the strips are joined along their common faces; the sets do not depend on the order of unions.
 // After Rosenfeld and Pfaltz 1966 (two passes), Hoshen and Kopelman 1976 (union-find), and Shapiro 1996 (run lengths).
 #include "components.hpp"
 
@@ -45,7 +45,8 @@ struct Forest {
     // Unites the runs of two rows that overlap, or come within `reach` (0 or 1) voxels of it.
     void unite_rows(std::int64_t a, std::int64_t b, int reach) {
         std::int64_t i = first[static_cast<std::size_t>(a)], j = first[static_cast<std::size_t>(b)];
-        const std::int64_t i_end = first[static_cast<std::size_t>(a) + 1], j_end = first[static_cast<std::size_t>(b) + 1];
+        const std::int64_t i_end = first[static_cast<std::size_t>(a) + 1],
+                           j_end = first[static_cast<std::size_t>(b) + 1];
         auto join = [&](std::int64_t k, std::int64_t l) {
             if (k == i_end || l == j_end)
                 return;
@@ -55,7 +56,8 @@ struct Forest {
         };
         while (i < i_end && j < j_end) {
             join(i, j);
-            const std::int32_t p_end = runs[static_cast<std::size_t>(i)].end, q_end = runs[static_cast<std::size_t>(j)].end;
+            const std::int32_t p_end = runs[static_cast<std::size_t>(i)].end,
+                               q_end = runs[static_cast<std::size_t>(j)].end;
             if (p_end == q_end) { // the next of either may touch the other's corner
                 join(i + 1, j);
                 join(i, j + 1);
@@ -165,7 +167,8 @@ std::int64_t connected_components(View3<const std::uint8_t> labels, View3<std::u
         for (std::int64_t r = first; r < last; ++r) {
             std::uint32_t* row = out.data + r * out.nx;
             std::int64_t x = 0;
-            for (std::int64_t i = forest.first[static_cast<std::size_t>(r)]; i < forest.first[static_cast<std::size_t>(r) + 1]; ++i) {
+            for (std::int64_t i = forest.first[static_cast<std::size_t>(r)];
+                 i < forest.first[static_cast<std::size_t>(r) + 1]; ++i) {
                 const Run& run = forest.runs[static_cast<std::size_t>(i)];
                 std::fill(row + x, row + run.begin, 0u);
                 std::fill(row + run.begin, row + run.end, number[static_cast<std::size_t>(i)]);
@@ -188,7 +191,8 @@ ComponentTable component_table(View3<const std::uint8_t> labels, View3<const std
     const auto entries = static_cast<std::size_t>(count) + 1;
     std::vector<ComponentTable> partial(static_cast<std::size_t>(threads));
     for (ComponentTable& table : partial)
-        table = {std::vector<std::uint8_t>(entries), std::vector<std::int64_t>(entries), std::vector<std::uint32_t>(entries)};
+        table = {std::vector<std::uint8_t>(entries), std::vector<std::int64_t>(entries),
+                 std::vector<std::uint32_t>(entries)};
     const std::int64_t most = steps_of(connectivity);
     parallel_chunks(labels.nz * labels.ny, 64, threads, [&](std::int64_t first, std::int64_t last, int worker) {
         ComponentTable& table = partial[static_cast<std::size_t>(worker)];
@@ -198,9 +202,12 @@ ComponentTable component_table(View3<const std::uint8_t> labels, View3<const std
             const std::uint32_t* component = components.row(z, y);
             for (std::int64_t begin = 0, end; begin < labels.nx; begin = end) {
                 const std::uint32_t own = component[begin];
-                end = std::find_if(component + begin, component + labels.nx, [&](std::uint32_t c) { return c != own; }) - component;
+                end =
+                    std::find_if(component + begin, component + labels.nx, [&](std::uint32_t c) { return c != own; }) -
+                    component;
                 if (own > count)
-                    throw std::invalid_argument("components hold " + std::to_string(own) + ", must be at most count " + std::to_string(count));
+                    throw std::invalid_argument("components hold " + std::to_string(own) + ", must be at most count " +
+                                                std::to_string(count));
                 table.voxels[own] += end - begin;
                 if (own == 0)
                     continue;
@@ -210,7 +217,8 @@ ComponentTable component_table(View3<const std::uint8_t> labels, View3<const std
                 std::uint32_t touches = 0;
                 for (std::int64_t k = 0; k < 27; ++k) {
                     const std::int64_t dz = k / 9 - 1, dy = k / 3 % 3 - 1, dx = k % 3 - 1;
-                    if (dz * dz + dy * dy + dx * dx > most || z + dz < 0 || z + dz >= labels.nz || y + dy < 0 || y + dy >= labels.ny)
+                    if (dz * dz + dy * dy + dx * dx > most || z + dz < 0 || z + dz >= labels.nz || y + dy < 0 ||
+                        y + dy >= labels.ny)
                         continue;
                     const std::uint8_t* near_label = labels.row(z + dz, y + dy);
                     const std::uint32_t* near_component = components.row(z + dz, y + dy);
@@ -238,8 +246,8 @@ void relabel_components(View3<const std::uint32_t> components, const std::uint8_
     parallel_chunks(out.size(), 1 << 18, threads, [&](std::int64_t begin, std::int64_t end, int) {
         for (std::int64_t i = begin; i < end; ++i) {
             if (components.data[i] >= entries)
-                throw std::invalid_argument("components hold " + std::to_string(components.data[i]) + ", but new_label has " +
-                                            std::to_string(entries) + " entries");
+                throw std::invalid_argument("components hold " + std::to_string(components.data[i]) +
+                                            ", but new_label has " + std::to_string(entries) + " entries");
             out.data[i] = new_label[components.data[i]];
         }
     });
@@ -257,7 +265,8 @@ std::int64_t fill_holes(View3<std::uint8_t> labels, int label, int connectivity,
             for (std::int64_t y = 0; y < labels.ny; ++y) {
                 const auto row = static_cast<std::size_t>(z * labels.ny + y);
                 for (std::int64_t i = forest.first[row]; i < forest.first[row + 1]; ++i)
-                    visit(z, y, forest.runs[static_cast<std::size_t>(i)], around[forest.parent[static_cast<std::size_t>(i)]]);
+                    visit(z, y, forest.runs[static_cast<std::size_t>(i)],
+                          around[forest.parent[static_cast<std::size_t>(i)]]);
             }
     };
     each_run([&](std::int64_t z, std::int64_t y, const Run& run, int& state) {

@@ -15,7 +15,7 @@ std::int64_t connected_components(View3<const std::uint8_t> labels, View3<std::u
 struct ComponentTable { // all indexed by component; of 0, the background, only the voxels are counted
     std::vector<std::uint8_t> label;
     std::vector<std::int64_t> voxels;
-    std::vector<std::uint32_t> touches; // bit k: a voxel of the component has a neighbour of label k in another component
+    std::vector<std::uint32_t> touches; // bit k: a voxel of it has a neighbour of label k in another component
 };
 
 // Labels must be below 32. Neighbours are those of the connectivity; beyond the volume there are none.
@@ -27,7 +27,8 @@ void relabel_components(View3<const std::uint32_t> components, const std::uint8_
                         View3<std::uint8_t> out, int threads);
 
 // Background cavities that reach neither the border of the volume nor any label but one become that label: cavities in
-// `label` alone, or in any label if it is 0. The connectivity is that of the cavities. Returns the number of voxels filled.
+// `label` alone, or in any label if it is 0. The connectivity is that of the cavities. Returns the number of voxels
+// filled.
 std::int64_t fill_holes(View3<std::uint8_t> labels, int label, int connectivity, int threads);
 
 } // namespace whs

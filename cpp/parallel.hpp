@@ -1,6 +1,6 @@
-// Work in fixed chunks on plain threads. The chunks depend on the work alone, never on the number of threads, so results
-// that are written per chunk are the same bits for any number of threads. std::thread and not OpenMP: OpenVINO's own
-// threads live in the same process. The first exception of a worker is rethrown in the caller.
+// Work in fixed chunks on plain threads. The chunks depend on the work alone, never on the number of threads, so
+// results that are written per chunk are the same bits for any number of threads. std::thread and not OpenMP:
+// OpenVINO's own threads live in the same process. The first exception of a worker is rethrown in the caller.
 #pragma once
 
 #include <algorithm>
@@ -10,6 +10,7 @@
 #include <mutex>
 #include <stdexcept>
 #include <string>
+#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -45,6 +46,7 @@ void parallel_chunks(std::int64_t count, std::int64_t chunk, int threads, Work&&
     const std::int64_t chunks = (count + chunk - 1) / chunk;
     const int extra = static_cast<int>(std::min<std::int64_t>(threads, chunks)) - 1;
     std::vector<std::thread> workers;
+    workers.reserve(static_cast<std::size_t>(extra > 0 ? extra : 0));
     try {
         for (int worker = 1; worker <= extra; ++worker)
             workers.emplace_back(run, worker);

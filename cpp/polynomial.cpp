@@ -1,11 +1,11 @@
 // Distance over slice position, fitted by a polynomial whose minimum marks the valve (Sharobeem et al. 2021).
 //
-// Some slices are misread by tens of millimetres, so the fit is robust: iteratively reweighted least squares, first with
-// Huber's weights, which cannot be trapped, then with Tukey's biweight, which forgets gross outliers (Holland and Welsch
-// 1977). The scale is the median absolute residual and may only shrink: else the weights may never settle. Positions are
-// scaled to [-1, 1] and each step is solved by Householder reflections, so the powers stay well conditioned. The minimum
-// is found among the end points and the roots of the derivative; the roots of a polynomial lie one each between the roots
-// of its own derivative, so bisection finds them all.
+// Some slices are misread by tens of millimetres, so the fit is robust: iteratively reweighted least squares, first
+// with Huber's weights, which cannot be trapped, then with Tukey's biweight, which forgets gross outliers (Holland and
+// Welsch 1977). The scale is the median absolute residual and may only shrink: else the weights may never settle.
+// Positions are scaled to [-1, 1] and each step is solved by Householder reflections, so the powers stay well
+// conditioned. The minimum is found among the end points and the roots of the derivative; the roots of a polynomial lie
+// one each between the roots of its own derivative, so bisection finds them all.
 #include "polynomial.hpp"
 
 #include <algorithm>
@@ -125,17 +125,20 @@ Minimum fit_minimum(std::span<const double> positions, std::span<const double> d
         fail("positions and distances differ in length: " + std::to_string(positions.size()) + " and " +
              std::to_string(distances.size()));
     auto finite = [](double v) { return std::isfinite(v); };
-    if (!std::all_of(positions.begin(), positions.end(), finite) || !std::all_of(distances.begin(), distances.end(), finite))
+    if (!std::all_of(positions.begin(), positions.end(), finite) ||
+        !std::all_of(distances.begin(), distances.end(), finite))
         fail("positions or distances hold a value that is not finite");
     if (!finite(low) || !finite(high) || low > high)
-        fail("the bounds are " + std::to_string(low) + " and " + std::to_string(high) + ", must be finite with low <= high");
+        fail("the bounds are " + std::to_string(low) + " and " + std::to_string(high) +
+             ", must be finite with low <= high");
     const auto terms = static_cast<std::size_t>(degree) + 1;
     const std::set<double> distinct(positions.begin(), positions.end());
     if (distinct.size() < terms)
         fail("degree " + std::to_string(degree) + " needs " + std::to_string(terms) + " distinct positions, got " +
              std::to_string(distinct.size()));
 
-    const double middle = (*distinct.begin() + *distinct.rbegin()) / 2, half = (*distinct.rbegin() - *distinct.begin()) / 2;
+    const double middle = (*distinct.begin() + *distinct.rbegin()) / 2,
+                 half = (*distinct.rbegin() - *distinct.begin()) / 2;
     std::vector<double> t(positions.size());
     std::transform(positions.begin(), positions.end(), t.begin(), [&](double p) { return (p - middle) / half; });
 

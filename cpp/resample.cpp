@@ -1,10 +1,10 @@
 // Resampling of a scan into another grid, trilinear with a box of sub-samples against aliasing, or nearest.
 //
-// Two paths. If every axis of the output runs along one axis of the source, in any order and direction, the weights of all
-// sub-samples are gathered into one table an axis, and the axes are blended one after the other in float32: a source plane
-// for each output slice, then a row, then the voxels. The loops over planes and rows are contiguous, so they vectorise.
-// Else, for oblique scans, every sub-sample is interpolated by itself in double precision. Neither path holds more of the
-// scan in floating point than a few planes. tests/references.py defines both, to the bit.
+// Two paths. If every axis of the output runs along one axis of the source, in any order and direction, the weights of
+// all sub-samples are gathered into one table an axis, and the axes are blended one after the other in float32: a
+// source plane for each output slice, then a row, then the voxels. The loops over planes and rows are contiguous, so
+// they vectorise. Else, for oblique scans, every sub-sample is interpolated by itself in double precision. Neither path
+// holds more of the scan in floating point than a few planes. tests/references.py defines both, to the bit.
 #include "resample.hpp"
 
 #include "parallel.hpp"
@@ -46,10 +46,10 @@ double sample_offset(std::int64_t k, std::int64_t samples) {
 // How the voxels along one axis of the output are blended from those along one axis of the source.
 struct Blend {
     std::int64_t source_n = 0, n = 0, taps = 1;
-    std::vector<std::int64_t> first;     // [n]: source index of the first tap
-    std::vector<float> weight;           // [tap][n]
-    std::vector<float> inside;           // [n]: the part of the sub-samples that lies inside the source
-    std::vector<std::int64_t> needed;    // the source indices that have a weight, ascending
+    std::vector<std::int64_t> first;  // [n]: source index of the first tap
+    std::vector<float> weight;        // [tap][n]
+    std::vector<float> inside;        // [n]: the part of the sub-samples that lies inside the source
+    std::vector<std::int64_t> needed; // the source indices that have a weight, ascending
 
     float tap(std::int64_t t, std::int64_t i) const { return weight[static_cast<std::size_t>(t * n + i)]; }
     std::int64_t start(std::int64_t i) const { return first[static_cast<std::size_t>(i)]; }
@@ -120,7 +120,8 @@ void accumulate(float* sum, const T* values, float weight, std::int64_t n, bool 
 constexpr std::int64_t kSlices = 8; // output slices of one piece of work
 
 // Blends the source into one plane for each of the output slices begin..end. Source axis axes[0] disappears; the planes
-// are indexed [axes[1]][axes[2]], whatever their order in the source. Only rows and columns that are needed are written.
+// are indexed [axes[1]][axes[2]], whatever their order in the source. Only rows and columns that are needed are
+// written.
 void blend_planes(const Source& source, const Axes& axes, const Blend& along_z, const Blend& along_y,
                   const Blend& along_x, std::int64_t begin, std::int64_t end, std::vector<std::vector<float>>& planes) {
     const std::int64_t stride[3] = {source.ny * source.nx, source.nx, 1};
@@ -154,7 +155,8 @@ void blend_planes(const Source& source, const Axes& axes, const Blend& along_z, 
             const std::size_t group_end = std::min(across.needed.size(), group + kRows);
             for (std::size_t k = group; k < group_end; ++k) {
                 const std::int64_t j = across.needed[k];
-                float* sum = step_x == 1 ? plane + j * width + low : &rows[(k - group) * static_cast<std::size_t>(length)];
+                float* sum =
+                    step_x == 1 ? plane + j * width + low : &rows[(k - group) * static_cast<std::size_t>(length)];
                 for (std::int64_t t = 0; t < along_z.taps; ++t)
                     accumulate(sum, source.data + j * step + (along_z.start(iz) + t) * step_z + low, along_z.tap(t, iz),
                                length, t == 0);
@@ -309,7 +311,8 @@ void resample_nearest(View3<const std::uint8_t> source, View3<std::uint8_t> out,
                 std::int64_t i[3] = {0, 0, 0};
                 bool in = source.size() > 0;
                 for (int a = 0; a < 3 && in; ++a) {
-                    const double c = map.at(a, static_cast<double>(iz), static_cast<double>(iy), static_cast<double>(ix));
+                    const double c =
+                        map.at(a, static_cast<double>(iz), static_cast<double>(iy), static_cast<double>(ix));
                     in = inside(c, n[a]);
                     if (in) // c + 0.5 + 2e-6 is not negative, so the cast is the floor
                         i[a] = std::min(static_cast<std::int64_t>(c + 0.5 + 2 * kSnap), n[a] - 1);

@@ -8,9 +8,9 @@ namespace whs {
 
 struct Sampling {
     Affine out_to_source;
-    Index3 samples;            // equally spaced samples averaged within one output voxel along each of its axes
-    std::int64_t first_slice;  // index of the first output slice in the whole output grid
-    int fill;                  // HU of what lies outside the source
+    Index3 samples;           // equally spaced samples averaged within one output voxel along each of its axes
+    std::int64_t first_slice; // index of the first output slice in the whole output grid
+    int fill;                 // HU of what lies outside the source
 };
 
 // HU, rounded half up.

@@ -52,8 +52,8 @@ LabelStatistics label_statistics(View3<const std::uint8_t> labels, std::int64_t 
             for (std::int64_t begin = 0, end; begin < labels.nx; begin = end) {
                 end = run_end(row, begin, labels.nx);
                 if (row[begin] >= label_count)
-                    throw std::invalid_argument("labels hold " + std::to_string(row[begin]) + ", must be below label_count " +
-                                                std::to_string(label_count));
+                    throw std::invalid_argument("labels hold " + std::to_string(row[begin]) +
+                                                ", must be below label_count " + std::to_string(label_count));
                 sums[row[begin]].add_run(z, y, begin, end);
             }
         }

@@ -1,10 +1,10 @@
 // Labels on the scan's own grid: the logits, sampled trilinearly at each voxel's centre, and the largest wins.
 //
-// All in integers, so that the result has one definition (tests/references.py): weights have 8 fractional bits an axis, a
-// sum over the 8 corners needs 16 + 24 bits, the lowest label wins a tie. No full-resolution logits exist. A trilinear
-// value is a convex combination of its corners, so where one label wins at all 8 corners of a cell, ties included, it wins
-// at every point inside, exactly; only cells on a border between labels are interpolated. With 3 half-resolution voxels or
-// more to a structure's width those are a few per cent of the volume.
+// All in integers, so that the result has one definition (tests/references.py): weights have 8 fractional bits an axis,
+// a sum over the 8 corners needs 16 + 24 bits, the lowest label wins a tie. No full-resolution logits exist. A
+// trilinear value is a convex combination of its corners, so where one label wins at all 8 corners of a cell, ties
+// included, it wins at every point inside, exactly; only cells on a border between labels are interpolated. With 3
+// half-resolution voxels or more to a structure's width those are a few per cent of the volume.
 #include "upsample.hpp"
 
 #include "parallel.hpp"
@@ -26,8 +26,7 @@ struct Position { // along one axis of the logits
 Position locate(double c, std::int64_t n) {
     const double u = std::min(std::max((c + 0.5) / 2 - 0.5, 0.0), static_cast<double>(n - 1));
     const auto lower = static_cast<std::int64_t>(u);
-    return {lower, std::min(lower + 1, n - 1),
-            static_cast<std::int32_t>((u - static_cast<double>(lower)) * 256 + 0.5)};
+    return {lower, std::min(lower + 1, n - 1), static_cast<std::int32_t>((u - static_cast<double>(lower)) * 256 + 0.5)};
 }
 
 // The winner at each half-resolution voxel.
@@ -67,7 +66,8 @@ std::vector<std::uint8_t> find_cells(const Logits& logits, int threads) {
         std::vector<std::uint8_t> columns(static_cast<std::size_t>(logits.nx)); // the 4 winners at each x
         for (std::int64_t y = 0; y < logits.ny; ++y) {
             const std::int64_t y1 = std::min(y + 1, logits.ny - 1);
-            const std::uint8_t *a = winner.row(z, y), *b = winner.row(z, y1), *c = winner.row(z1, y), *d = winner.row(z1, y1);
+            const std::uint8_t *a = winner.row(z, y), *b = winner.row(z, y1), *c = winner.row(z1, y),
+                               *d = winner.row(z1, y1);
             std::uint8_t *column = columns.data(), *row = cell.row(z, y);
             for (std::int64_t x = 0; x <= last; ++x)
                 column[x] = (a[x] ^ b[x]) | (a[x] ^ c[x]) | (a[x] ^ d[x]) ? kMixed : a[x];
@@ -114,7 +114,7 @@ struct Edge {
 
 // ---- scans whose axes run along those of the region, in any order and direction
 
-struct Line { // all positions along one axis of the output
+struct Line {                        // all positions along one axis of the output
     std::int64_t begin = 0, end = 0; // the output voxels inside the region
     std::vector<Position> positions; // of each output voxel; those outside hold nothing
 };
@@ -139,7 +139,9 @@ void aligned(const Logits& logits, View3<std::uint8_t> out, const Affine& map, c
     const std::vector<std::uint8_t> cells = find_cells(logits, threads);
     const std::int64_t n[3] = {logits.nz, logits.ny, logits.nx};
     const std::int64_t stride[3] = {n[1] * n[2], n[2], 1};
-    auto line = [&](std::size_t b, std::int64_t out_n) { return make_line(map.m[axes[b]][b], map.t[axes[b]], n[axes[b]], out_n); };
+    auto line = [&](std::size_t b, std::int64_t out_n) {
+        return make_line(map.m[axes[b]][b], map.t[axes[b]], n[axes[b]], out_n);
+    };
     const Line lines[3] = {line(0, out.nz), line(1, out.ny), line(2, out.nx)};
     const std::int64_t sz = stride[axes[0]], sy = stride[axes[1]], sx = stride[axes[2]];
     struct Segment { // output voxels of one cell along x
@@ -161,7 +163,8 @@ void aligned(const Logits& logits, View3<std::uint8_t> out, const Affine& map, c
                 std::fill_n(row, out.nx, std::uint8_t{0});
                 continue;
             }
-            const Position &z = lines[0].positions[static_cast<std::size_t>(iz)], &y = lines[1].positions[static_cast<std::size_t>(iy)];
+            const Position &z = lines[0].positions[static_cast<std::size_t>(iz)],
+                           &y = lines[1].positions[static_cast<std::size_t>(iy)];
             const std::int64_t corners[2][2] = {{z.lower * sz + y.lower * sy, z.lower * sz + y.upper * sy},
                                                 {z.upper * sz + y.lower * sy, z.upper * sz + y.upper * sy}};
             const std::uint8_t* cell_row = cells.data() + corners[0][0];
