@@ -26,7 +26,7 @@ from training.localisers import (  # noqa: E402
     save_thorax,
 )
 from training.networks import load_imagenet, squeezenet, vgg16  # noqa: E402
-from training.train_localisers import draw_batch, train  # noqa: E402
+from training.train_localisers import chances_of, draw_batch, train  # noqa: E402
 
 VALVE = np.array([22.25, 30.5, 41.75])
 
@@ -83,14 +83,23 @@ def test_a_frame_beside_the_plane_is_air() -> None:
 
 def test_batches_are_drawn_from_their_seed(pool: Path) -> None:
     thoraces = [load_thorax(f) for f in sorted(pool.glob("*.npy"))]
-    one, far = draw_batch(thoraces, "axial", 4, np.random.default_rng(3))
-    two, _ = draw_batch(thoraces, "axial", 4, np.random.default_rng(3))
-    other, _ = draw_batch(thoraces, "axial", 4, np.random.default_rng(4))
+    one, far, _ = draw_batch(thoraces, "axial", 4, np.random.default_rng(3))
+    two, _, _ = draw_batch(thoraces, "axial", 4, np.random.default_rng(3))
+    other, _, _ = draw_batch(thoraces, "axial", 4, np.random.default_rng(4))
     assert torch.equal(one, two)
     assert not torch.equal(one, other)
-    assert one.shape == (4, 1, SIDE, SIDE)
+    assert one.shape == (4, 1, SIDE // 2, SIDE // 2)
     assert far.shape == (4,)
     assert 0 <= one.min() <= one.max() <= 1
+
+
+def test_thoraces_that_are_read_badly_are_drawn_more_often(pool: Path) -> None:
+    chances = chances_of(np.array([1.0, 1.0, 2.0, 40.0]))
+    assert chances.sum() == pytest.approx(1)
+    assert chances[0] == chances[1] <= chances[2] < chances[3] <= 6 * chances[0]
+    thoraces = [load_thorax(f) for f in sorted(pool.glob("*.npy"))]
+    _, _, chosen = draw_batch(thoraces, "axial", 6, np.random.default_rng(3), np.array([0.0, 1.0]))
+    assert (chosen == 1).all()
 
 
 def test_air_stays_air() -> None:
@@ -99,11 +108,14 @@ def test_air_stays_air() -> None:
 
 
 def test_the_loss_weighs_slices_near_the_valve_more() -> None:
-    near = distance_loss(torch.tensor([10.0]), torch.tensor([0.0]))
-    far = distance_loss(torch.tensor([110.0]), torch.tensor([100.0]))
+    """Columns are the absolute and the signed distance; beyond 150 mm nothing more is asked for."""
+    near = distance_loss(torch.tensor([[10.0, 0.0]]), torch.tensor([0.0]))
+    far = distance_loss(torch.tensor([[110.0, -100.0]]), torch.tensor([-100.0]))
     assert near == pytest.approx(1.0)
-    assert far < 0.5 * near
-    assert distance_loss(torch.tensor([150.0]), torch.tensor([190.0])) == 0
+    assert 0 < far < 0.5 * near
+    assert distance_loss(torch.tensor([[20.0, 20.0]]), torch.tensor([-20.0])) > 0
+    assert distance_loss(torch.tensor([[20.0, -20.0]]), torch.tensor([-20.0])) == 0
+    assert distance_loss(torch.tensor([[150.0, 150.0]]), torch.tensor([190.0])) == 0
 
 
 @pytest.mark.parametrize("backbone", BACKBONES)
@@ -120,7 +132,7 @@ def test_one_step_changes_the_weights_and_goes_on_from_its_checkpoint(
 
 
 def test_the_published_widths_build() -> None:
-    assert vgg16(1.0, 1)(torch.zeros(1, 1, 64, 64)).shape == (1,)
+    assert vgg16(1.0)(torch.zeros(1, 1, 64, 64)).shape == (1, 2)
     convolutions = [m for m in vgg16(1.0).modules() if isinstance(m, torch.nn.Conv2d)]
     assert [m.out_channels for m in convolutions] == [64] * 2 + [128] * 2 + [256] * 3 + [512] * 6
 

@@ -84,19 +84,22 @@ class Fire(nn.Module):
 
 
 class SliceRegressor(nn.Module):
-    """Slices [n, 1, y, x] in 0..1 -> signed distance in mm [n] of each to the slice that holds the valve.
+    """Slices [n, 1, y, x] of 4 mm pixels in 0..1 -> distances in mm [n, 2] to the slice that holds the valve.
 
-    The sign only serves the training: without it the target has a kink exactly where accuracy matters. What leaves the
-    network for the engine is the absolute distance.
+    The first column is absolute, the second signed.
+
+    The engine gets the absolute one; the signed one only serves the training, whose target has no kink at the valve and
+    tells the features which side they see. Its absolute value would be no substitute: a slice that could lie on either
+    side reads zero there, as the valve does, but rightly far away in the other.
     """
 
     def __init__(self, features: nn.Sequential, width: int) -> None:
         super().__init__()
         self.features = features
-        self.distance = nn.Linear(width, 1)
+        self.distance = nn.Linear(width, 2)
 
     def forward(self, x: Tensor) -> Tensor:
-        return 100.0 * self.distance(self.features(x).mean((2, 3)))[:, 0]
+        return 100.0 * self.distance(self.features(x).mean((2, 3)))
 
 
 def squeezenet() -> SliceRegressor:
@@ -110,14 +113,13 @@ def squeezenet() -> SliceRegressor:
     return SliceRegressor(features, 512)
 
 
-def vgg16(width: float = 0.5, entry_pool: int = 2) -> SliceRegressor:
+def vgg16(width: float = 0.5) -> SliceRegressor:
     """VGG-16 (Simonyan and Zisserman 2015, arXiv:1409.1556) for one channel, with batch norm, as a regressor.
 
     width multiplies the features of every layer (1.0 is the published one; 0.5 keeps the INT8 file under 5 MB). The huge
-    fully connected layers give way to an average over the slice. entry_pool averages the slice before the first layer:
-    4 mm pixels train and run 5 times faster than 2 mm.
+    fully connected layers give way to an average over the slice.
     """
-    layers: list[nn.Module] = [nn.AvgPool2d(entry_pool)] if entry_pool > 1 else []
+    layers: list[nn.Module] = []
     inputs = 1
     for outputs, count in ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3)):
         for _ in range(count):

@@ -2,35 +2,53 @@
 
     python -m training.train_localisers draw --pool FOLDER --count 500 [--first 0] [--kind 0]
     python -m training.train_localisers train --pool FOLDER --out FOLDER --backbone squeezenet --axis axial
+    python -m training.train_localisers export --pool FOLDER --out FOLDER --backbone squeezenet
+    python -m training.train_localisers score --backbone squeezenet
 
 `draw` writes drawn thoraces; `train` takes whatever the pool holds, looks for new ones now and then, keeps a checkpoint
-and goes on from it. The learning rate follows the share of the minutes (or steps) that is used up.
+and goes on from it. The learning rate follows the share of the minutes (or steps) that is used up. `export` writes the
+INT8 models of the three axes from their checkpoints into the package; `score` finds the valve of scans that are drawn
+anew from validation seeds, with the engine's own search.
 """
 
 import argparse
 import csv
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from whs_fast.localising import localise
+from whs_fast.network import Model, predict_batches
+from whs_fast.volume import Volume
 
 from training.localisers import (
     AXES,
     BACKBONES,
+    ENTRY_POOL,
     NEAR_MM,
+    SIDE,
     Thorax,
     alter_batch,
+    calibration_slices,
     distance_loss,
     draw_slice,
     draw_thorax,
+    export_localiser,
+    load_features,
     load_thorax,
-    load_trained,
     save_thorax,
 )
 from training.networks import load_imagenet
+from training.scans import Scan, draw_scan
 
 SEED_FAMILY = 1000  # localisers draw from (kind, 1000, number)
+VALIDATION_SEED, VALIDATION_FAMILY = 1, 3000
+MODELS = Path(__file__).parents[1] / "python" / "whs_fast" / "models"
+BATCH = 8  # slices a call when scoring
 
 
 def draw(pool: Path, first: int, count: int, kind: int) -> None:
@@ -42,13 +60,23 @@ def draw(pool: Path, first: int, count: int, kind: int) -> None:
 
 
 def draw_batch(
-    thoraces: list[Thorax], axis: str, size: int, rng: np.random.Generator
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Altered slices float32 [n, 1, 192, 192] in 0..1 and their signed distances in mm [n]."""
-    drawn = [draw_slice(thoraces[rng.integers(len(thoraces))], axis, rng) for _ in range(size)]
-    slices = torch.from_numpy(np.stack([s for s, _ in drawn]))[:, None].float() / 255
+    thoraces: list[Thorax], axis: str, size: int, rng: np.random.Generator, chances: NDArray[np.float64] | None = None
+) -> tuple[torch.Tensor, torch.Tensor, NDArray[np.int64]]:
+    """Altered slices float32 [n, 1, 96, 96] in 0..1, their signed distances in mm [n] and the thoraces' numbers [n].
+
+    chances: of each thorax to be drawn; all the same without them.
+    """
+    chosen = rng.choice(len(thoraces), size, p=chances)
+    drawn = [draw_slice(thoraces[number], axis, rng) for number in chosen]
+    slices = F.avg_pool2d(torch.from_numpy(np.stack([s for s, _ in drawn]))[:, None].float() / 255, ENTRY_POOL)
     generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
-    return alter_batch(slices, generator), torch.tensor([d for _, d in drawn], dtype=torch.float32)
+    return alter_batch(slices, generator), torch.tensor([d for _, d in drawn], dtype=torch.float32), chosen
+
+
+def chances_of(losses: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Thoraces that are read badly are drawn more often, up to three times the average."""
+    weights = np.clip(losses / max(losses.mean(), 1e-9), 0.5, 3.0)
+    return weights / weights.sum()
 
 
 def train(
@@ -62,7 +90,7 @@ def train(
     if imagenet is not None:
         load_imagenet(network, torch.load(imagenet, weights_only=True))
     if start is not None:
-        network.load_state_dict(load_trained(start, backbone).state_dict())
+        network.features.load_state_dict(load_features(start))
     averaged = torch.optim.swa_utils.AveragedModel(
         network, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.995), use_buffers=True
     )
@@ -83,6 +111,7 @@ def train(
 
     thoraces: list[Thorax] = []
     known: set[Path] = set()
+    losses = np.zeros(0)  # running loss of each thorax
     with (out / f"{backbone}_{axis}.csv").open("a", newline="") as file:
         log = csv.writer(file)
         while True:
@@ -95,21 +124,26 @@ def train(
                 known.update(found)
                 thoraces += [load_thorax(f) for f in found]
             rng = np.random.default_rng([0, seed, step, AXES.index(axis)])
-            slices, distances = draw_batch(thoraces, axis, batch, rng)
+            losses = np.concatenate(
+                [losses, np.full(len(thoraces) - len(losses), losses.mean() if len(losses) else 1.0)]
+            )
+            slices, distances, chosen = draw_batch(thoraces, axis, batch, rng, chances_of(losses))
             drawn = time.perf_counter()
             decay = 0.01 + 0.99 * (1 + np.cos(np.pi * share)) / 2
             optimiser.param_groups[0]["lr"] = float(rate * min(1, (step + 1) / 50) * decay)
             with torch.autocast(device, dtype=torch.bfloat16):
                 predicted = network(slices.to(device, memory_format=torch.channels_last))
-            loss = distance_loss(predicted.float(), distances.to(device))
+            each = distance_loss(predicted.float(), distances.to(device))
+            loss = each.mean()
             optimiser.zero_grad(set_to_none=True)
             loss.backward()
             torch.nn.utils.clip_grad_norm_(network.parameters(), 5.0)
             optimiser.step()
             averaged.update_parameters(network)
             step += 1
+            losses[chosen] = 0.8 * losses[chosen] + 0.2 * each.detach().cpu().numpy().clip(max=50)
             near = distances.abs() < NEAR_MM
-            errors = (predicted.detach().float().cpu() - distances).abs()[near]
+            errors = (predicted[:, 0].detach().float().cpu() - distances.abs()).abs()[near]
             times = (drawn - began, time.perf_counter() - drawn)
             figures = (loss.item(), errors.mean().item(), *times)
             log.writerow([step, *map("{:.3f}".format, figures), len(thoraces)])
@@ -119,6 +153,50 @@ def train(
                 save()
     save()
     return checkpoint
+
+
+def draw_validation_scan(index: int) -> Scan:
+    """A scan as in the held-out set, of a validation seed; every other field of view is under 200 mm."""
+    rng = np.random.default_rng([VALIDATION_SEED, VALIDATION_FAMILY, index])
+    small = index % 2 == 0
+    side, height = rng.uniform(160, 199, 2) if small else (rng.uniform(200, 320), rng.uniform(180, 300))
+    in_plane, slices = max(rng.uniform(0.4, 1.2), side / 320), max(rng.uniform(0.4, 2.0), height / 300)
+    return draw_scan(
+        rng,
+        (float(in_plane), float(in_plane), float(slices)),
+        (float(side), float(side), float(height)),
+        tilt_rad=float(rng.choice([0, 0.08])),
+        cut=index % 8 >= 6,
+    )
+
+
+def score(models: Path, backbone: str, count: int, threads: int) -> dict[str, float | int]:
+    """Errors of the whole search in mm on validation scans; one line a scan goes to standard output."""
+    networks = {
+        axis: Model(models / f"{backbone}_{axis}.xml", threads=threads, shapes=((BATCH, 1, SIDE, SIDE),))
+        for axis in AXES
+    }
+    predict = {axis: partial(predict_batches, network, batch=BATCH) for axis, network in networks.items()}
+    errors, confident = [], []
+    for index in range(count):
+        scan = draw_validation_scan(index)
+        direction = tuple(scan.direction.ravel().tolist())
+        found = localise(Volume(scan.hu, scan.spacing_mm, scan.origin_mm, direction), predict, threads=threads)
+        off = np.subtract(found.point_mm, scan.valve_mm)
+        errors.append(float(np.linalg.norm(off)))
+        confident.append(found.confident)
+        print(f"{index:2d} {errors[-1]:6.1f} mm {off.round(1)} {found.slices_read} slices {found.warnings}", flush=True)
+    figures = {
+        "scans": count,
+        "median_mm": round(float(np.median(errors)), 2),
+        "worst_mm": round(max(errors), 2),
+        "within_10_mm": sum(e <= 10 for e in errors),
+        "within_10_mm_small": sum(e <= 10 for e in errors[::2]),
+        "confident": sum(confident),
+        "confident_but_beyond_10_mm": sum(c and e > 10 for c, e in zip(confident, errors, strict=True)),
+    }
+    print(figures)
+    return figures
 
 
 def main() -> None:
@@ -142,12 +220,27 @@ def main() -> None:
     training.add_argument("--imagenet", type=Path, help="weights as torchvision stores them")
     training.add_argument("--start", type=Path, help="checkpoint of another axis to begin from")
     training.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    for command in (drawing, training):
+    exporting = commands.add_parser("export")
+    exporting.add_argument("--pool", type=Path, required=True)
+    exporting.add_argument("--out", type=Path, required=True, help="folder of the checkpoints")
+    scoring = commands.add_parser("score")
+    scoring.add_argument("--count", type=int, default=20)
+    for command in (exporting, scoring):
+        command.add_argument("--models", type=Path, default=MODELS)
+        command.add_argument("--backbone", choices=tuple(BACKBONES), default="squeezenet")
+    for command in (drawing, training, exporting, scoring):
         command.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     if options.command == "draw":
         draw(options.pool, options.first, options.count, options.kind)
+    elif options.command == "score":
+        score(options.models, options.backbone, options.count, options.threads)
+    elif options.command == "export":
+        for axis in AXES:
+            checkpoint = options.out / f"{options.backbone}_{axis}.pt"
+            slices = calibration_slices(options.pool, axis)
+            export_localiser(checkpoint, options.backbone, axis, slices, options.models)
     else:
         train(
             options.pool, options.out, options.backbone, options.axis, minutes=options.minutes, steps=options.steps,
