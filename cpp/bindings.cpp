@@ -162,7 +162,8 @@ The HU are not rounded first. fill is in HU and is windowed too. Raises ValueErr
           R"(Fit a polynomial robustly and return (position, value, residual, curvature) of its minimum in [low, high].
 
 Iteratively reweighted least squares: Huber, then Tukey. residual is the weighted root mean square, curvature the
-second derivative. Raises ValueError for fewer distinct positions than coefficients, values that are not finite, low > high.)");
+second derivative. Raises ValueError for fewer distinct positions than coefficients, values that are not finite,
+low > high.)");
 
     m.def("upsample_argmax", &upsample_argmax, "logits"_a.noconvert(), "out"_a.noconvert(), "out_to_region"_a,
           nb::kw_only(), "threads"_a = 1,

@@ -4,8 +4,9 @@
 #   tests/run_sanitized.sh [PYTHON]
 #
 # PYTHON is an interpreter with the test dependencies, nanobind, cmake and ninja (default: that of .venv). It runs with
-# -S, so that no installed or editable whs_fast is found, only the sanitized build. Leaks are not looked for: Python itself
-# leaves memory at exit. Comparisons with other libraries (marker "peer") are left out: they are slow here and test no more.
+# -S, so that no installed or editable whs_fast is found, only the sanitized build. Leaks are not looked for: Python
+# itself leaves memory at exit. Comparisons with other libraries (marker "peer") are left out: they are slow here and
+# test no more.
 set -eu
 cd "$(dirname "$0")/.."
 python=${1:-.venv/bin/python}
