@@ -29,7 +29,7 @@ using Volume = nb::ndarray<T, nb::numpy, nb::ndim<3>, nb::c_contig, nb::device::
 template <class T>
 using Vector = nb::ndarray<const T, nb::numpy, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 using Matrix = nb::ndarray<const double, nb::numpy, nb::shape<3, 4>, nb::c_contig, nb::device::cpu>;
-using Logits = nb::ndarray<const std::int16_t, nb::numpy, nb::ndim<4>, nb::c_contig, nb::device::cpu>;
+using Logits = nb::ndarray<const std::int8_t, nb::numpy, nb::ndim<4>, nb::c_contig, nb::device::cpu>;
 using NoGil = nb::gil_scoped_release;
 
 template <class T>
@@ -38,7 +38,7 @@ whs::View3<T> view(const Volume<T>& array) {
             static_cast<std::int64_t>(array.shape(2))};
 }
 
-whs::View4<const std::int16_t> view(const Logits& array) {
+whs::View4<const std::int8_t> view(const Logits& array) {
     return {array.data(), static_cast<std::int64_t>(array.shape(0)), static_cast<std::int64_t>(array.shape(1)),
             static_cast<std::int64_t>(array.shape(2)), static_cast<std::int64_t>(array.shape(3))};
 }
@@ -169,7 +169,7 @@ low > high.)");
           nb::kw_only(), "threads"_a = 1,
           R"(Label every voxel with the largest of the trilinearly sampled half-resolution logits, exactly, in integers.
 
-logits: int16 class, z, y, x. out_to_region: 3 x 4, index in out to voxel index x in the region, whose extents are twice
+logits: int8 z, y, x, class. out_to_region: 3 x 4, index in out to voxel index x in the region, whose extents are twice
 those of the logits. u = clamp((x + 0.5) / 2 - 0.5) with 8 fractional bits an axis; the lowest label wins a tie;
 more than half a voxel outside the region is 0. Raises ValueError for no class or more than 255.)");
 

@@ -1,7 +1,7 @@
 // Labels on the scan's own grid: the logits, sampled trilinearly at each voxel's centre, and the largest wins.
 //
 // All in integers, so that the result has one definition (tests/references.py): weights have 8 fractional bits an axis,
-// a sum over the 8 corners needs 16 + 24 bits, the lowest label wins a tie. No full-resolution logits exist. A
+// a sum over the 8 corners fits in 8 + 24 bits, the lowest label wins a tie. No full-resolution logits exist. A
 // trilinear value is a convex combination of its corners, so where one label wins at all 8 corners of a cell, ties
 // included, it wins at every point inside, exactly; only cells on a border between labels are interpolated. With 3
 // half-resolution voxels or more to a structure's width those are a few per cent of the volume.
@@ -14,7 +14,7 @@
 namespace whs {
 namespace {
 
-using Logits = View4<const std::int16_t>;
+using Logits = View4<const std::int8_t>;
 
 constexpr std::uint8_t kMixed = 255; // a cell whose corners disagree
 
@@ -31,26 +31,17 @@ Position locate(double c, std::int64_t n) {
 
 // The winner at each half-resolution voxel.
 std::vector<std::uint8_t> find_winners(const Logits& logits, int threads) {
-    const std::int64_t n = logits.nz * logits.ny * logits.nx;
+    const std::int64_t n = logits.nz * logits.ny * logits.nx, classes = logits.nc;
     std::vector<std::uint8_t> winners(static_cast<std::size_t>(n));
-    constexpr std::int64_t kBlock = 4096;
-    parallel_chunks(n, kBlock, threads, [&](std::int64_t begin, std::int64_t end, int) {
-        std::int16_t best[kBlock], winner[kBlock];
-        const std::int64_t length = end - begin;
-        for (std::int64_t i = 0; i < length; ++i) {
-            best[i] = logits.data[begin + i];
-            winner[i] = 0;
+    parallel_chunks(n, 4096, threads, [&](std::int64_t begin, std::int64_t end, int) {
+        const std::int8_t* values = logits.data + begin * classes;
+        for (std::int64_t i = begin; i < end; ++i, values += classes) {
+            // One integer orders by logit first and, where these tie, by the lower label.
+            std::int32_t best = values[0] * 256 + 255;
+            for (std::int64_t c = 1; c < classes; ++c)
+                best = std::max(best, static_cast<std::int32_t>(values[c] * 256 + 255 - c));
+            winners[static_cast<std::size_t>(i)] = static_cast<std::uint8_t>(255 - (best & 255));
         }
-        for (std::int64_t c = 1; c < logits.nc; ++c) {
-            const std::int16_t* values = logits.data + c * n + begin;
-            for (std::int64_t i = 0; i < length; ++i) {
-                const bool more = values[i] > best[i];
-                winner[i] = more ? static_cast<std::int16_t>(c) : winner[i];
-                best[i] = more ? values[i] : best[i];
-            }
-        }
-        for (std::int64_t i = 0; i < length; ++i)
-            winners[static_cast<std::size_t>(begin + i)] = static_cast<std::uint8_t>(winner[i]);
     });
     return winners;
 }
@@ -80,7 +71,7 @@ std::vector<std::uint8_t> find_cells(const Logits& logits, int threads) {
 }
 
 // The logits of a cell, blended along z and y: two values a class, which a voxel blends along x. The sums before x stay
-// within 16 + 16 bits, the last within 16 + 24.
+// within 8 + 16 bits, the last within 8 + 24, which an int32 just holds.
 struct Edge {
     std::vector<std::int32_t> lower, upper;
 
@@ -88,23 +79,22 @@ struct Edge {
 
     // offsets: of the corners, [z][y][x]; wz, wy: weights of the upper ones.
     void load(const Logits& logits, const std::int64_t (&offsets)[2][2][2], std::int32_t wz, std::int32_t wy) {
-        const std::int64_t n = logits.nz * logits.ny * logits.nx;
-        const std::int16_t* values = logits.data;
-        for (std::size_t c = 0; c < lower.size(); ++c, values += n) {
-            auto blend = [&](int x) {
-                const std::int32_t near = values[offsets[0][0][x]] * (256 - wy) + values[offsets[0][1][x]] * wy;
-                const std::int32_t far = values[offsets[1][0][x]] * (256 - wy) + values[offsets[1][1][x]] * wy;
-                return near * (256 - wz) + far * wz;
-            };
-            lower[c] = blend(0);
-            upper[c] = blend(1);
+        for (int x = 0; x < 2; ++x) {
+            const std::int8_t* corners[4];
+            for (int k = 0; k < 4; ++k)
+                corners[k] = logits.data + offsets[k >> 1][k & 1][x] * logits.nc;
+            const std::int32_t w[4] = {(256 - wz) * (256 - wy), (256 - wz) * wy, wz * (256 - wy), wz * wy};
+            std::int32_t* blended = (x == 0 ? lower : upper).data();
+            for (std::int64_t c = 0; c < logits.nc; ++c)
+                blended[c] =
+                    corners[0][c] * w[0] + corners[1][c] * w[1] + corners[2][c] * w[2] + corners[3][c] * w[3];
         }
     }
     std::uint8_t winner(std::int32_t wx) const {
-        std::int64_t best = std::int64_t{lower[0]} * (256 - wx) + std::int64_t{upper[0]} * wx;
+        std::int32_t best = lower[0] * (256 - wx) + upper[0] * wx;
         std::size_t label = 0;
         for (std::size_t c = 1; c < lower.size(); ++c) {
-            const std::int64_t sum = std::int64_t{lower[c]} * (256 - wx) + std::int64_t{upper[c]} * wx;
+            const std::int32_t sum = lower[c] * (256 - wx) + upper[c] * wx;
             label = sum > best ? c : label;
             best = sum > best ? sum : best;
         }

@@ -6,9 +6,9 @@
 
 namespace whs {
 
-// logits: class, z, y, x at half the resolution of the region, 1 to 255 classes; out: the scan's grid; out_to_region:
+// logits: z, y, x, class at half the resolution of the region, 1 to 255 classes; out: the scan's grid; out_to_region:
 // scan index to region voxel index.
-void upsample_argmax(View4<const std::int16_t> logits, View3<std::uint8_t> out, const Affine& out_to_region,
+void upsample_argmax(View4<const std::int8_t> logits, View3<std::uint8_t> out, const Affine& out_to_region,
                      int threads);
 
 } // namespace whs

@@ -1,4 +1,4 @@
-// Views of C-contiguous volumes indexed z, y, x. Extents and offsets are 64-bit; the caller owns the memory.
+// Views of C-contiguous volumes indexed z, y, x (and class, where voxels hold several values). Extents and offsets are 64-bit; the caller owns the memory.
 #pragma once
 
 #include <array>
@@ -18,9 +18,7 @@ struct View3 {
 template <class T>
 struct View4 {
     T* data;
-    std::int64_t nc, nz, ny, nx;
-
-    View3<T> operator[](std::int64_t c) const { return {data + c * nz * ny * nx, nz, ny, nx}; }
+    std::int64_t nz, ny, nx, nc;
 };
 
 using Index3 = std::array<std::int64_t, 3>;

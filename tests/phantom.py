@@ -70,15 +70,42 @@ def make_models(folder: Path, localiser: str = "squeezenet") -> Path:
     squared = ops.subtract(np.float32(BODY_RADIUS_MM**2), ops.divide(area_mm2, np.float32(np.pi)))
     distance = ops.sqrt(ops.maximum(squared, np.float32(0.0)))
     for axis in ("axial", "coronal", "sagittal"):
-        _save(distance, slices, folder / f"{localiser}_{axis}.xml")
+        _save([distance], [slices], folder / f"{localiser}_{axis}.xml")
 
-    region = ops.parameter([1, 1, -1, -1, -1], np.uint8, name="region")
-    pooled = ops.avg_pool(ops.convert(region, "f32"), [2, 2, 2], [0, 0, 0], [0, 0, 0], [2, 2, 2], True)
-    grey = [np.float32((hounsfield_of(label) + 300) * 255.0 / 1100.0) for label in range(11)]
-    difference = ops.absolute(ops.subtract(pooled, np.reshape(grey, (1, 11, 1, 1, 1))))
-    logits = ops.convert(ops.round(ops.multiply(difference, np.float32(-32.0)), "half_to_even"), "i16")
-    _save(logits, region, folder / "dense_vnet.xml")
+    _make_dense_vnet(folder)
     return folder
+
+
+def _make_dense_vnet(folder: Path) -> None:
+    """Three parts with the inputs and outputs of the trained ones; only the pooled image goes through them."""
+    region = ops.parameter([1, 1, -1, -1, -1], np.uint8, name="region")
+    grey = ops.avg_pool(ops.convert(region, "f32"), [2, 2, 2], [0, 0, 0], [0, 0, 0], [2, 2, 2], True)
+    pooled = _as_uint8(ops.transpose(grey, np.array([0, 2, 3, 4, 1])))
+    skip_2 = _repeated(pooled, 12)
+    down_4 = _repeated(_thinned(pooled), 24)
+    _save([pooled, skip_2, down_4], [region], folder / "dense_vnet_encoder.xml")
+
+    down_4 = ops.parameter([1, -1, -1, -1, 24], np.uint8, name="down_4")
+    _save([ops.maximum(down_4, np.uint8(0)), _thinned(down_4)], [down_4], folder / "dense_vnet_context.xml")
+
+    skips = [ops.parameter([1, -1, -1, -1, n], np.uint8, name=f"skip_{n}") for n in (1, 12, 24, 24)]
+    wanted = [np.float32(round((hounsfield_of(label) + 300) * 255.0 / 1100.0)) for label in range(11)]
+    difference = ops.absolute(ops.subtract(ops.convert(skips[0], "f32"), np.reshape(wanted, (1, 1, 1, 1, 11))))
+    logits = ops.convert(ops.maximum(ops.multiply(difference, np.float32(-4.0)), np.float32(-127.0)), "i8")
+    _save([logits], skips, folder / "dense_vnet_decoder.xml")
+
+
+def _as_uint8(values):  # type: ignore[no-untyped-def]
+    return ops.convert(ops.round(values, "half_to_even"), "u8")
+
+
+def _thinned(values):  # type: ignore[no-untyped-def]
+    """Every second voxel of [1, z, y, x, channels]."""
+    return ops.strided_slice(values, [0] * 5, [0] * 5, [1, 2, 2, 2, 1], [1] * 5, [1] * 5)
+
+
+def _repeated(values, channels):  # type: ignore[no-untyped-def]
+    return ops.tile(values, np.array([1, 1, 1, 1, channels]))
 
 
 def make_sums(folder: Path) -> Path:
@@ -89,5 +116,5 @@ def make_sums(folder: Path) -> Path:
     return folder / "sums.xml"
 
 
-def _save(output: object, parameter: object, path: Path) -> None:
-    openvino.save_model(openvino.Model([output], [parameter], path.stem), path, compress_to_fp16=False)
+def _save(outputs: list[object], parameters: list[object], path: Path) -> None:
+    openvino.save_model(openvino.Model(outputs, parameters, path.stem), path, compress_to_fp16=False)

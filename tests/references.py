@@ -164,18 +164,18 @@ def upsampled_argmax(logits, shape, matrix):  # type: ignore[no-untyped-def]
         return out
     z, y, x = np.meshgrid(*(np.arange(n, dtype=float) for n in shape), indexing="ij")
     c = coordinates(matrix, z, y, x)
-    sizes = logits.shape[1:]
+    sizes = logits.shape[:3]
     within = np.logical_and.reduce([inside(c[a], 2 * sizes[a]) for a in range(3)])
     u = [np.clip((c[a] + 0.5) / 2 - 0.5, 0, sizes[a] - 1) for a in range(3)]
     low = [axis.astype(np.int64) for axis in u]
     high = [np.minimum(low[a] + 1, sizes[a] - 1) for a in range(3)]
     upper = [np.floor((u[a] - low[a]) * 256 + 0.5).astype(np.int64) for a in range(3)]
-    sums = np.zeros((logits.shape[0], *shape), np.int64)
+    sums = np.zeros((*shape, logits.shape[3]), np.int64)
     for corner in itertools.product((0, 1), repeat=3):
         index = [high[a] if corner[a] else low[a] for a in range(3)]
         weight = np.prod([upper[a] if corner[a] else 256 - upper[a] for a in range(3)], axis=0)
-        sums += weight * logits[:, index[0], index[1], index[2]].astype(np.int64)
-    return np.where(within, sums.argmax(axis=0), 0).astype(np.uint8)  # argmax takes the lowest label of a tie
+        sums += weight[..., None] * logits[index[0], index[1], index[2]].astype(np.int64)
+    return np.where(within, sums.argmax(axis=-1), 0).astype(np.uint8)  # argmax takes the lowest label of a tie
 
 
 # ---- components and statistics

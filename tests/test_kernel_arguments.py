@@ -23,7 +23,7 @@ CALLS = {
     "resample_window": ({"source": zeros(np.int16), "out": zeros(np.uint8), "out_to_source": IDENTITY}, "out"),
     "resample_nearest": ({"source": zeros(np.uint8), "out": zeros(np.uint8), "out_to_source": IDENTITY}, "out"),
     "upsample_argmax": (
-        {"logits": np.zeros((3, 2, 2, 2), np.int16), "out": zeros(np.uint8), "out_to_region": IDENTITY},
+        {"logits": np.zeros((2, 2, 2, 3), np.int8), "out": zeros(np.uint8), "out_to_region": IDENTITY},
         "out",
     ),
     "connected_components": ({"labels": zeros(np.uint8), "out": zeros(np.uint32)}, "out"),
@@ -56,7 +56,7 @@ def test_the_valid_call_is_accepted(name):
 @pytest.mark.parametrize(("name", "key"), VOLUMES)
 def test_another_dtype_or_layout_is_refused(name, key):
     good = CALLS[name][0][key]
-    for dtype in (np.int8, np.uint16, np.int32, np.int64, np.float32, np.float64):
+    for dtype in {np.int8, np.uint16, np.int32, np.int64, np.float32, np.float64} - {good.dtype.type}:
         with pytest.raises(TypeError, match="incompatible function arguments"):
             call(name, **{key: good.astype(dtype)})
     doubled = np.repeat(good, 2, axis=-1)

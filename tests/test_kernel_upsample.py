@@ -22,17 +22,18 @@ def labels_of(logits, shape, matrix, threads=1):
 
 
 def random_logits(rng, classes, shape):
-    """White noise of few levels (ties everywhere), of the full int16 range, or smooth fields as networks give them."""
+    """White noise of few levels (ties everywhere), of the full int8 range, or smooth fields as networks give them."""
     kind = rng.integers(0, 4)
     if kind == 0:
-        return rng.integers(0, 2, (classes, *shape)).astype(np.int16)
+        return rng.integers(0, 2, (*shape, classes)).astype(np.int8)
     if kind == 1:
-        return rng.choice(np.array([-32768, -1, 0, 32767], np.int16), (classes, *shape))
+        return rng.choice(np.array([-128, -1, 0, 127], np.int8), (*shape, classes))
     if kind == 2:
-        return rng.integers(-32768, 32768, (classes, *shape)).astype(np.int16)
+        return rng.integers(-128, 128, (*shape, classes)).astype(np.int8)
     z, y, x = np.meshgrid(*(np.linspace(-1, 1, n) for n in shape), indexing="ij")
     planes = rng.normal(size=(classes, 4))
-    return np.stack([np.round(8 * (a * z + b * y + c * x + d)) for a, b, c, d in planes]).astype(np.int16)
+    fields = [np.round(8 * (a * z + b * y + c * x + d)) for a, b, c, d in planes]
+    return np.stack(fields, axis=-1).astype(np.int8)
 
 
 def random_map(rng, kind, half_shape, shape):
@@ -63,7 +64,7 @@ def test_larger_volumes_with_whole_cells_and_points_outside(kind, seed):
     z, y, x = np.meshgrid(*(np.linspace(-1, 1, n) for n in half_shape), indexing="ij")
     centres = rng.uniform(-1, 1, (11, 3))
     distance = [(z - a) ** 2 + (y - b) ** 2 + (x - c) ** 2 for a, b, c in centres]
-    logits = np.round(-6 * np.stack(distance)).astype(np.int16)  # few levels: borders are full of ties
+    logits = np.round(-6 * np.stack(distance, axis=-1)).astype(np.int8)  # few levels: borders are full of ties
     matrix = random_map(rng, kind, half_shape, shape)
     expected = references.upsampled_argmax(logits, shape, matrix)
     got = labels_of(logits, shape, matrix, threads=2)
@@ -72,29 +73,29 @@ def test_larger_volumes_with_whole_cells_and_points_outside(kind, seed):
 
 
 def test_ties_go_to_the_lowest_label():
-    logits = np.zeros((5, 3, 3, 3), np.int16)
-    logits[:2] = -7
+    logits = np.zeros((3, 3, 3, 5), np.int8)
+    logits[..., :2] = -7
     out = labels_of(logits, (6, 6, 6), np.eye(3, 4))
     assert (out == 2).all()
     # A tie that exists only between voxel centres: label 3 rises as 1 falls, equal at the middle.
-    ramp = np.zeros((4, 1, 1, 2), np.int16)
-    ramp[1, 0, 0], ramp[3, 0, 0], ramp[0], ramp[2] = [10, -10], [-10, 10], -99, -99
+    ramp = np.zeros((1, 1, 2, 4), np.int8)
+    ramp[0, 0, :, 1], ramp[0, 0, :, 3], ramp[..., 0], ramp[..., 2] = [10, -10], [-10, 10], -99, -99
     middle = np.array([[1, 0, 0, 0.5], [0, 1, 0, 0.5], [0, 0, 1, 1.5]])  # u = 0.5 along x
     assert labels_of(ramp, (1, 1, 1), middle).item() == 1
-    assert labels_of(ramp[[2, 3, 0, 1]], (1, 1, 1), middle).item() == 1
+    assert labels_of(np.ascontiguousarray(ramp[..., [2, 3, 0, 1]]), (1, 1, 1), middle).item() == 1
 
 
 def test_a_label_that_wins_at_no_corner_can_win_between():
-    logits = np.zeros((3, 1, 1, 2), np.int16)
-    logits[0, 0, 0], logits[1, 0, 0], logits[2, 0, 0] = [100, -100], [-100, 100], [90, 90]
+    logits = np.zeros((1, 1, 2, 3), np.int8)
+    logits[0, 0, :, 0], logits[0, 0, :, 1], logits[0, 0, :, 2] = [100, -100], [-100, 100], [90, 90]
     fine = np.array([[0.25, 0, 0, 0.5], [0, 0.25, 0, 0.5], [0, 0, 0.25, 0.5]])
     assert labels_of(logits, (1, 1, 9), fine)[0, 0].tolist() == [0, 2, 2, 2, 2, 2, 2, 2, 1]
 
 
 @pytest.mark.parametrize("kind", ["aligned", "oblique"])
 def test_more_than_half_a_voxel_outside_the_region_is_background(kind):
-    logits = np.zeros((2, 2, 2, 2), np.int16)
-    logits[1] = 5
+    logits = np.zeros((2, 2, 2, 2), np.int8)
+    logits[..., 1] = 5
     if kind == "aligned":
         row = np.array([[1, 0, 0, 1], [0, 1, 0, 1], [0, 0, 0.25, -0.75]])
         assert labels_of(logits, (1, 1, 20), row)[0, 0].tolist() == [0] + [1] * 17 + [0, 0]
@@ -127,16 +128,16 @@ def test_a_flipped_region_gives_the_same_labels(seed, axis):
     flipped = matrix.copy()
     flipped[axis] = -flipped[axis]
     flipped[axis, 3] += 2 * half_shape[axis] - 1
-    mirrored = np.ascontiguousarray(np.flip(logits, axis + 1))
+    mirrored = np.ascontiguousarray(np.flip(logits, axis))
     np.testing.assert_array_equal(labels_of(mirrored, shape, flipped), labels_of(logits, shape, matrix))
 
 
 def test_no_logits_are_background_and_an_empty_scan_is_allowed():
-    assert (labels_of(np.empty((11, 0, 4, 4), np.int16), (2, 3, 4), np.eye(3, 4)) == 0).all()
-    assert labels_of(np.zeros((11, 4, 4, 4), np.int16), (2, 0, 4), np.eye(3, 4)).size == 0
+    assert (labels_of(np.empty((0, 4, 4, 11), np.int8), (2, 3, 4), np.eye(3, 4)) == 0).all()
+    assert labels_of(np.zeros((4, 4, 4, 11), np.int8), (2, 0, 4), np.eye(3, 4)).size == 0
 
 
 @pytest.mark.parametrize("classes", [0, 256])
 def test_the_number_of_classes_is_bounded(classes):
     with pytest.raises(ValueError, match=f"logits hold {classes} classes, must be 1 to 255"):
-        labels_of(np.zeros((classes, 2, 2, 2), np.int16), (2, 2, 2), np.eye(3, 4))
+        labels_of(np.zeros((2, 2, 2, classes), np.int8), (2, 2, 2), np.eye(3, 4))

@@ -194,7 +194,9 @@ def test_measurements_have_every_field(found):
     assert measurements["peak_memory_mb"] > 50
     assert measurements["warnings"] == []
     assert set(measurements["models"]) == {
-        "dense_vnet",
+        "dense_vnet_encoder",
+        "dense_vnet_context",
+        "dense_vnet_decoder",
         "squeezenet_axial",
         "squeezenet_coronal",
         "squeezenet_sagittal",
@@ -279,7 +281,7 @@ def test_wrong_options_are_refused(models, options, text):
         Engine(**options, models=models)
 
 
-@pytest.mark.parametrize("name", ["dense_vnet", "squeezenet_coronal"])
+@pytest.mark.parametrize("name", ["dense_vnet_context", "squeezenet_coronal"])
 def test_a_missing_model_is_named(tmp_path, name):
     make_models(tmp_path)
     (tmp_path / f"{name}.xml").unlink()
@@ -290,7 +292,12 @@ def test_a_missing_model_is_named(tmp_path, name):
 def test_the_localiser_is_chosen_by_name(models, phantom, tmp_path):
     make_models(tmp_path, "vgg16")
     result = Engine(2, "vgg16", models=tmp_path).run(phantom)
-    assert set(result.measurements["models"]) == {"dense_vnet", "vgg16_axial", "vgg16_coronal", "vgg16_sagittal"}
+    assert set(result.measurements["models"]) == {
+        *(f"dense_vnet_{part}" for part in ("encoder", "context", "decoder")),
+        "vgg16_axial",
+        "vgg16_coronal",
+        "vgg16_sagittal",
+    }
 
 
 @pytest.mark.parametrize(

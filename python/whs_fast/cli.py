@@ -151,9 +151,11 @@ def info() -> None:
     click.echo(f"formats     {runtime['formats']}; int8 and float32 are used, bfloat16 never")
     click.echo("models")
     for name, model in describe_models(models_folder()).items():
-        click.echo(f"  {name}\n    sha256  {model.get('sha256', 'unknown')}")
-        for score, value in model.get("scores", {}).items():
-            click.echo(f"    {score}  {value}")
+        click.echo(f"  {name}")
+        for file, sha256 in model["sha256"].items():
+            click.echo(f"    {file:<20} sha256 {sha256}")
+        for score, value in model["scores"].items():
+            click.echo(f"    {score:<20} {value}")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

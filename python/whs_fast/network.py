@@ -74,12 +74,7 @@ class Model:
     def sha256(self) -> str:
         """Hexadecimal SHA-256 of the graph followed by the weights (.xml, then .bin)."""
         if self._sha256 is None:
-            digest = hashlib.sha256()
-            for file in self._files:
-                with file.open("rb") as stream:
-                    while block := stream.read(1 << 20):
-                        digest.update(block)
-            self._sha256 = digest.hexdigest()
+            self._sha256 = _hash(self._files)
         return self._sha256
 
     def __call__(self, *inputs: NDArray[Any]) -> tuple[NDArray[Any], ...]:
@@ -154,14 +149,33 @@ def models_folder() -> Path:
     return Path(str(resources.files("whs_fast") / "models"))
 
 
-def describe_models(folder: Path) -> dict[str, Any]:
-    """Contents of models.json, {name: {"sha256": ..., "scores": {...}}}; raises ModelError where it cannot be read."""
+def describe_models(folder: Path) -> dict[str, dict[str, Any]]:
+    """Each network with its files' hashes, computed now, and its scores: {network: {"sha256": {file: ...}, "scores"}}.
+
+    The scores are those of models.json in the folder, {network: {score: value}}, whose networks are looked for. Raises
+    ModelError where it cannot be read.
+    """
     file = folder / "models.json"
     try:
-        described: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        scores: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise ModelError(f"{file}: found no readable list of models, expected that of the installation") from error
-    return described
+    return {
+        network: {
+            "sha256": {
+                path.stem: _hash((path, path.with_suffix(".bin"))) for path in sorted(folder.glob(f"{network}_*.xml"))
+            },
+            "scores": scores[network],
+        }
+        for network in scores
+    }
+
+
+def _hash(files: tuple[Path, ...]) -> str:
+    digest = hashlib.sha256()
+    for file in files:
+        digest.update(file.read_bytes())
+    return digest.hexdigest()
 
 
 def describe_runtime() -> dict[str, str]:

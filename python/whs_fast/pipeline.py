@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whs_fast.cleaning import clean
+from whs_fast.dense_vnet import DenseVNet
 from whs_fast.errors import InputError
 from whs_fast.localising import localise
 from whs_fast.machine import available_threads, peak_memory_mb
@@ -117,7 +118,7 @@ class Engine:
             raise InputError(f"threads: found {threads}, expected 1 or more")
         folder = models_folder() if models is None else models
         self._threads = available_threads() if threads is None else threads
-        self._segmenter = Model(folder / "dense_vnet.xml", threads=self._threads, shapes=((1, 1, *REGION_SHAPE),))
+        self._segmenter = DenseVNet(folder, shape=REGION_SHAPE, threads=self._threads)
         self._localisers = {
             axis: Model(folder / f"{localiser}_{axis}.xml", threads=self._threads, shapes=((_BATCH, *_SLICE_SHAPE),))
             for axis in AXES
@@ -144,7 +145,7 @@ class Engine:
             predict = {axis: partial(predict_batches, model, batch=_BATCH) for axis, model in self._localisers.items()}
             valve = localise(volume, predict, threads=self._threads)
         with clock.step("segment"):
-            labels = segment(volume, valve.point_mm, self._predict_logits, threads=self._threads)
+            labels = segment(volume, valve.point_mm, self._segmenter, threads=self._threads)
             scan_planes = cut_scan(volume, valve.point_mm, threads=self._threads)
         del volume  # what follows needs the labels only
         with clock.step("clean"):
@@ -152,7 +153,7 @@ class Engine:
         with clock.step("measure"):
             measured = measure(labels, grid, valve.point_mm, region=region_grid(valve.point_mm), threads=self._threads)
             label_planes = cut_labels(labels, grid, valve.point_mm, threads=self._threads)
-        models = [self._segmenter, *self._localisers.values()]
+        models = [*self._segmenter.models, *self._localisers.values()]
         measurements = measured | {
             "timings_s": clock.timings_s(),
             "peak_memory_mb": peak_memory_mb(),
@@ -162,10 +163,6 @@ class Engine:
         }
         planes = Planes(scan_planes, label_planes, find_valve(grid, valve.point_mm))
         return Result(labels, grid.spacing_mm, grid.origin_mm, grid.direction, valve.point_mm, measurements, planes)
-
-    def _predict_logits(self, region: NDArray[np.uint8]) -> NDArray[np.int16]:
-        logits: NDArray[np.int16] = self._segmenter(region[np.newaxis, np.newaxis])[0][0]
-        return logits
 
 
 def run(

@@ -1,8 +1,9 @@
 """Labels every voxel of a scan from one region of fixed size around the aortic valve.
 
 The region lies along the patient axes, so the network always sees the heart the same way round however the scan is
-stored. It goes from the int16 scan to the network's uint8 in one kernel, and from the network's half-resolution logits
-to labels on the scan's own grid in another: neither a float region nor full-resolution logits ever exist.
+stored. It goes from the int16 scan to the network's uint8 in one kernel, a few rows at a time as the network asks for
+them, and from the network's half-resolution logits to labels on the scan's own grid in another: neither a float region
+nor full-resolution logits ever exist.
 
 Region, voxel size and the choice of half resolution follow Sharobeem et al., J Cardiovasc Transl Res 2021,
 doi 10.1007/s12265-021-10166-0, and the Dense V-Net of Gibson et al., IEEE Trans Med Imaging 2018,
@@ -23,17 +24,19 @@ REGION_SPACING_MM = (0.7, 0.7, 1.0)  # x, y, z
 WINDOW_HU = (-300.0, 800.0)
 AIR_HU = -1024
 
-Segmenter = Callable[[NDArray[np.uint8]], NDArray[np.int16]]
+ReadRows = Callable[[int, NDArray[np.uint8]], None]
+Network = Callable[[ReadRows], NDArray[np.int8]]
 
 
-def segment(volume: Volume, valve_mm: Triple, predict: Segmenter, *, threads: int) -> NDArray[np.uint8]:
+def segment(volume: Volume, valve_mm: Triple, network: Network, *, threads: int) -> NDArray[np.uint8]:
     """Labels 0 to 10, uint8[z, y, x], on the scan's own grid.
 
-    volume is the scan, int16 HU; valve_mm (x, y, z) the centre of the aortic valve, LPS. predict takes the region,
-    uint8[z, y, x], and gives int16 logits [11, z/2, y/2, x/2] on one shared integer scale. Outside the region all is 0.
+    volume is the scan, int16 HU; valve_mm (x, y, z) the centre of the aortic valve, LPS. network takes a reader of the
+    region (see region_reader) and gives int8 logits [z/2, y/2, x/2, 11] on one shared integer scale. Outside the region
+    all is 0.
     """
     region = region_grid(valve_mm)
-    logits = predict(resample_region(volume, region, threads=threads))
+    logits = network(region_reader(volume, region, threads=threads))
     labels = np.empty(volume.grid.shape, np.uint8)
     _kernels.upsample_argmax(logits, labels, index_map(volume.grid, region), threads=threads)
     return labels
@@ -44,13 +47,19 @@ def region_grid(valve_mm: Triple) -> Grid:
     return axis_aligned_grid(valve_mm, REGION_SHAPE, REGION_SPACING_MM)
 
 
-def resample_region(volume: Volume, region: Grid, *, threads: int) -> NDArray[np.uint8]:
-    """The region as the network sees it, uint8[z, y, x]: the HU window on 0 to 255, air outside the scan."""
+def region_reader(volume: Volume, region: Grid, *, threads: int) -> ReadRows:
+    """Function of (first, out) that fills out, uint8[rows, y, x], with the region's rows from `first` on.
+
+    That is the region as the network sees it: the HU window on 0 to 255, air outside the scan. A row is the same to the
+    bit in whatever slab it is read.
+    """
     to_scan = index_map(region, volume.grid)
-    image = np.empty(region.shape, np.uint8)
     samples = anti_aliasing(to_scan)
-    _kernels.resample_window(volume.array, image, to_scan, samples, *WINDOW_HU, AIR_HU, 0, threads=threads)
-    return image
+
+    def read_rows(first: int, out: NDArray[np.uint8]) -> None:
+        _kernels.resample_window(volume.array, out, to_scan, samples, *WINDOW_HU, AIR_HU, first, threads=threads)
+
+    return read_rows
 
 
 def anti_aliasing(to_source: NDArray[np.float64]) -> tuple[int, int, int]:
