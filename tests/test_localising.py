@@ -101,7 +101,7 @@ def test_the_valve_is_found_on_any_grid(name: str, shares: tuple[float, float, f
     assert np.abs(np.subtract(found.point_mm, valve)).max() < 0.5
     assert found.confident
     assert found.warnings == ()
-    assert found.slices_read == 3 * 13
+    assert 3 * 14 <= found.slices_read <= 3 * 15
 
 
 @pytest.mark.parametrize("name", GRIDS)
@@ -160,7 +160,7 @@ def test_networks_that_know_nothing_are_not_trusted(seed: int) -> None:
     assert len(found.warnings) == 3
     for axis, warning in zip(AXES, found.warnings, strict=True):
         assert axis in warning
-    assert 3 * 13 < found.slices_read <= 3 * MOST_SLICES
+    assert 3 * 15 < found.slices_read <= 3 * MOST_SLICES
     index = np.linalg.solve(grid.affine, (*found.point_mm, 1.0))[:3]
     assert (index >= -0.5).all()
     assert (index <= np.asarray(grid.shape[::-1]) - 0.5).all()

@@ -29,12 +29,13 @@ PIXEL_MM = 2.0
 WINDOW_HU = (-300.0, 800.0)
 AIR_HU = -1024
 
-COARSE_SLICES = 7
-FINE_SLICES = 6
-FINE_MM = 18.0  # the fine slices reach this far on either side
-FIT_MM = 24.0  # slices this near to the valve take part in the fit
-DENSE_SLICES = 6
-AGAIN_SLICES = 4  # with the three above 23 slices an axis at most
+MOST_SLICES = 23  # an axis: under 5 % of the slices of the three axes of a scan of 512 x 512 x 400
+COARSE_SLICES = 6
+LONG_MM, LONG_SLICES = 300.0, 7  # a longer axis gets more coarse slices
+FINE_SLICES = 8
+FINE_MM = 20.0  # the fine slices reach this far on either side
+AGAIN_MM = 14.0  # and those of a dense search this far
+FIT_MM = 18.0  # slices this near to the valve take part in the fit: measured better than 15, 24 and 30
 
 MOST_RESIDUAL_MM = 5.0  # typical disagreement of the slices with a single point
 MOST_DISTANCE_MM = 12.0  # what the network reads at the minimum itself, ideally 0
@@ -163,29 +164,34 @@ def _look_around(axis: _Axis, near: float, reach: float, count: int) -> None:
     axis.look(middle - reach, step, count)
 
 
+def _agree_and_fit(axis: _Axis) -> tuple[float, _Fit]:
+    """The position most slices agree with, and the fit around it, once more around its own minimum."""
+    near = _agreed_position(axis)
+    fit = _fit(axis, near)
+    return near, _fit(axis, fit.position) if fit.bounded else fit
+
+
 def _search(axis: _Axis) -> tuple[float, bool]:
     """The coordinate of the valve along one axis and whether it can be trusted."""
-    step = (axis.high - axis.low) / COARSE_SLICES
-    axis.look(axis.low + step / 2, step, COARSE_SLICES)
-    near = _agreed_position(axis)
-    _look_around(axis, near, FINE_MM, FINE_SLICES)
-    near = _agreed_position(axis)
-    fit = _fit(axis, near)
+    coarse = LONG_SLICES if axis.high - axis.low > LONG_MM else COARSE_SLICES
+    step = (axis.high - axis.low) / coarse
+    axis.look(axis.low + step / 2, step, coarse)
+    _look_around(axis, _agreed_position(axis), FINE_MM, FINE_SLICES)
+    near, fit = _agree_and_fit(axis)
     if _is_sound(fit):
         return fit.position, True
-    axis.look(axis.low + step, step, DENSE_SLICES)  # half-way between the coarse slices
-    near = _agreed_position(axis)
-    _look_around(axis, near, FINE_MM * 0.8, AGAIN_SLICES)
-    near = _agreed_position(axis)
-    fit = _fit(axis, near)
-    return (fit.position, True) if _is_sound(fit) else (near, False)
+    axis.look(axis.low + step, step, coarse - 1)  # half-way between the coarse slices
+    _look_around(axis, _agreed_position(axis), AGAIN_MM, MOST_SLICES - len(axis.positions))
+    near, fit = _agree_and_fit(axis)
+    # Where the two ways differ, neither is right more often; their middle has fewer gross errors than either.
+    return (fit.position, True) if _is_sound(fit) else ((near + fit.position) / 2, False)
 
 
 def localise(volume: Volume, predict: Mapping[str, Predict], *, threads: int) -> ValvePoint:
     """Centre of the aortic valve of a scan.
 
     predict has the networks "axial", "coronal" and "sagittal": uint8[n, 1, 192, 192] -> distances in mm, float32[n].
-    At most 23 slices an axis are read, 13 where all goes well.
+    At most 23 slices an axis are read, 14 or 15 where all goes well.
     """
     grid = volume.grid
     low, high = grid.box_mm
