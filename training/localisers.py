@@ -14,6 +14,7 @@ import numpy as np
 import openvino as ov
 import torch
 import torch.nn.functional as F
+from nncf.quantization.range_estimator import RangeEstimatorParametersSet
 from numpy.typing import NDArray
 from scipy import ndimage
 from torch import nn
@@ -247,14 +248,19 @@ def export_localiser(
     converted = ov.convert_model(network, example_input=example, input=[(shape, ov.Type.u8)])
     converted.inputs[0].get_tensor().set_names({"slices"})
     converted.outputs[0].get_tensor().set_names({"distances"})
+    # The whole range of the activations: clipping their rare peaks, which is the default, costs 1.5 mm near the valve
+    # and up to 40 mm elsewhere, the whole range 0.13 mm and 1.5 mm. The last layer has 512 weights and stays in float.
     quantised = nncf.quantize(
         converted,
         nncf.Dataset([part[None] for part in calibration_slices]),
         preset=nncf.QuantizationPreset.MIXED,
         target_device=nncf.TargetDevice.CPU,
         subset_size=len(calibration_slices),
-        fast_bias_correction=False,
-        advanced_parameters=nncf.AdvancedQuantizationParameters(overflow_fix=nncf.OverflowFix.FIRST_LAYER),
+        ignored_scope=nncf.IgnoredScope(types=["MatMul"]),
+        advanced_parameters=nncf.AdvancedQuantizationParameters(
+            overflow_fix=nncf.OverflowFix.FIRST_LAYER,
+            activations_range_estimator_params=RangeEstimatorParametersSet.MINMAX,
+        ),
     )
     out_folder.mkdir(parents=True, exist_ok=True)
     path = out_folder / f"{backbone}_{axis}.xml"
