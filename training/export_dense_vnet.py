@@ -77,7 +77,7 @@ def calibration_crops(count: int, side: int) -> list[np.ndarray]:
 
 
 def quantise(model: ov.Model, crops: list[np.ndarray], *, accurate: bool = True) -> ov.Model:
-    """INT8 by post-training quantisation; accurate bias correction, because dense connections lose most to the fast one."""
+    """INT8 by post-training quantisation, with the accurate bias correction: dense connections lose by the fast one."""
     return nncf.quantize(
         model,
         nncf.Dataset(crops),

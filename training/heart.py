@@ -104,7 +104,9 @@ class Anatomy:
     valve_mm: tuple[float, float, float]
 
 
-def smooth_noise(shape: tuple[int, ...], nodes: tuple[int, ...], generator: torch.Generator, channels: int = 1) -> torch.Tensor:
+def smooth_noise(
+    shape: tuple[int, ...], nodes: tuple[int, ...], generator: torch.Generator, channels: int = 1
+) -> torch.Tensor:
     """Unit-variance noise on `nodes`, interpolated to `shape`: float32 [1, channels, z, y, x]."""
     coarse = torch.randn((1, channels, *nodes), generator=generator)
     return F.interpolate(coarse, size=shape, mode="trilinear", align_corners=True)

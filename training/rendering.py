@@ -99,12 +99,16 @@ def _gaussian(volume: torch.Tensor, sigmas_voxels: tuple[float, float, float]) -
     return out[0, 0]
 
 
-def _field(shape: tuple[int, ...], spacing_mm: tuple[float, float, float], node_mm: float, generator: torch.Generator) -> torch.Tensor:
+def _field(
+    shape: tuple[int, ...], spacing_mm: tuple[float, float, float], node_mm: float, generator: torch.Generator
+) -> torch.Tensor:
     nodes = tuple(max(2, int(np.ceil(n * s / node_mm)) + 1) for n, s in zip(shape, spacing_mm[::-1], strict=True))
     return smooth_noise(shape, nodes, generator)[0, 0]
 
 
-def _random_tissue_hu(shape: tuple[int, ...], spacing_mm: tuple[float, float, float], rng: np.random.Generator, generator: torch.Generator) -> torch.Tensor:
+def _random_tissue_hu(
+    shape: tuple[int, ...], spacing_mm: tuple[float, float, float], rng: np.random.Generator, generator: torch.Generator
+) -> torch.Tensor:
     """HU of surroundings that follow no anatomy: blobs of lung, fat, muscle, bone, vessel and anything."""
     node_mm = float(rng.uniform(15, 50))
     palette = [-850, -100, 50, 300, rng.uniform(150, 600), rng.uniform(40, 160), rng.uniform(-900, 700)]
@@ -165,7 +169,10 @@ def render(tissues: torch.Tensor, spacing_mm: tuple[float, float, float], rng: n
 
 
 def cut_field_of_view(
-    image: torch.Tensor, spacing_mm: tuple[float, float, float], heart_voxel: tuple[float, float, float], rng: np.random.Generator
+    image: torch.Tensor,
+    spacing_mm: tuple[float, float, float],
+    heart_voxel: tuple[float, float, float],
+    rng: np.random.Generator,
 ) -> torch.Tensor:
     """Mask of the voxels that a cropped acquisition would hold: bool [z, y, x].
 

@@ -26,7 +26,7 @@ SAMPLE = Path(__file__).parents[1] / "python" / "whs_fast" / "data" / "sample.ni
 
 @dataclass(frozen=True)
 class Scan:
-    """A rendered scan. hu: int16 and labels: uint8, both [z, y, x]; valve_mm, spacing_mm and origin_mm: x, y, z, LPS."""
+    """A rendered scan: hu int16 and labels uint8 [z, y, x]; valve_mm, spacing_mm and origin_mm are x, y, z, LPS."""
 
     hu: NDArray[np.int16]
     labels: NDArray[np.uint8]
@@ -51,9 +51,9 @@ def draw_scan(
     tilt_rad: float = 0.0,
     cut: bool = False,
 ) -> Scan:
-    """Render one scan of `field_mm` (x, y, z) around a point near the aortic valve, in scanner coordinates of its own."""
+    """Render one scan of `field_mm` (x, y, z) around a point near the aortic valve, at a random place in space."""
     anatomy = draw_anatomy(rng, load_atlas())
-    shape = tuple(int(round(f / s)) for f, s in zip(field_mm[::-1], spacing_mm[::-1], strict=True))
+    shape = tuple(round(f / s) for f, s in zip(field_mm[::-1], spacing_mm[::-1], strict=True))
     direction = rotation(rng.normal(0, 1, 3) * tilt_rad)
     half = np.array(spacing_mm) * (np.array(shape[::-1]) - 1) / 2
     room = np.maximum(np.array(field_mm) / 2 - 60, 10)  # the heart stays in the field

@@ -89,9 +89,13 @@ def loss_of(logits: torch.Tensor, shares: torch.Tensor) -> tuple[torch.Tensor, t
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--steps", type=int, nargs=2, default=(1800, 700), help="steps of the coarse and the fine stage")
+    parser.add_argument(
+        "--steps", type=int, nargs=2, default=(1800, 700), help="steps of the coarse and the fine stage"
+    )
     parser.add_argument("--sides", type=int, nargs=2, default=(112, 160), help="crop sides of the two stages in voxels")
-    parser.add_argument("--rates", type=float, nargs=2, default=(3e-3, 1e-3), help="highest learning rate of the stages")
+    parser.add_argument(
+        "--rates", type=float, nargs=2, default=(3e-3, 1e-3), help="highest learning rate of the stages"
+    )
     parser.add_argument("--threads", type=int, default=3)
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--seed", type=int, default=1)
@@ -104,7 +108,9 @@ def main() -> None:
     load_atlas()
 
     model = DenseVNet().to(options.device, memory_format=torch.channels_last_3d)
-    averaged = torch.optim.swa_utils.AveragedModel(model, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.99), use_buffers=True)
+    averaged = torch.optim.swa_utils.AveragedModel(
+        model, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.99), use_buffers=True
+    )
     optimiser = torch.optim.AdamW(model.parameters(), lr=options.rates[0], weight_decay=1e-4)
     checkpoint, done = options.out / "checkpoint.pt", 0
     if options.resume and checkpoint.exists():
@@ -125,11 +131,15 @@ def main() -> None:
             crops = Crops(first, end - first, options.sides[stage], scale, options.seed)
             if first >= end:
                 continue
-            for step, (image, structures) in enumerate(DataLoader(crops, num_workers=options.workers, prefetch_factor=4 if options.workers else None), first):
+            for step, (image, structures) in enumerate(
+                DataLoader(crops, num_workers=options.workers, prefetch_factor=4 if options.workers else None), first
+            ):
                 began = time.perf_counter()
                 share = (step - start) / (end - start)
                 warm = min(1.0, (step - start + 1) / 50)
-                optimiser.param_groups[0]["lr"] = options.rates[stage] * warm * (0.02 + 0.49 * (1 + math.cos(math.pi * share)))
+                optimiser.param_groups[0]["lr"] = (
+                    options.rates[stage] * warm * (0.02 + 0.49 * (1 + math.cos(math.pi * share)))
+                )
                 target = half_resolution_shares(structures).to(options.device)
                 batch = (image[:, None].float() / 255).to(options.device, memory_format=torch.channels_last_3d)
                 with torch.autocast(options.device, dtype=torch.bfloat16):
@@ -140,10 +150,25 @@ def main() -> None:
                 torch.nn.utils.clip_grad_norm_(model.parameters(), 5.0)
                 optimiser.step()
                 averaged.update_parameters(model)
-                log.writerow([step, f"{loss.item():.4f}", f"{time.perf_counter() - began:.2f}", *[f"{d:.3f}" for d in dice.tolist()]])
+                log.writerow(
+                    [
+                        step,
+                        f"{loss.item():.4f}",
+                        f"{time.perf_counter() - began:.2f}",
+                        *[f"{d:.3f}" for d in dice.tolist()],
+                    ]
+                )
                 if (step + 1) % 50 == 0 or step + 1 == total:
                     file.flush()
-                    torch.save({"model": model.state_dict(), "averaged": averaged.state_dict(), "optimiser": optimiser.state_dict(), "step": step + 1}, checkpoint)
+                    torch.save(
+                        {
+                            "model": model.state_dict(),
+                            "averaged": averaged.state_dict(),
+                            "optimiser": optimiser.state_dict(),
+                            "step": step + 1,
+                        },
+                        checkpoint,
+                    )
 
 
 if __name__ == "__main__":

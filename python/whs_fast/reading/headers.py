@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whs_fast.errors import InputError
-from whs_fast.voxels import Layout
+from whs_fast.reading.voxels import Layout
 
 MOST_VOXELS = 1 << 31
 ORTHONORMAL_WITHIN = 2e-4

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whs_fast.errors import InputError
-from whs_fast.hounsfield import convert
+from whs_fast.reading.hounsfield import convert
 
 _CHUNK = 1 << 20
 

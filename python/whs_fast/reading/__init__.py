@@ -22,12 +22,12 @@ import SimpleITK as sitk
 from numpy.typing import NDArray
 
 from whs_fast.errors import InputError, OutputError
-from whs_fast.headers import ORTHONORMAL_WITHIN, check_directions, check_spacing, find_voxels
-from whs_fast.hounsfield import settle, to_hounsfield
-from whs_fast.itk import open_header, silence
-from whs_fast.series import read_series
+from whs_fast.reading.headers import ORTHONORMAL_WITHIN, check_directions, check_spacing, find_voxels
+from whs_fast.reading.hounsfield import settle, to_hounsfield
+from whs_fast.reading.itk import open_header, silence
+from whs_fast.reading.series import read_series
+from whs_fast.reading.voxels import read_voxels
 from whs_fast.volume import Grid, Volume
-from whs_fast.voxels import read_voxels
 
 LEAST_FIELD_OF_VIEW_MM, MOST_FIELD_OF_VIEW_MM = 120.0, 3000.0
 LEAST_SPACING_MM, MOST_SPACING_MM = 0.05, 12.0
@@ -55,9 +55,9 @@ def read(source: str | os.PathLike[str] | sitk.Image | Volume, *, series: str | 
     or truncated file, or one of another kind; anything but one number a voxel in three dimensions; a header whose
     voxel size, orientation or directions are missing, contradictory, singular or not orthonormal (within 2e-4);
     voxels under 0.05 mm or over 12 mm; a field of view under 120 mm or over 3 m along any axis; NaN or infinite
-    voxels; values that cannot be HU (see `whs_fast.hounsfield.settle`), label maps and scans with nothing below -500
-    HU; DICOM folders without a CT series, with several, or with one that is tilted, uneven, or incomplete
-    (tolerances: `whs_fast.series`). Raises OutputError where a zip cannot be unpacked for lack of space.
+    voxels; values that cannot be HU (see `whs_fast.reading.hounsfield.settle`), label maps and scans with nothing
+    below -500 HU; DICOM folders without a CT series, with several, or with one that is tilted, uneven, or incomplete
+    (tolerances: `whs_fast.reading.series`). Raises OutputError where a zip cannot be unpacked for lack of space.
     """
     if isinstance(source, Volume):
         _refuse_series(series, "volume")

@@ -23,8 +23,8 @@ import SimpleITK as sitk
 from numpy.typing import NDArray
 
 from whs_fast.errors import InputError
-from whs_fast.hounsfield import convert
-from whs_fast.itk import open_header
+from whs_fast.reading.hounsfield import convert
+from whs_fast.reading.itk import open_header
 from whs_fast.volume import Volume
 
 COSINES_WITHIN, SIDEWAYS_MM, UNEVEN_MM, UNEVEN_PART = 1e-4, 0.25, 0.1, 0.25
