@@ -220,13 +220,6 @@ def load_trained(checkpoint: Path, backbone: str) -> SliceRegressor:
     return network.eval()
 
 
-def load_features(checkpoint: Path) -> dict[str, torch.Tensor]:
-    """The averaged weights of a training run, all but the last layer's, to begin another axis from."""
-    state = torch.load(checkpoint, weights_only=True)["averaged"]
-    prefix = "module.features."
-    return {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
-
-
 def calibration_slices(pool: Path, axis: str, count: int = 300) -> NDArray[np.uint8]:
     """Slices of drawn training thoraces, uint8 [n, 1, 192, 192], to set the ranges of the INT8 network."""
     files = [f for f in sorted(pool.glob("0_*.npy")) if ".part" not in f.name]

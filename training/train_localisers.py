@@ -38,8 +38,8 @@ from training.localisers import (
     draw_slice,
     draw_thorax,
     export_localiser,
-    load_features,
     load_thorax,
+    load_trained,
     save_thorax,
 )
 from training.networks import load_imagenet
@@ -90,7 +90,7 @@ def train(
     if imagenet is not None:
         load_imagenet(network, torch.load(imagenet, weights_only=True))
     if start is not None:
-        network.features.load_state_dict(load_features(start))
+        network.load_state_dict(load_trained(start, backbone).state_dict())
     averaged = torch.optim.swa_utils.AveragedModel(
         network, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.995), use_buffers=True
     )
@@ -218,7 +218,7 @@ def main() -> None:
     training.add_argument("--rate", type=float, default=1.5e-3)
     training.add_argument("--seed", type=int, default=1)
     training.add_argument("--imagenet", type=Path, help="weights as torchvision stores them")
-    training.add_argument("--start", type=Path, help="checkpoint of another axis to begin from")
+    training.add_argument("--start", type=Path, help="checkpoint, of any axis, to begin from")
     training.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     exporting = commands.add_parser("export")
     exporting.add_argument("--pool", type=Path, required=True)
