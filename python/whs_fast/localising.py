@@ -37,9 +37,9 @@ FINE_MM = 20.0  # the fine slices reach this far on either side
 AGAIN_MM = 14.0  # and those of a dense search this far
 FIT_MM = 18.0  # slices this near to the valve take part in the fit: measured better than 15, 24 and 30
 
-MOST_RESIDUAL_MM = 5.0  # typical disagreement of the slices with a single point
-MOST_DISTANCE_MM = 12.0  # what the network reads at the minimum itself, ideally 0
-LEAST_CURVATURE = 0.6  # of the squared distances, ideally 2
+MOST_RESIDUAL_MM = 7.0  # typical disagreement of the slices with a single point
+MOST_DISTANCE_MM = 15.0  # what the network reads at the minimum itself, ideally 0
+LEAST_CURVATURE = 0.4  # of the squared distances, ideally 2
 
 # Directions of a stack of slices: columns are the patient axes of its columns, rows and slices.
 _STACK_DIRECTIONS: dict[str, Direction] = {
