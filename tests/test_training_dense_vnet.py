@@ -1,0 +1,128 @@
+"""Anatomies, rendering, a tiny training with resume, and the export: skipped where torch is not installed."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("nncf")
+
+from whs_fast.dense_vnet import DenseVNet as Slabs  # noqa: E402
+
+from training import export_dense_vnet, scans, train_dense_vnet  # noqa: E402
+from training.heart import ATLAS_VALVE_MM, LVM, _atlas_points, draw_anatomy, load_atlas, sample_tissues  # noqa: E402
+from training.networks import DenseVNet  # noqa: E402
+from training.rendering import render  # noqa: E402
+
+REPOSITORY = Path(__file__).parents[1]
+
+
+def drawn(seed):
+    return draw_anatomy(np.random.default_rng(seed), load_atlas())
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_valve_of_an_anatomy_maps_to_that_of_the_atlas(seed):
+    anatomy = drawn(seed)
+    there = _atlas_points(anatomy, torch.tensor([anatomy.valve_mm], dtype=torch.float64))[0].numpy()
+    np.testing.assert_allclose(there, ATLAS_VALVE_MM, atol=0.05)
+
+
+def test_an_anatomy_is_the_same_on_any_grid():
+    """Every second voxel of a grid is the grid of twice the spacing, but for voxels on a border of tissues."""
+    anatomy = drawn(1)
+    fine = sample_tissues(anatomy, (80, 80, 80), (1.0, 1.0, 1.0), (-40.0, -40.0, -40.0))
+    coarse = sample_tissues(anatomy, (40, 40, 40), (2.0, 2.0, 2.0), (-40.0, -40.0, -40.0))
+    assert (fine[::2, ::2, ::2] == coarse).float().mean() > 0.97
+
+
+def test_a_flipped_direction_flips_the_tissues():
+    anatomy = drawn(2)
+    spacing, origin = (2.0, 2.0, 2.0), (-60.0, -50.0, -40.0)
+    upright = sample_tissues(anatomy, (40, 50, 60), spacing, origin)
+    flipped = sample_tissues(
+        anatomy, (40, 50, 60), spacing, (-60.0 + 2 * 59, -50.0 + 2 * 49, -40.0), np.diag([-1.0, -1.0, 1.0])
+    )
+    assert (upright == flipped.flip(1, 2)).float().mean() > 0.97
+
+
+def test_all_ten_structures_are_drawn_and_vary():
+    volumes = []
+    for seed in range(6):
+        tissues = sample_tissues(drawn(seed), (120, 100, 100), (2.5, 2.5, 2.5), (-125.0, -125.0, -150.0))
+        volumes.append(np.bincount(tissues.numpy().ravel(), minlength=23)[1:11])
+    assert (np.array(volumes) > 0).all()
+    assert (np.std(volumes, axis=0) / np.mean(volumes, axis=0) > 0.05).all()
+
+
+def test_rendering_repeats_with_its_seed_and_only_with_it():
+    tissues = sample_tissues(drawn(0), (40, 40, 40), (3.0, 3.0, 3.0), (-60.0, -60.0, -60.0))
+    first, again, other = (render(tissues, (3.0, 3.0, 3.0), np.random.default_rng(seed)) for seed in (5, 5, 6))
+    assert torch.equal(first, again) and not torch.equal(first, other)
+    assert torch.isfinite(first).all()
+    assert (tissues == LVM).any()
+
+
+def test_shares_are_those_of_the_voxels_of_a_block():
+    structures = torch.zeros((1, 4, 4, 4), dtype=torch.uint8)
+    structures[0, 0, :2, :2], structures[0, 1, 0, 0] = 3, 7
+    shares = train_dense_vnet.half_resolution_shares(structures)
+    assert shares[0, :, 0, 0, 0].tolist() == [3 / 8, 0, 0, 4 / 8, 0, 0, 0, 1 / 8, 0, 0, 0]
+    assert torch.equal(shares.sum(1), torch.ones(1, 2, 2, 2))
+
+
+def test_the_window_is_the_engines():
+    hu = torch.tensor([-1024.0, -300, -297.9, 250, 800, 3000])
+    assert train_dense_vnet.to_window(hu).tolist() == [0, 0, 0, 128, 255, 255]
+
+
+def test_seeds_of_training_and_of_held_out_scans_never_meet():
+    assert len({train_dense_vnet.TRAINING_SEED, scans.HELD_OUT_SEED, export_dense_vnet.CALIBRATION_SEED}) == 3
+    assert scans.SAMPLE_SEED >= scans.HELD_OUT_SCANS
+
+
+@pytest.fixture(scope="module")
+def run_folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("run")
+    command = [sys.executable, "-m", "training.train_dense_vnet", "--out", str(folder), "--sides", "32", "32"]
+    command += ["--threads", "2", "--workers", "0"]
+    subprocess.run([*command, "--steps", "2", "0"], cwd=REPOSITORY, check=True)
+    subprocess.run([*command, "--steps", "2", "2", "--resume"], cwd=REPOSITORY, check=True)
+    return folder
+
+
+def test_training_resumes_where_it_stopped(run_folder):
+    steps = [line.split(",")[0] for line in (run_folder / "log.csv").read_text().splitlines()]
+    assert steps == ["step", "0", "1", "2", "3"]
+    assert torch.load(run_folder / "checkpoint.pt", weights_only=True)["step"] == 4
+
+
+def test_the_exported_parts_give_the_logits_of_torch(run_folder, tmp_path, monkeypatch):
+    """INT8 in three parts and slabs against float32 whole, after so few steps that every logit matters little."""
+    monkeypatch.setattr(
+        sys,
+        "argv",
+        ["export", str(run_folder / "checkpoint.pt"), "--out", str(tmp_path), "--crops", "2", "--side", "64"],
+    )
+    export_dense_vnet.main()
+    region, _ = train_dense_vnet.draw_crop(np.random.default_rng(8), 64, 1.0)
+    with torch.no_grad():
+        expected = export_dense_vnet.load_trained(run_folder / "checkpoint.pt")(region[None, None].float() / 255)
+    expected = expected[0].permute(1, 2, 3, 0).numpy()
+
+    def read_rows(first, out):
+        out[:] = region[first : first + len(out)].numpy()
+
+    logits = Slabs(tmp_path, shape=(64, 64, 64), threads=2, encoder_rows=20, decoder_rows=12)(read_rows)
+    correlation = np.corrcoef(logits.ravel(), expected.ravel())[0, 1]
+    assert correlation > 0.98
+
+
+def test_dense_vnet_has_the_parameters_and_grids_of_the_design():
+    model = DenseVNet().eval()
+    assert sum(p.numel() for p in model.parameters()) == 880_298
+    with torch.no_grad():
+        assert model(torch.zeros(1, 1, 32, 40, 48)).shape == (1, 11, 16, 20, 24)
