@@ -110,7 +110,7 @@ def test_the_exported_parts_give_the_logits_of_torch(run_folder, tmp_path, monke
     export_dense_vnet.main()
     region, _ = train_dense_vnet.draw_crop(np.random.default_rng(8), 64, 1.0)
     with torch.no_grad():
-        expected = export_dense_vnet.load_trained(run_folder / "checkpoint.pt")(region[None, None].float() / 255)
+        expected = train_dense_vnet.load_averaged(run_folder / "checkpoint.pt").eval()(region[None, None].float() / 255)
     expected = expected[0].permute(1, 2, 3, 0).numpy()
 
     def read_rows(first, out):

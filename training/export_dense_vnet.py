@@ -18,7 +18,7 @@ from openvino import opset15 as ops
 from torch import Tensor, nn
 
 from training.networks import DenseVNet
-from training.train_dense_vnet import draw_crop
+from training.train_dense_vnet import draw_crop, load_averaged
 
 MODELS = Path(__file__).parents[1] / "python" / "whs_fast" / "models"
 CALIBRATION_SEED = 3  # first number of the seeds of calibration crops
@@ -36,14 +36,6 @@ PARTS = {  # part: its inputs and its outputs
     "context": (("down_4",), ("skip_4", "skip_8")),
     "decoder": (("pooled", "skip_2", "skip_4", "skip_8"), ("logits",)),
 }
-
-
-def load_trained(checkpoint: Path) -> DenseVNet:
-    """The averaged weights of a training run."""
-    state = torch.load(checkpoint, weights_only=True)["averaged"]
-    model = DenseVNet()
-    model.load_state_dict({key.removeprefix("module."): value for key, value in state.items() if key != "n_averaged"})
-    return model.eval()
 
 
 def accept_uint8(model: DenseVNet) -> DenseVNet:
@@ -161,7 +153,7 @@ def main() -> None:
     options = parser.parse_args()
     torch.manual_seed(0)
     crops = calibration_crops(options.crops, options.side)
-    quantised = quantise(convert(load_trained(options.checkpoint), options.side), crops)
+    quantised = quantise(convert(load_averaged(options.checkpoint).eval(), options.side), crops)
     steps = logit_steps(quantised, crops[:8])
     quantised.reshape([1, 1, -1, -1, -1])
     options.out.mkdir(parents=True, exist_ok=True)

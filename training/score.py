@@ -6,15 +6,20 @@ whole engine runs, as a user would run it, once with each localiser.
 
 import argparse
 import json
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
 from whs_fast import STRUCTURES, Engine
+from whs_fast.localising import AXES, SLICE_SIDE, localise
+from whs_fast.network import Model, predict_batches
+from whs_fast.reading import read
 
 from training.export_dense_vnet import MODELS
 
+BATCH = 4
 SEVEN = ("left_atrium", "left_ventricle_cavity", "left_ventricle_myocardium", "aorta", "right_atrium",
          "right_ventricle_cavity", "pulmonary_artery")  # fmt: skip
 
@@ -25,21 +30,40 @@ def overlaps(found: NDArray[np.uint8], reference: NDArray[np.uint8]) -> NDArray[
     return np.stack([both, np.bincount(found.ravel(), minlength=11), np.bincount(reference.ravel(), minlength=11)], 1)
 
 
+def slice_predictors(models: Path, localiser: str, threads: int = 1) -> dict[str, partial[NDArray[np.float32]]]:
+    """What whs_fast.localising.localise asks of a localiser's three networks, by axis."""
+    shape = (BATCH, 1, SLICE_SIDE, SLICE_SIDE)
+    return {
+        axis: partial(
+            predict_batches, Model(models / f"{localiser}_{axis}.xml", threads=threads, shapes=(shape,)), batch=BATCH
+        )
+        for axis in AXES
+    }
+
+
 def score(folder: Path, localiser: str, threads: int | None) -> tuple[dict[str, float], dict[str, float]]:
     """Figures of the segmentation and of the localiser over all scans of a folder."""
     valves = json.loads((folder / "valves.json").read_text())
     engine = Engine(threads=threads, localiser=localiser)
-    per_scan, errors, unions = [], [], []
+    predict = slice_predictors(MODELS, localiser)
+    per_scan, errors, localised, unions = [], [], [], []
     for name, valve in sorted(valves.items()):
-        result = engine.run(folder / f"{name}.nii.gz")
+        scan = read(folder / f"{name}.nii.gz")
+        result = engine.run(scan)
         reference = sitk.GetArrayFromImage(sitk.ReadImage(str(folder / f"{name}_labels.nii.gz")))
         counts = overlaps(result.labels, reference)
         per_scan.append(counts)
         union = ((result.labels > 0) & (reference > 0)).sum()
         unions.append(2 * union / (counts[1:, 1].sum() + counts[1:, 2].sum()))
         errors.append(float(np.linalg.norm(np.subtract(result.aortic_valve_mm, valve))))
+        point_mm = localise(scan, predict, threads=1).point_mm
+        localised.append(float(np.linalg.norm(np.subtract(point_mm, valve))))
         dice = 2 * counts[1:, 0] / np.maximum(counts[1:, 1:].sum(1), 1)
-        print(f"{name} {localiser} valve {errors[-1]:6.1f} mm  " + " ".join(f"{d:.3f}" for d in dice), flush=True)
+        print(
+            f"{name} {localiser} valve {localised[-1]:5.1f} -> {errors[-1]:5.1f} mm  "
+            + " ".join(f"{d:.3f}" for d in dice),
+            flush=True,
+        )
     counts = np.stack(per_scan)[:, 1:].astype(float)
     with np.errstate(invalid="ignore"):
         dice = np.where(counts[..., 2] > 0, 2 * counts[..., 0] / (counts[..., 1] + counts[..., 2]), np.nan)
@@ -57,6 +81,9 @@ def score(folder: Path, localiser: str, threads: int | None) -> tuple[dict[str, 
         "valve_error_mm_median": float(np.median(errors)),
         "valve_error_mm_worst": float(np.max(errors)),
         "valve_within_10_mm": sum(e <= 10 for e in errors),
+        "localiser_error_mm_median": float(np.median(localised)),
+        "localiser_error_mm_worst": float(np.max(localised)),
+        "localiser_within_10_mm": sum(e <= 10 for e in localised),
     }
     return {k: round(v, 4) for k, v in segmentation.items()}, {k: round(v, 2) for k, v in localisation.items()}
 

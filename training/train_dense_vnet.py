@@ -86,6 +86,14 @@ def loss_of(logits: torch.Tensor, shares: torch.Tensor) -> tuple[torch.Tensor, t
     return cross + 1 - dice[present].mean(), torch.where(present, dice, torch.nan).detach()
 
 
+def load_averaged(checkpoint: Path) -> DenseVNet:
+    """The averaged weights of a training run."""
+    state = torch.load(checkpoint, weights_only=True, map_location="cpu")["averaged"]
+    model = DenseVNet()
+    model.load_state_dict({key.removeprefix("module."): value for key, value in state.items() if key != "n_averaged"})
+    return model
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True)
@@ -100,14 +108,16 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--resume", action="store_true")
+    parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in --out")
+    parser.add_argument("--start", type=Path, help="begin from the averaged weights of another run's checkpoint")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(options.seed)
     torch.set_num_threads(options.threads)
     load_atlas()
 
-    model = DenseVNet().to(options.device, memory_format=torch.channels_last_3d)
+    model = DenseVNet() if options.start is None else load_averaged(options.start)
+    model = model.to(options.device, memory_format=torch.channels_last_3d)
     averaged = torch.optim.swa_utils.AveragedModel(
         model, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.99), use_buffers=True
     )

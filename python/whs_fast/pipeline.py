@@ -1,4 +1,4 @@
-"""Composes the steps: read, localise, segment, clean, measure, write.
+"""Composes the steps: read, localise, segment, refine, clean, measure, write.
 
 The steps know volumes and kernels, never each other; this module alone knows their order. An engine holds the
 networks, which are compiled once, at the first scan, and then serve any number of scans and threads.
@@ -28,6 +28,7 @@ from whs_fast.network import Model, models_folder, predict_batches
 from whs_fast.picture import Planes, cut_labels, cut_scan, draw, find_valve
 from whs_fast.placing import written_aside
 from whs_fast.reading import read
+from whs_fast.refining import refine_valve
 from whs_fast.report import render_report
 from whs_fast.segmentation import REGION_SHAPE, region_grid, segment
 from whs_fast.volume import Direction, Grid, Triple, Volume
@@ -143,26 +144,29 @@ class Engine:
         grid = volume.grid
         with clock.step("localise"):
             predict = {axis: partial(predict_batches, model, batch=_BATCH) for axis, model in self._localisers.items()}
-            valve = localise(volume, predict, threads=self._threads)
+            localised = localise(volume, predict, threads=self._threads)
         with clock.step("segment"):
-            labels = segment(volume, valve.point_mm, self._segmenter, threads=self._threads)
-            scan_planes = cut_scan(volume, valve.point_mm, threads=self._threads)
+            labels = segment(volume, localised.point_mm, self._segmenter, threads=self._threads)
+            refined_mm = refine_valve(labels, grid, localised.point_mm)
+            valve_mm = localised.point_mm if refined_mm is None else refined_mm
+            scan_planes = cut_scan(volume, valve_mm, threads=self._threads)
         del volume  # what follows needs the labels only
         with clock.step("clean"):
             labels = clean(labels, voxel_ml=grid.voxel_ml, threads=self._threads)
         with clock.step("measure"):
-            measured = measure(labels, grid, valve.point_mm, region=region_grid(valve.point_mm), threads=self._threads)
-            label_planes = cut_labels(labels, grid, valve.point_mm, threads=self._threads)
+            measured = measure(labels, grid, valve_mm, region=region_grid(localised.point_mm), threads=self._threads)
+            label_planes = cut_labels(labels, grid, valve_mm, threads=self._threads)
         models = [*self._segmenter.models, *self._localisers.values()]
         measurements = measured | {
             "timings_s": clock.timings_s(),
             "peak_memory_mb": peak_memory_mb(),
-            "warnings": [*valve.warnings, *find_doubts(measured, grid)],
+            # A doubt about the localiser's point is settled where the labels show the valve itself.
+            "warnings": [*(localised.warnings if refined_mm is None else ()), *find_doubts(measured, grid)],
             "models": {model.name: model.sha256 for model in models},
             "version": version("whs_fast"),
         }
-        planes = Planes(scan_planes, label_planes, find_valve(grid, valve.point_mm))
-        return Result(labels, grid.spacing_mm, grid.origin_mm, grid.direction, valve.point_mm, measurements, planes)
+        planes = Planes(scan_planes, label_planes, find_valve(grid, valve_mm))
+        return Result(labels, grid.spacing_mm, grid.origin_mm, grid.direction, valve_mm, measurements, planes)
 
 
 def run(
