@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 from whs_fast.measuring import find_doubts, measure
-from whs_fast.segmentation import REGION_SHAPE, region_grid
+from whs_fast.segmentation import REGION_SHAPE, REGION_SPACING_MM, region_grid
 from whs_fast.structures import BY_KEY, STRUCTURES
-from whs_fast.volume import Grid, index_map
+from whs_fast.volume import Grid, axis_aligned_grid, index_map
 
 VALVE_MM = (10.0, -20.0, 30.0)
 TILT = 0.3
@@ -20,7 +20,7 @@ def grid_around(shape, spacing_mm, direction=(1.0, 0, 0, 0, 1.0, 0, 0, 0, 1.0)):
 
 
 def measured(labels, grid):
-    return measure(labels, grid, VALVE_MM, region=region_grid(VALVE_MM), threads=2)
+    return measure(labels, grid, VALVE_MM, region=region_grid(grid, VALVE_MM), threads=2)
 
 
 def test_fields_are_those_of_the_contract():
@@ -58,7 +58,7 @@ def test_the_outermost_layer_of_the_scan_is_its_edge(face):
 
 
 def slow_region_edge(labels, grid, label):
-    matrix = index_map(grid, region_grid(VALVE_MM))
+    matrix = index_map(grid, region_grid(grid, VALVE_MM))
     for index in np.argwhere(labels == label):
         place = matrix[:, :3] @ index + matrix[:, 3]
         for axis in range(3):
@@ -91,7 +91,7 @@ def test_edges_of_the_region_equal_the_definition(direction, spacing_mm):
 
 
 def test_a_scan_that_is_the_region_touches_in_its_outermost_layer_only():
-    grid = region_grid(VALVE_MM)
+    grid = axis_aligned_grid(VALVE_MM, REGION_SHAPE, REGION_SPACING_MM)
     for x, touches in ((0, True), (1, False), (318, False), (319, True)):
         labels = np.zeros(grid.shape, np.uint8)
         labels[160, 160, x] = 2

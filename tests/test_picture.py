@@ -79,7 +79,7 @@ def sample(labels_of=None, shape=(90, 90, 90)):
     for key, offset, radius in labels_of or ():
         labels[ball(grid, offset, radius)] = BY_KEY[key].label
     volume = Volume(np.full(shape, 40, np.int16), grid.spacing_mm, grid.origin_mm)
-    measurements = measure(labels, grid, VALVE_MM, region=region_grid(VALVE_MM), threads=1)
+    measurements = measure(labels, grid, VALVE_MM, region=region_grid(grid, VALVE_MM), threads=1)
     planes = Planes(
         cut_scan(volume, VALVE_MM, threads=1), cut_labels(labels, grid, VALVE_MM, threads=1), find_valve(grid, VALVE_MM)
     )

@@ -49,7 +49,7 @@ def whole_region(read_rows):
 )
 def test_labels_lie_where_the_region_says(direction):
     volume = scan(direction)
-    labels = segment(volume, VALVE_MM, lambda read: octants(whole_region(read)), threads=2)
+    labels = segment(volume, region_grid(volume.grid, VALVE_MM), lambda read: octants(whole_region(read)), threads=2)
     assert labels.shape == volume.array.shape and labels.dtype == np.uint8
     from_valve = patient_points(volume.grid) - np.reshape(VALVE_MM, (3, 1, 1, 1))
     reach = np.reshape([n * s / 2 for n, s in zip(REGION_SHAPE[::-1], REGION_SPACING_MM, strict=True)], (3, 1, 1, 1))
@@ -62,15 +62,27 @@ def test_labels_lie_where_the_region_says(direction):
 
 
 def test_the_middle_of_the_region_is_the_valve():
-    grid = region_grid(VALVE_MM)
+    grid = region_grid(scan(OBLIQUE).grid, VALVE_MM)  # in the middle of the scan
     np.testing.assert_allclose(index_to_mm(grid, (159.5, 159.5, 159.5)), VALVE_MM)
     np.testing.assert_allclose(mm_to_index(grid, VALVE_MM), (159.5, 159.5, 159.5))
+
+
+def test_the_region_is_near_the_valve_and_indifferent_to_a_tenth_of_a_millimetre():
+    rng = np.random.default_rng(0)
+    grid = scan(FLIPPED).grid
+    moved = 0
+    for valve_mm in np.round(VALVE_MM + rng.uniform(-30, 30, (200, 3)), 1):
+        centre = np.array(index_to_mm(region_grid(grid, tuple(valve_mm)), (159.5, 159.5, 159.5)))
+        assert np.abs(centre - valve_mm).max() <= 1.0 + 1e-9
+        shifted = region_grid(grid, tuple(valve_mm + (0.1, 0.0, 0.0)))
+        moved += shifted != region_grid(grid, tuple(valve_mm))
+    assert moved <= 25  # 0.1 mm in 2 mm, 10 expected
 
 
 @pytest.mark.parametrize(("hounsfield", "grey"), [(-1024, 0), (-300, 0), (250, 128), (800, 255), (3000, 255)])
 def test_the_window_is_fixed_and_beyond_the_scan_is_air(hounsfield, grey):
     volume = scan((1.0, 0, 0, 0, 1.0, 0, 0, 0, 1.0), shape=(20, 20, 20), hounsfield=hounsfield)
-    image = whole_region(region_reader(volume, region_grid(VALVE_MM), threads=2))
+    image = whole_region(region_reader(volume, region_grid(volume.grid, VALVE_MM), threads=2))
     assert image[160, 160, 160] == grey
     assert image[0, 0, 0] == 0
 
@@ -88,15 +100,15 @@ def test_the_window_is_fixed_and_beyond_the_scan_is_air(hounsfield, grey):
 @pytest.mark.parametrize("direction", [(1.0, 0, 0, 0, 1.0, 0, 0, 0, 1.0), FLIPPED])
 def test_samples_follow_the_ratio_of_the_spacings(source_mm, expected, direction):
     source = Grid((50, 50, 50), source_mm, (0.0, 0.0, 0.0), direction)
-    assert anti_aliasing(index_map(region_grid(VALVE_MM), source)) == expected
+    assert anti_aliasing(index_map(region_grid(source, VALVE_MM), source)) == expected
 
 
 def test_samples_of_a_tilted_scan_step_over_no_voxel():
     """Fine in plane and thick across: once tilted, the region's z also crosses the fine axis and needs its samples."""
     source = Grid((50, 500, 500), (0.35, 0.35, 3.0), (0.0, 0.0, 0.0), OBLIQUE)
     upright = Grid((50, 500, 500), (0.35, 0.35, 3.0), (0.0, 0.0, 0.0))
-    assert anti_aliasing(index_map(region_grid(VALVE_MM), upright)) == (1, 2, 2)
-    z, y, x = anti_aliasing(index_map(region_grid(VALVE_MM), source))
+    assert anti_aliasing(index_map(region_grid(upright, VALVE_MM), upright)) == (1, 2, 2)
+    z, y, x = anti_aliasing(index_map(region_grid(source, VALVE_MM), source))
     assert (z, y, x) == (2, 2, 2)
 
 
@@ -105,7 +117,7 @@ def test_a_fine_stripe_pattern_is_averaged_not_aliased():
     array = np.full((60, 300, 300), -200, np.int16)
     array[:, :, ::2] = 300
     volume = Volume(array, (0.35, 0.7, 1.0), (-42.0, -120.0, 0.0))
-    image = whole_region(region_reader(volume, region_grid(VALVE_MM), threads=2))
+    image = whole_region(region_reader(volume, region_grid(volume.grid, VALVE_MM), threads=2))
     inner = image[150:170, 150:170, 150:170].astype(float)
     mean = (50 + 300) * 255 / 1100
     assert np.abs(inner - mean).max() <= 2
@@ -115,7 +127,7 @@ def test_a_fine_stripe_pattern_is_averaged_not_aliased():
 def test_rows_are_the_same_in_any_slab(direction):
     volume = scan(direction)
     volume.array[:] = np.random.default_rng(0).integers(-400, 900, volume.array.shape)
-    read_rows = region_reader(volume, region_grid(VALVE_MM), threads=2)
+    read_rows = region_reader(volume, region_grid(volume.grid, VALVE_MM), threads=2)
     whole = whole_region(read_rows)
     for first, count in ((0, 8), (97, 31), (312, 8)):
         slab = np.empty((count, *REGION_SHAPE[1:]), np.uint8)

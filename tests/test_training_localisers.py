@@ -154,11 +154,20 @@ def test_imagenet_weights_are_taken_with_the_colours_summed() -> None:
 
 @pytest.mark.parametrize("backbone", BACKBONES)
 def test_what_is_exported_answers_as_torch_does(pool: Path, tmp_path: Path, backbone: str) -> None:
-    """INT8 against float32 on the slices it was calibrated with: within 3 % of the range of the answers, any batch."""
-    checkpoint = train(pool, tmp_path, backbone, "coronal", minutes=1, steps=4, batch=8)
+    """INT8 against float32 on the slices it was calibrated with: within 5 % of the spread of the answers, any batch."""
     thoraces = [load_thorax(f) for f in sorted(pool.glob("*.npy"))]
     rng = np.random.default_rng(0)
     slices = np.stack([draw_slice(thoraces[i % 2], "coronal", rng)[0] for i in range(16)])[:, None]
+    torch.manual_seed(0)
+    network = BACKBONES[backbone]()
+    for module in network.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.momentum = 1.0  # its statistics are those of this batch
+    with torch.no_grad():
+        network(torch.nn.functional.avg_pool2d(torch.from_numpy(slices).float() / 255, 2))
+        network.distance.bias[0] = 2.0  # far from 0, where the answers would be cut
+    checkpoint = tmp_path / "network.pt"
+    torch.save({"averaged": {f"module.{key}": value for key, value in network.state_dict().items()}}, checkpoint)
     path = export_localiser(checkpoint, backbone, "coronal", slices, tmp_path / "models")
     assert path.with_suffix(".bin").stat().st_size <= 5_000_000
 
@@ -169,8 +178,12 @@ def test_what_is_exported_answers_as_torch_does(pool: Path, tmp_path: Path, back
     compiled = core.compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": 1})
     with torch.no_grad():
         expected = AbsoluteDistance(load_trained(checkpoint, backbone))(torch.from_numpy(slices)).numpy()
+    spread = np.ptp(expected)
+    assert spread > 5  # mm: the answers tell the slices apart
     for count in (16, 5):
         answer = compiled(slices[:count])[0]
         assert answer.shape == (count,)
         assert answer.dtype == np.float32
-        assert np.abs(answer - expected[:count]).max() < 0.03 * expected.max()
+        off = np.abs(answer - expected[:count])
+        print(backbone, spread, off.max())
+        assert off.max() < 0.05 * spread

@@ -116,8 +116,8 @@ def squeezenet() -> SliceRegressor:
 def vgg16(width: float = 0.5) -> SliceRegressor:
     """VGG-16 (Simonyan and Zisserman 2015, arXiv:1409.1556) for one channel, with batch norm, as a regressor.
 
-    width multiplies the features of every layer (1.0 is the published one; 0.5 keeps the INT8 file under 5 MB). The huge
-    fully connected layers give way to an average over the slice.
+    width multiplies the features of every layer (1.0 is the published one; 0.5 keeps the INT8 file under 5 MB). The
+    huge fully connected layers give way to an average over the slice.
     """
     layers: list[nn.Module] = []
     inputs = 1
@@ -143,5 +143,7 @@ def load_imagenet(network: SliceRegressor, weights: dict[str, Tensor]) -> None:
         for index, (layer, kernel) in enumerate(zip(layers, kernels, strict=True)):
             start = kernel.sum(1, keepdim=True) if index == 0 else kernel
             if start.shape != layer.weight.shape:
-                raise ValueError(f"convolution {index}: found {tuple(start.shape)}, expected {tuple(layer.weight.shape)}")
+                raise ValueError(
+                    f"convolution {index}: found {tuple(start.shape)}, expected {tuple(layer.weight.shape)}"
+                )
             layer.weight.copy_(start)

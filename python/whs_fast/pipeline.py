@@ -146,7 +146,8 @@ class Engine:
             predict = {axis: partial(predict_batches, model, batch=_BATCH) for axis, model in self._localisers.items()}
             localised = localise(volume, predict, threads=self._threads)
         with clock.step("segment"):
-            labels = segment(volume, localised.point_mm, self._segmenter, threads=self._threads)
+            region = region_grid(grid, localised.point_mm)
+            labels = segment(volume, region, self._segmenter, threads=self._threads)
             refined_mm = refine_valve(labels, grid, localised.point_mm)
             valve_mm = localised.point_mm if refined_mm is None else refined_mm
             scan_planes = cut_scan(volume, valve_mm, threads=self._threads)
@@ -154,7 +155,7 @@ class Engine:
         with clock.step("clean"):
             labels = clean(labels, voxel_ml=grid.voxel_ml, threads=self._threads)
         with clock.step("measure"):
-            measured = measure(labels, grid, valve_mm, region=region_grid(localised.point_mm), threads=self._threads)
+            measured = measure(labels, grid, valve_mm, region=region, threads=self._threads)
             label_planes = cut_labels(labels, grid, valve_mm, threads=self._threads)
         models = [*self._segmenter.models, *self._localisers.values()]
         measurements = measured | {

@@ -21,6 +21,7 @@ from whs_fast.volume import Grid, Triple, Volume, axis_aligned_grid, index_map
 
 REGION_SHAPE = (320, 320, 320)  # z, y, x
 REGION_SPACING_MM = (0.7, 0.7, 1.0)  # x, y, z
+LATTICE_MM = 2.0
 WINDOW_HU = (-300.0, 800.0)
 AIR_HU = -1024
 
@@ -28,23 +29,28 @@ ReadRows = Callable[[int, NDArray[np.uint8]], None]
 Network = Callable[[ReadRows], NDArray[np.int8]]
 
 
-def segment(volume: Volume, valve_mm: Triple, network: Network, *, threads: int) -> NDArray[np.uint8]:
+def segment(volume: Volume, region: Grid, network: Network, *, threads: int) -> NDArray[np.uint8]:
     """Labels 0 to 10, uint8[z, y, x], on the scan's own grid.
 
-    volume is the scan, int16 HU; valve_mm (x, y, z) the centre of the aortic valve, LPS. network takes a reader of the
-    region (see region_reader) and gives int8 logits [z/2, y/2, x/2, 11] on one shared integer scale. Outside the region
-    all is 0.
+    volume is the scan, int16 HU; region as region_grid has it. network takes a reader of the region (see region_reader)
+    and gives int8 logits [z/2, y/2, x/2, 11] on one shared integer scale. Outside the region all is 0.
     """
-    region = region_grid(valve_mm)
     logits = network(region_reader(volume, region, threads=threads))
     labels = np.empty(volume.grid.shape, np.uint8)
     _kernels.upsample_argmax(logits, labels, index_map(volume.grid, region), threads=threads)
     return labels
 
 
-def region_grid(valve_mm: Triple) -> Grid:
-    """Grid of the region around a valve centre (x, y, z) in mm, LPS."""
-    return axis_aligned_grid(valve_mm, REGION_SHAPE, REGION_SPACING_MM)
+def region_grid(scan: Grid, valve_mm: Triple) -> Grid:
+    """Grid of the region around a valve centre (x, y, z) in mm, LPS.
+
+    Its centre is the valve's to within 1 mm an axis: it keeps to a lattice of LATTICE_MM about the middle of the scan,
+    so that float noise in a header, which can move the valve by 0.1 mm, gives the same region and the same labels.
+    """
+    low, high = np.array(scan.box_mm)
+    middle = (low + high) / 2
+    x, y, z = middle + np.rint((np.array(valve_mm) - middle) / LATTICE_MM) * LATTICE_MM
+    return axis_aligned_grid((x, y, z), REGION_SHAPE, REGION_SPACING_MM)
 
 
 def region_reader(volume: Volume, region: Grid, *, threads: int) -> ReadRows:
