@@ -17,6 +17,7 @@ from training.localisers import (  # noqa: E402
     AbsoluteDistance,
     Thorax,
     alter_batch,
+    convert,
     distance_loss,
     draw_slice,
     export_localiser,
@@ -152,38 +153,56 @@ def test_imagenet_weights_are_taken_with_the_colours_summed() -> None:
         load_imagenet(network, weights | {"features.1.weight": torch.randn(3, 3, 1, 1)})
 
 
-@pytest.mark.parametrize("backbone", BACKBONES)
-def test_what_is_exported_answers_as_torch_does(pool: Path, tmp_path: Path, backbone: str) -> None:
-    """INT8 against float32 on the slices it was calibrated with: within 5 % of the spread of the answers, any batch."""
+CPU = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": 1}
+
+
+def drawn_slices(pool: Path, count: int) -> NDArray[np.uint8]:
     thoraces = [load_thorax(f) for f in sorted(pool.glob("*.npy"))]
     rng = np.random.default_rng(0)
-    slices = np.stack([draw_slice(thoraces[i % 2], "coronal", rng)[0] for i in range(16)])[:, None]
+    return np.stack([draw_slice(thoraces[i % 2], "coronal", rng)[0] for i in range(count)])[:, None]
+
+
+@pytest.mark.parametrize("backbone", BACKBONES)
+def test_the_converted_graph_answers_as_torch_does(pool: Path, backbone: str) -> None:
+    """Before quantisation: scaling, averaging, the column and the open batch, to 0.01 mm."""
+    slices = drawn_slices(pool, 8)
     torch.manual_seed(0)
-    network = BACKBONES[backbone]()
+    network = BACKBONES[backbone]().train()
     for module in network.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
-            module.momentum = 1.0  # its statistics are those of this batch
+            module.momentum = 1.0  # its statistics are those of these slices
     with torch.no_grad():
-        network(torch.nn.functional.avg_pool2d(torch.from_numpy(slices).float() / 255, 2))
-        network.distance.bias[0] = 2.0  # far from 0, where the answers would be cut
-    checkpoint = tmp_path / "network.pt"
-    torch.save({"averaged": {f"module.{key}": value for key, value in network.state_dict().items()}}, checkpoint)
-    path = export_localiser(checkpoint, backbone, "coronal", slices, tmp_path / "models")
-    assert path.with_suffix(".bin").stat().st_size <= 5_000_000
-
-    core = ov.Core()
-    model = core.read_model(path)
-    assert model.inputs[0].element_type == ov.Type.u8
-    assert model.inputs[0].partial_shape.to_string() == f"[?,1,{SIDE},{SIDE}]"
-    compiled = core.compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": 1})
-    with torch.no_grad():
-        expected = AbsoluteDistance(load_trained(checkpoint, backbone))(torch.from_numpy(slices)).numpy()
-    spread = np.ptp(expected)
-    assert spread > 5  # mm: the answers tell the slices apart
-    for count in (16, 5):
+        averaged = torch.nn.functional.avg_pool2d(torch.from_numpy(slices) / 255, 2)
+        network(averaged)
+        network.distance.bias[0] = 1.0  # far from 0, where answers are cut
+        expected = network.eval()(averaged)[:, 0].numpy()
+    compiled = ov.Core().compile_model(convert(network), "CPU", CPU)
+    assert expected.min() > 0
+    assert np.ptp(expected) > 5  # mm: the answers tell the slices apart
+    for count in (8, 3):
         answer = compiled(slices[:count])[0]
         assert answer.shape == (count,)
         assert answer.dtype == np.float32
-        off = np.abs(answer - expected[:count])
-        print(backbone, spread, off.max())
-        assert off.max() < 0.05 * spread
+        np.testing.assert_allclose(answer, expected[:count], atol=0.01)
+
+
+@pytest.mark.parametrize("backbone", BACKBONES)
+def test_what_is_exported_answers_as_torch_does(pool: Path, tmp_path: Path, backbone: str) -> None:
+    """INT8 against float32 of a network that has learnt a little, on the slices it was calibrated with."""
+    checkpoint = train(pool, tmp_path, backbone, "coronal", minutes=1, steps=60, batch=8)
+    state = torch.load(checkpoint, weights_only=True)  # the average still lags behind after so few steps
+    torch.save({"averaged": {f"module.{key}": value for key, value in state["model"].items()}}, checkpoint)
+    slices = drawn_slices(pool, 24)
+    path = export_localiser(checkpoint, backbone, "coronal", slices, tmp_path / "models")
+    assert path.with_suffix(".bin").stat().st_size <= 5_000_000
+    model = ov.Core().read_model(path)
+    assert model.inputs[0].element_type == ov.Type.u8
+    assert model.inputs[0].partial_shape.to_string() == f"[?,1,{SIDE},{SIDE}]"
+    compiled = ov.Core().compile_model(model, "CPU", CPU)
+    with torch.no_grad():
+        expected = AbsoluteDistance(load_trained(checkpoint, backbone))(torch.from_numpy(slices)).numpy()
+    answer = compiled(slices)[0]
+    assert answer.dtype == np.float32
+    off = np.abs(answer - expected)
+    assert off.mean() < 1.0
+    assert off.max() < 4.0

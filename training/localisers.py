@@ -228,19 +228,21 @@ def calibration_slices(pool: Path, axis: str, count: int = 300) -> NDArray[np.ui
     return np.stack(drawn)[:, None]
 
 
+def convert(network: SliceRegressor) -> ov.Model:
+    """Torch -> OpenVINO: "slices" uint8 [n, 1, 192, 192], n open -> "distances" float32 [n], mm."""
+    example = torch.zeros(2, 1, SIDE, SIDE, dtype=torch.uint8)
+    shape = [-1, 1, SIDE, SIDE]
+    converted = ov.convert_model(AbsoluteDistance(network).eval(), example_input=example, input=[(shape, ov.Type.u8)])
+    converted.inputs[0].get_tensor().set_names({"slices"})
+    converted.outputs[0].get_tensor().set_names({"distances"})
+    return converted
+
+
 def export_localiser(
     checkpoint: Path, backbone: str, axis: str, calibration_slices: NDArray[np.uint8], out_folder: Path
 ) -> Path:
-    """Quantise a trained localiser to INT8 and write OUT_FOLDER/BACKBONE_AXIS.xml and .bin; return the .xml.
-
-    Input "slices" uint8 [n, 1, 192, 192], n open; output "distances" float32 [n], mm.
-    """
-    network = AbsoluteDistance(load_trained(checkpoint, backbone)).eval()
-    shape = [-1, 1, SIDE, SIDE]
-    example = torch.zeros(2, 1, SIDE, SIDE, dtype=torch.uint8)
-    converted = ov.convert_model(network, example_input=example, input=[(shape, ov.Type.u8)])
-    converted.inputs[0].get_tensor().set_names({"slices"})
-    converted.outputs[0].get_tensor().set_names({"distances"})
+    """Quantise a trained localiser to INT8 and write OUT_FOLDER/BACKBONE_AXIS.xml and .bin; return the .xml."""
+    converted = convert(load_trained(checkpoint, backbone))
     # The whole range of the activations: clipping their rare peaks, which is the default, costs 1.5 mm near the valve
     # and up to 40 mm elsewhere, the whole range 0.13 mm and 1.5 mm. The last layer has 512 weights and stays in float.
     quantised = nncf.quantize(
