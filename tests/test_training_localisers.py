@@ -133,7 +133,7 @@ def test_one_step_changes_the_weights_and_goes_on_from_its_checkpoint(
 
 
 def test_the_published_widths_build() -> None:
-    assert vgg16(1.0)(torch.zeros(1, 1, 64, 64)).shape == (1, 2)
+    assert vgg16(1.0).eval()(torch.zeros(1, 1, 64, 64)).shape == (1, 2)
     convolutions = [m for m in vgg16(1.0).modules() if isinstance(m, torch.nn.Conv2d)]
     assert [m.out_channels for m in convolutions] == [64] * 2 + [128] * 2 + [256] * 3 + [512] * 6
 
@@ -151,6 +151,13 @@ def test_imagenet_weights_are_taken_with_the_colours_summed() -> None:
         load_imagenet(vgg16(), weights)
     with pytest.raises(ValueError, match="convolution 1"):
         load_imagenet(network, weights | {"features.1.weight": torch.randn(3, 3, 1, 1)})
+
+
+def test_the_full_width_trains_and_converts(pool: Path, tmp_path: Path) -> None:
+    checkpoint = train(pool, tmp_path, "vgg16", "axial", minutes=1, steps=1, batch=2, width=1.0)
+    network = load_trained(checkpoint, "vgg16")
+    assert network.distance.in_features == 512
+    assert convert(network).outputs[0].partial_shape.to_string() == "[?]"
 
 
 CPU = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": 1}

@@ -212,11 +212,17 @@ class AbsoluteDistance(nn.Module):
         return self.network(F.avg_pool2d(slices.float() * (1 / 255), ENTRY_POOL))[:, 0].relu()
 
 
+def build(backbone: str, width: float | None = None) -> SliceRegressor:
+    """A network of random weights. Only VGG-16 comes in other widths than its own default."""
+    return vgg16(width) if backbone == "vgg16" and width is not None else BACKBONES[backbone]()
+
+
 def load_trained(checkpoint: Path, backbone: str) -> SliceRegressor:
-    """The averaged weights of a training run, ready to predict."""
+    """The averaged weights of a training run, ready to predict; the width is that of the weights."""
     state = torch.load(checkpoint, weights_only=True)["averaged"]
-    network = BACKBONES[backbone]()
-    network.load_state_dict({key.removeprefix("module."): value for key, value in state.items() if key != "n_averaged"})
+    weights = {key.removeprefix("module."): value for key, value in state.items() if key != "n_averaged"}
+    network = build(backbone, weights["features.0.0.weight"].shape[0] / 64)
+    network.load_state_dict(weights)
     return network.eval()
 
 

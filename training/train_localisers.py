@@ -33,6 +33,7 @@ from training.localisers import (
     SIDE,
     Thorax,
     alter_batch,
+    build,
     calibration_slices,
     distance_loss,
     draw_slice,
@@ -81,12 +82,13 @@ def chances_of(losses: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def train(
     pool: Path, out: Path, backbone: str, axis: str, *, minutes: float, steps: int | None = None, batch: int = 16,
-    rate: float = 1.5e-3, seed: int = 1, imagenet: Path | None = None, start: Path | None = None, device: str = "cpu",
+    rate: float = 1.5e-3, seed: int = 1, imagenet: Path | None = None, start: Path | None = None,
+    width: float | None = None, device: str = "cpu",
 ) -> Path:  # fmt: skip
     """Train one network and return its checkpoint {"model", "averaged", "step", ...}."""
     out.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(seed)
-    network = BACKBONES[backbone]().to(device, memory_format=torch.channels_last)
+    network = build(backbone, width).to(device, memory_format=torch.channels_last)
     if imagenet is not None:
         load_imagenet(network, torch.load(imagenet, weights_only=True))
     if start is not None:
@@ -219,6 +221,7 @@ def main() -> None:
     training.add_argument("--seed", type=int, default=1)
     training.add_argument("--imagenet", type=Path, help="weights as torchvision stores them")
     training.add_argument("--start", type=Path, help="checkpoint, of any axis, to begin from")
+    training.add_argument("--width", type=float, help="features of VGG-16 against the published 64 to 512")
     training.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     exporting = commands.add_parser("export")
     exporting.add_argument("--pool", type=Path, required=True)
@@ -245,7 +248,7 @@ def main() -> None:
         train(
             options.pool, options.out, options.backbone, options.axis, minutes=options.minutes, steps=options.steps,
             batch=options.batch, rate=options.rate, seed=options.seed, imagenet=options.imagenet,
-            start=options.start, device=options.device,
+            start=options.start, width=options.width, device=options.device,
         )  # fmt: skip
 
 
