@@ -1,4 +1,4 @@
-"""Composes the steps: read, localise, segment, refine, clean, measure, write.
+"""Composes the steps: read, localise, segment, clean, measure (the valve among it), write.
 
 The steps know volumes and kernels, never each other; this module alone knows their order. An engine holds the
 networks, which are compiled once, at the first scan, and then serve any number of scans and threads.
@@ -148,13 +148,12 @@ class Engine:
         with clock.step("segment"):
             region = region_grid(grid, localised.point_mm)
             labels = segment(volume, region, self._segmenter, threads=self._threads)
-            refined_mm = refine_valve(labels, grid, localised.point_mm)
-            valve_mm = localised.point_mm if refined_mm is None else refined_mm
-            scan_planes = cut_scan(volume, valve_mm, threads=self._threads)
-        del volume  # what follows needs the labels only
         with clock.step("clean"):
             labels = clean(labels, voxel_ml=grid.voxel_ml, threads=self._threads)
         with clock.step("measure"):
+            refined_mm = refine_valve(labels, grid, localised.point_mm)
+            valve_mm = localised.point_mm if refined_mm is None else refined_mm
+            scan_planes = cut_scan(volume, valve_mm, threads=self._threads)
             measured = measure(labels, grid, valve_mm, region=region, threads=self._threads)
             label_planes = cut_labels(labels, grid, valve_mm, threads=self._threads)
         models = [*self._segmenter.models, *self._localisers.values()]
