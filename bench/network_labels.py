@@ -1,0 +1,144 @@
+"""Labels of the INT8 network beside FP32 on held-out scans, and of AVX2 beside AVX-512 on the sample.
+
+`python bench/network_labels.py FOLDER [--scans 8]` (scans made by `python -m training.scans heldout FOLDER`). Both
+networks see the same region, found once by the localiser, and go through the same label kernel and cleaning; so the
+difference is that of the network's number format alone. The FP32 one is converted from the checkpoint and run whole in
+OpenVINO; its logits are rounded to the label kernel's int8, on a scale that just fits the scan's largest logit.
+
+The CPU's features are capped by ONEDNN_MAX_CPU_ISA in processes of their own, as it is read once at start.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from importlib import resources
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+import numpy as np
+import SimpleITK as sitk
+from numpy.typing import NDArray
+from whs_fast import STRUCTURES
+from whs_fast.cleaning import clean
+from whs_fast.dense_vnet import DenseVNet
+from whs_fast.localising import localise
+from whs_fast.network import models_folder, openvino
+from whs_fast.reading import read
+from whs_fast.segmentation import REGION_SHAPE, region_grid, segment
+
+from training.export_dense_vnet import convert
+from training.score import overlaps, slice_predictors
+from training.train_dense_vnet import load_averaged
+
+CHECKPOINT = Path(__file__).parents[1] / "training" / "checkpoints" / "dense_vnet.pt"
+ISAS = ("DEFAULT", "AVX512_CORE_VNNI", "AVX512_CORE", "AVX2_VNNI", "AVX2")
+
+
+def float_network(threads: int) -> Callable[..., NDArray[np.int8]]:
+    """The network of the checkpoint in FP32, as whs_fast.segmentation.segment calls it."""
+    model = convert(load_averaged(CHECKPOINT).eval(), None)
+    model.reshape([1, 1, *REGION_SHAPE])
+    options = {"INFERENCE_PRECISION_HINT": "f32", "NUM_STREAMS": 1, "INFERENCE_NUM_THREADS": threads}
+    compiled = openvino.Core().compile_model(model, "CPU", options)
+
+    def run(read_rows: Callable[[int, NDArray[np.uint8]], None]) -> NDArray[np.int8]:
+        region = np.empty((1, 1, *REGION_SHAPE), np.uint8)
+        read_rows(0, region[0, 0])
+        logits = compiled(region)[0][0]
+        steps = 127 / logits.max()
+        return np.ascontiguousarray(np.rint(logits * steps).clip(-127, 127).astype(np.int8).transpose(1, 2, 3, 0))
+
+    return run
+
+
+def dice(counts: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Dice of the ten structures of one scan; NaN where the reference has none."""
+    both, found, reference = counts[1:].astype(float).T
+    return np.where(reference > 0, 2 * both / np.maximum(found + reference, 1), np.nan)
+
+
+def pooled(counts: NDArray[np.int64]) -> float:
+    return float(2 * counts[1:, 0].sum() / counts[1:, 1:].sum())
+
+
+def compare_formats(folder: Path, models: Path, scans: int, threads: int) -> None:
+    networks = {
+        "int8": DenseVNet(models, shape=REGION_SHAPE, threads=threads),
+        "fp32": float_network(threads),
+    }
+    predict = slice_predictors(models_folder(), "squeezenet", threads)
+    per_scan, overall, between = [], [], []
+    for name in sorted(json.loads((folder / "valves.json").read_text()))[:scans]:
+        volume = read(str(folder / f"{name}.nii.gz"))
+        reference = sitk.GetArrayFromImage(sitk.ReadImage(str(folder / f"{name}_labels.nii.gz")))
+        region = region_grid(volume.grid, localise(volume, predict, threads=threads).point_mm)
+        labels = {
+            key: clean(segment(volume, region, network, threads=threads), voxel_ml=volume.grid.voxel_ml, threads=threads)
+            for key, network in networks.items()
+        }
+        counts = {key: overlaps(found, reference) for key, found in labels.items()}
+        per_scan.append([dice(counts[key]) for key in networks])
+        overall.append([pooled(counts[key]) for key in networks])
+        between.append(pooled(overlaps(labels["int8"], labels["fp32"])))
+        print(
+            f"{name} overall_pooled int8 {overall[-1][0]:.4f} fp32 {overall[-1][1]:.4f}, "
+            f"int8 against fp32 {between[-1]:.4f}",
+            flush=True,
+        )
+    int8, fp32 = np.nanmean(np.array(per_scan), axis=0)
+    print(f"\n| {len(overall)} scans, mean Dice | INT8 | FP32 | drop |\n|---|---|---|---|")
+    rows = [("overall_pooled", *np.mean(overall, axis=0))]
+    rows += [(s.key, int8[s.label - 1], fp32[s.label - 1]) for s in STRUCTURES]
+    for key, a, b in rows:
+        print(f"| {key} | {a:.4f} | {b:.4f} | {b - a:+.4f} |")
+    print(f"INT8 labels against FP32 labels, overall_pooled: mean {np.mean(between):.4f}, worst {np.min(between):.4f}")
+
+
+def write_sample_labels(out: Path) -> None:
+    from whs_fast import Engine
+
+    np.save(out, Engine(threads=2).run(str(resources.files("whs_fast") / "data" / "sample.nii.gz")).labels)
+
+
+def compare_isas() -> None:
+    labels = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for isa in ISAS:
+            out = Path(folder) / f"{isa}.npy"
+            subprocess.run(
+                [sys.executable, __file__, "--write-sample", str(out)],
+                check=True,
+                env=os.environ | {"ONEDNN_MAX_CPU_ISA": isa},
+            )
+            labels[isa] = np.load(out)
+            counts = overlaps(labels[isa], labels["DEFAULT"])
+            print(
+                f"{isa} against {ISAS[0]}: overall_pooled {pooled(counts):.6f}, "
+                f"worst structure {np.nanmin(dice(counts)):.6f}",
+                flush=True,
+            )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path, nargs="?")
+    parser.add_argument("--scans", type=int, default=8)
+    parser.add_argument("--threads", type=int, default=4)
+    parser.add_argument("--models", type=Path, default=models_folder())
+    parser.add_argument("--write-sample", type=Path)
+    options = parser.parse_args()
+    if options.write_sample:
+        write_sample_labels(options.write_sample)
+        return
+    compare_isas()
+    if options.folder:
+        compare_formats(options.folder, options.models, options.scans, options.threads)
+
+
+if __name__ == "__main__":
+    main()
