@@ -7,6 +7,7 @@ Arrays are indexed z, y, x; millimetres are x, y, z in LPS. Seeds: (0, ...) to t
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import nncf
@@ -18,6 +19,7 @@ from nncf.quantization.range_estimator import RangeEstimatorParametersSet
 from numpy.typing import NDArray
 from scipy import ndimage
 from torch import nn
+from whs_fast.network import Model, predict_batches
 
 from training.heart import SKIN_FAT, draw_anatomy, load_atlas, sample_tissues
 from training.networks import SliceRegressor, squeezenet, vgg16
@@ -27,6 +29,7 @@ from training.train_dense_vnet import to_window
 AXES = ("sagittal", "coronal", "axial")  # the axis of x, of y, of z: AXES.index(axis) indexes mm tuples
 BACKBONES = {"squeezenet": squeezenet, "vgg16": vgg16}
 SIDE = 192  # pixels of a slice
+BATCH = 8  # slices a call when scoring
 PIXEL_MM = 2.0
 ENTRY_POOL = 2  # the networks average the slices to 4 mm first: 4 times cheaper to train and run, and less noise
 NEAR_MM = 40.0  # half of the training slices lie within this of the valve
@@ -224,6 +227,17 @@ def load_trained(checkpoint: Path, backbone: str) -> SliceRegressor:
     network = build(backbone, weights["features.0.0.weight"].shape[0] / 64)
     network.load_state_dict(weights)
     return network.eval()
+
+
+def slice_predictors(models: Path, localiser: str, threads: int = 1) -> dict[str, partial[NDArray[np.float32]]]:
+    """What whs_fast.localising.localise asks of a localiser's three networks, by axis."""
+    shape = (BATCH, 1, SIDE, SIDE)
+    return {
+        axis: partial(
+            predict_batches, Model(models / f"{localiser}_{axis}.xml", threads=threads, shapes=(shape,)), batch=BATCH
+        )
+        for axis in AXES
+    }
 
 
 def calibration_slices(pool: Path, axis: str, count: int = 300) -> NDArray[np.uint8]:

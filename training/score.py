@@ -6,20 +6,18 @@ whole engine runs, as a user would run it, once with each localiser.
 
 import argparse
 import json
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
 from whs_fast import STRUCTURES, Engine
-from whs_fast.localising import AXES, SLICE_SIDE, localise
-from whs_fast.network import Model, predict_batches
+from whs_fast.localising import localise
 from whs_fast.reading import read
 
 from training.export_dense_vnet import MODELS
+from training.localisers import slice_predictors
 
-BATCH = 4
 SEVEN = ("left_atrium", "left_ventricle_cavity", "left_ventricle_myocardium", "aorta", "right_atrium",
          "right_ventricle_cavity", "pulmonary_artery")  # fmt: skip
 
@@ -28,17 +26,6 @@ def overlaps(found: NDArray[np.uint8], reference: NDArray[np.uint8]) -> NDArray[
     """Voxels of each label 0..10 in both maps, in `found` and in `reference`: [11, 3]."""
     both = np.bincount(reference[found == reference].ravel(), minlength=11)
     return np.stack([both, np.bincount(found.ravel(), minlength=11), np.bincount(reference.ravel(), minlength=11)], 1)
-
-
-def slice_predictors(models: Path, localiser: str, threads: int = 1) -> dict[str, partial[NDArray[np.float32]]]:
-    """What whs_fast.localising.localise asks of a localiser's three networks, by axis."""
-    shape = (BATCH, 1, SLICE_SIDE, SLICE_SIDE)
-    return {
-        axis: partial(
-            predict_batches, Model(models / f"{localiser}_{axis}.xml", threads=threads, shapes=(shape,)), batch=BATCH
-        )
-        for axis in AXES
-    }
 
 
 def score(folder: Path, localiser: str, threads: int | None) -> tuple[dict[str, float], dict[str, float]]:

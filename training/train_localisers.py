@@ -14,7 +14,6 @@ anew from validation seeds, with the engine's own search.
 import argparse
 import csv
 import time
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +21,6 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from whs_fast.localising import localise
-from whs_fast.network import Model, predict_batches
 from whs_fast.volume import Volume
 
 from training.localisers import (
@@ -30,7 +28,6 @@ from training.localisers import (
     BACKBONES,
     ENTRY_POOL,
     NEAR_MM,
-    SIDE,
     Thorax,
     alter_batch,
     build,
@@ -42,6 +39,7 @@ from training.localisers import (
     load_thorax,
     load_trained,
     save_thorax,
+    slice_predictors,
 )
 from training.networks import load_imagenet
 from training.scans import Scan, draw_scan
@@ -49,7 +47,6 @@ from training.scans import Scan, draw_scan
 SEED_FAMILY = 1000  # localisers draw from (kind, 1000, number)
 VALIDATION_SEED, VALIDATION_FAMILY = 1, 3000
 MODELS = Path(__file__).parents[1] / "python" / "whs_fast" / "models"
-BATCH = 8  # slices a call when scoring
 
 
 def draw(pool: Path, first: int, count: int, kind: int) -> None:
@@ -174,11 +171,7 @@ def draw_validation_scan(index: int) -> Scan:
 
 def score(models: Path, backbone: str, count: int, threads: int) -> dict[str, float | int]:
     """Errors of the whole search in mm on validation scans; one line a scan goes to standard output."""
-    networks = {
-        axis: Model(models / f"{backbone}_{axis}.xml", threads=threads, shapes=((BATCH, 1, SIDE, SIDE),))
-        for axis in AXES
-    }
-    predict = {axis: partial(predict_batches, network, batch=BATCH) for axis, network in networks.items()}
+    predict = slice_predictors(models, backbone, threads)
     errors, confident = [], []
     for index in range(count):
         scan = draw_validation_scan(index)
