@@ -6,7 +6,6 @@ structure becomes that structure. The rules know sizes and neighbours only, neve
 stored the other way round is cleaned alike; parts of equal size stay or go together for the same reason.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -60,36 +59,52 @@ def clean(labels: NDArray[np.uint8], *, voxel_ml: float, threads: int) -> NDArra
 
     voxel_ml is the volume of a voxel in mL.
     """
-    _, lowest, highest, _, _ = _kernels.label_statistics(labels, len(STRUCTURES) + 1, threads=threads)
-    present = [label for label in range(1, len(STRUCTURES) + 1) if lowest[label, 0] >= 0]
-    if not present:
-        return labels
-    # Components take four bytes a voxel: only the box that holds a label is worth them.
-    low, high = lowest[present].min(axis=0), highest[present].max(axis=0) + 1
-    box = (slice(low[0], high[0]), slice(low[1], high[1]), slice(low[2], high[2]))
-    part = np.ascontiguousarray(labels[box])
+    voxels, lowest, highest, _, _ = _kernels.label_statistics(labels, len(STRUCTURES) + 1, threads=threads)
     # Structures that others must touch come first, so that nothing is held in place by an island about to go.
-    _apply([rule for rule in RULES if rule.attached_to is None], part, voxel_ml, threads)
-    _apply([rule for rule in RULES if rule.attached_to is not None], part, voxel_ml, threads)
-    _kernels.fill_holes(part, 0, 6, threads=threads)  # 0: cavities in any one structure
-    labels[box] = part
+    for rule in sorted(RULES, key=lambda rule: rule.attached_to is not None):
+        label = BY_KEY[rule.key].label
+        if voxels[label]:
+            _apply(rule, labels, (lowest[label], highest[label]), voxel_ml, threads)
+    present = np.flatnonzero(voxels[1:]) + 1
+    if len(present):
+        # Whole slices, which need no copy: a cavity lies between them whatever its place in the slice.
+        low, high = lowest[present, 0].min(), highest[present, 0].max() + 1
+        _kernels.fill_holes(labels[low:high], 0, 6, threads=threads)  # 0: cavities in any one structure
     return labels
 
 
-def _apply(rules: Iterable[Rule], labels: NDArray[np.uint8], voxel_ml: float, threads: int) -> None:
-    components = np.empty(labels.shape, np.uint32)
-    count = _kernels.connected_components(labels, components, _CONNECTIVITY, threads=threads)
-    owner, voxels, touched = _kernels.component_table(labels, components, count, _CONNECTIVITY, threads=threads)
-    kept = owner.copy()
-    for rule in rules:
-        own = (owner == BY_KEY[rule.key].label) & (np.arange(count + 1) > 0)
-        large = own & (voxels * voxel_ml >= rule.smallest_ml)
-        stays = large & (voxels >= _nth_largest(voxels[large], rule.parts))
-        if rule.attached_to is not None:
-            stays |= large & ((touched >> np.uint32(BY_KEY[rule.attached_to].label)) & np.uint32(1)).astype(bool)
-        kept[own & ~stays] = 0
-    if not np.array_equal(kept, owner):
-        _kernels.relabel_components(components, kept, labels, threads=threads)
+def _apply(
+    rule: Rule,
+    labels: NDArray[np.uint8],
+    box: tuple[NDArray[np.int64], NDArray[np.int64]],
+    voxel_ml: float,
+    threads: int,
+) -> None:
+    """Applies one rule to labels in place; box is the first and last index (z, y, x) of its structure.
+
+    Components take four bytes a voxel, so they are made of one structure at a time, in its own box.
+    """
+    own = BY_KEY[rule.key].label
+    margin = 0 if rule.attached_to is None else 1  # for the neighbours that the structure touches
+    low, high = np.maximum(box[0] - margin, 0), box[1] + 1 + margin
+    inside = labels[tuple(slice(a, b) for a, b in zip(low, high, strict=True))]
+    mask = (inside == own).view(np.uint8)
+    components = np.empty(mask.shape, np.uint32)
+    count = _kernels.connected_components(mask, components, _CONNECTIVITY, threads=threads)
+    if rule.attached_to is not None:
+        np.maximum(mask, (inside == BY_KEY[rule.attached_to].label).view(np.uint8) << 1, out=mask)
+    # Bit 2 of touched: the structure to be touched, which is in no component here. Faces alone are quicker to look at.
+    reach = 6 if rule.attached_to is None else _CONNECTIVITY
+    _, voxels, touched = _kernels.component_table(mask, components, count, reach, threads=threads)
+    large = voxels * voxel_ml >= rule.smallest_ml
+    large[0] = False
+    stays = large & (voxels >= _nth_largest(voxels[large], rule.parts))
+    if rule.attached_to is not None:
+        stays |= large & ((touched & np.uint32(1 << 2)) != 0)
+    if not stays[1:].all():
+        goes = np.append(False, ~stays[1:]).astype(np.uint8)
+        _kernels.relabel_components(components, goes, mask, threads=threads)
+        inside[mask.view(bool)] = 0
 
 
 def _nth_largest(sizes: NDArray[np.int64], number: int) -> int:
