@@ -8,6 +8,7 @@
 #include "resample.hpp"
 
 #include "parallel.hpp"
+#include "trilinear.hpp"
 
 #include <algorithm>
 #include <vector>
@@ -222,29 +223,10 @@ void separable(Source source, View3<typename Finish::Voxel> out, const Sampling&
 
 // ---- general path
 
-double trilinear(const Source& source, const double (&c)[3]) {
-    const std::int64_t n[3] = {source.nz, source.ny, source.nx};
-    std::int64_t lower[3], upper[3];
-    double f[3];
-    for (int a = 0; a < 3; ++a) {
-        const double settled = settle(c[a], n[a]);
-        lower[a] = static_cast<std::int64_t>(settled);
-        upper[a] = std::min(lower[a] + 1, n[a] - 1);
-        f[a] = settled - static_cast<double>(lower[a]);
-    }
-    auto along_x = [&](std::int64_t z, std::int64_t y) {
-        const std::int16_t* row = source.row(z, y);
-        return row[lower[2]] * (1 - f[2]) + row[upper[2]] * f[2];
-    };
-    auto along_y = [&](std::int64_t z) { return along_x(z, lower[1]) * (1 - f[1]) + along_x(z, upper[1]) * f[1]; };
-    return along_y(lower[0]) * (1 - f[0]) + along_y(upper[0]) * f[0];
-}
-
 template <class Finish>
 void general(Source source, View3<typename Finish::Voxel> out, const Sampling& sampling, Finish finish, int threads) {
     const Affine& map = sampling.out_to_source;
     const auto [sz, sy, sx] = sampling.samples;
-    const std::int64_t n[3] = {source.nz, source.ny, source.nx};
     const auto count = static_cast<double>(sz * sy * sx);
     parallel_chunks(out.nz * out.ny, 16, threads, [&](std::int64_t begin, std::int64_t end, int) {
         std::vector<double> sums(static_cast<std::size_t>(out.nx));
@@ -254,15 +236,8 @@ void general(Source source, View3<typename Finish::Voxel> out, const Sampling& s
                 for (std::int64_t ky = 0; ky < sy; ++ky) {
                     const double z = static_cast<double>(sampling.first_slice + r / out.ny) + sample_offset(kz, sz);
                     const double y = static_cast<double>(r % out.ny) + sample_offset(ky, sy);
-                    for (std::int64_t kx = 0; kx < sx; ++kx) {
-                        const double offset = sample_offset(kx, sx);
-                        for (std::int64_t ix = 0; ix < out.nx; ++ix) {
-                            const double x = static_cast<double>(ix) + offset;
-                            const double c[3] = {map.at(0, z, y, x), map.at(1, z, y, x), map.at(2, z, y, x)};
-                            const bool in = inside(c[0], n[0]) && inside(c[1], n[1]) && inside(c[2], n[2]);
-                            sums[static_cast<std::size_t>(ix)] += in ? trilinear(source, c) : sampling.fill;
-                        }
-                    }
+                    for (std::int64_t kx = 0; kx < sx; ++kx)
+                        add_trilinear_row(source, map, z, y, sample_offset(kx, sx), sampling.fill, sums.data(), out.nx);
                 }
             for (std::int64_t ix = 0; ix < out.nx; ++ix)
                 out.data[r * out.nx + ix] = finish(sums[static_cast<std::size_t>(ix)] / count);

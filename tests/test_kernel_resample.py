@@ -82,6 +82,28 @@ def test_oblique_equals_its_definition(seed, source_shape, shape, samples, first
     np.testing.assert_array_equal(window(source, shape, matrix, **options), references.to_window(hu, -300, 800))
 
 
+@pytest.mark.parametrize("slant", ["all", "within slices", "across rows", "short", "aside"])
+def test_long_oblique_rows_equal_their_definition(slant):
+    """Rows of several blocks that begin and end outside, run along it, leave it soon, or never meet it."""
+    source, shape = scan(5, (20, 40, 150)), (5, 7, 300)
+    linear_part = {
+        "all": [[1.3, 0.2, 0.05], [-0.4, 1.1, -0.1], [0.3, -0.2, 0.9]],
+        "within slices": [[1, 0, 0], [0, 0.8, 0.25], [0, 0.5, -0.75]],  # whole numbers on z, to which y and x are bound
+        "across rows": [[0.9, 0.5, 0], [-0.3, 1.2, 0], [0.2, 0.1, 0.6]],  # z and y stay the same along a row
+        "short": [[0.6, 0.1, 0.9], [0.2, 1.1, 0.1], [0.1, 0.3, -0.8]],
+        "aside": [[1, 0.1, 0], [0.1, 1, 0.001], [0, 0, 1]],
+    }[slant]
+    matrix = np.column_stack([linear_part, (np.array(source.shape) - 1) / 2 - linear_part @ (np.array(shape) - 1) / 2])
+    if slant == "aside":
+        matrix[:, 3] = (0, 45, 0)
+    for samples, first_slice in (((1, 1, 1), 0), ((2, 1, 3), 1)):
+        options = {"samples": samples, "first_slice": first_slice, "fill": -500}
+        hu = references.general_hu(source, shape, matrix, **options)
+        np.testing.assert_array_equal(linear(source, shape, matrix, **options), references.to_hu(hu))
+        assert (hu == -500).any()
+        assert (hu != -500).any() == (slant != "aside")
+
+
 @given(SEED, st.sampled_from(PERMUTATIONS), SHAPE, SHAPE, st.booleans())
 def test_nearest_equals_its_definition(seed, permutation, source_shape, shape, oblique):
     source = np.random.default_rng(seed).integers(0, 11, source_shape).astype(np.uint8)
