@@ -18,6 +18,7 @@ from training.networks import DenseVNet  # noqa: E402
 from training.rendering import render  # noqa: E402
 
 REPOSITORY = Path(__file__).parents[1]
+CHECKPOINT = REPOSITORY / "training" / "checkpoints" / "dense_vnet.pt"
 
 
 def drawn(seed):
@@ -100,24 +101,59 @@ def test_training_resumes_where_it_stopped(run_folder):
     assert torch.load(run_folder / "checkpoint.pt", weights_only=True)["step"] == 4
 
 
-def test_the_exported_parts_give_the_logits_of_torch(run_folder, tmp_path, monkeypatch):
-    """INT8 in three parts and slabs against float32 whole, after so few steps that every logit matters little."""
-    monkeypatch.setattr(
-        sys,
-        "argv",
-        ["export", str(run_folder / "checkpoint.pt"), "--out", str(tmp_path), "--crops", "2", "--side", "64"],
-    )
-    export_dense_vnet.main()
-    region, _ = train_dense_vnet.draw_crop(np.random.default_rng(8), 64, 1.0)
-    with torch.no_grad():
-        expected = train_dense_vnet.load_averaged(run_folder / "checkpoint.pt").eval()(region[None, None].float() / 255)
-    expected = expected[0].permute(1, 2, 3, 0).numpy()
+@pytest.fixture(scope="module")
+def trained():
+    return train_dense_vnet.load_averaged(CHECKPOINT).eval()
 
+
+@pytest.fixture(scope="module")
+def region():
+    return train_dense_vnet.draw_crop(np.random.default_rng(8), 64, 1.0)[0]
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory):
+    """The export command on few crops: the parts, the quantised graph uncut, the steps of a logit of 1."""
+    folder = tmp_path_factory.mktemp("models")
+    kept = {}
+    with pytest.MonkeyPatch.context() as patch:
+        quantise = export_dense_vnet.quantise
+        patch.setattr(
+            export_dense_vnet, "quantise", lambda *given: kept.setdefault("whole", quantise(*given, accurate=False))
+        )
+        logit_steps = export_dense_vnet.logit_steps
+        patch.setattr(export_dense_vnet, "logit_steps", lambda *given: kept.setdefault("steps", logit_steps(*given)))
+        command = ["export", str(CHECKPOINT), "--out", str(folder), "--crops", "3", "--side", "64"]
+        patch.setattr(sys, "argv", command)
+        export_dense_vnet.main()
+    return folder, kept["whole"], kept["steps"]
+
+
+def logits_of(folder, region):
     def read_rows(first, out):
         out[:] = region[first : first + len(out)].numpy()
 
-    logits = Slabs(tmp_path, shape=(64, 64, 64), threads=2, encoder_rows=20, decoder_rows=12)(read_rows)
-    correlation = np.corrcoef(logits.ravel(), expected.ravel())[0, 1]
+    return Slabs(folder, shape=tuple(region.shape), threads=2, encoder_rows=20, decoder_rows=12)(read_rows)
+
+
+def test_cutting_the_quantised_network_changes_nothing(exported, region):
+    """Parts and slabs against the graph as it was quantised, but for float rounding just before int8."""
+    folder, whole, steps = exported
+    core = export_dense_vnet.ov.Core()
+    compiled = core.compile_model(whole, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    logits = compiled(region[None, None].numpy())[0][0].transpose(1, 2, 3, 0)
+    got = logits_of(folder, region).astype(float)
+    off = np.abs(got - np.clip(np.rint(logits * steps), -127, 127))
+    assert off.max() <= 1
+    assert (off > 0).mean() < 0.005
+
+
+def test_int8_gives_the_logits_of_torch(exported, region, trained):
+    folder, _, steps = exported
+    with torch.no_grad():
+        expected = trained(region[None, None].float() / 255)[0].permute(1, 2, 3, 0).numpy()
+    expected = np.clip(expected * steps, -127, 127)  # the range that the exported logits have
+    correlation = np.corrcoef(logits_of(folder, region).ravel(), expected.ravel())[0, 1]
     assert correlation > 0.98
 
 
