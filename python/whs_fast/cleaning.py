@@ -17,7 +17,7 @@ from whs_fast.structures import BY_KEY, STRUCTURES
 
 # Thin vessels in thick slices hang together by edges and corners only.
 _CONNECTIVITY = 26
-_PART_VOXELS = 1 << 22
+_PART_VOXELS = 1 << 23
 
 
 @dataclass(frozen=True)
@@ -109,11 +109,11 @@ def _apply(rules: dict[int, Rule], box: NDArray[np.uint8], voxel_ml: float, thre
         return
     offset = 0
     for part in _number_parts(box, tuple(rules), threads):
-        core, components = part.labels[part.core], part.components[part.core]
-        numbered = components > 0
         new_label = np.append(np.uint8(0), kept[offset + 1 : offset + 1 + part.count])
-        _kernels.relabel_components(components, new_label, core, threads=threads)
-        np.copyto(box[part.start : part.stop], core, where=numbered)
+        if not new_label[1:].all():
+            core, components = part.labels[part.core], part.components[part.core]
+            _kernels.relabel_components(components, new_label, core, threads=threads)
+            np.copyto(box[part.start : part.stop], core, where=components > 0)
         offset += part.count
 
 
@@ -138,9 +138,7 @@ def _number_parts(box: NDArray[np.uint8], numbered: tuple[int, ...], threads: in
     depth, *plane = box.shape
     slices = min(depth, max(1, _PART_VOXELS // (plane[0] * plane[1])))
     all_labels, all_components = (np.empty((slices + 2, *plane), dtype) for dtype in (np.uint8, np.uint32))
-    chosen = np.zeros((slices, *plane), np.uint8)
-    keeps = np.zeros(256, np.uint8)
-    keeps[list(numbered)] = numbered
+    keeps = bytes(label if label in numbered else 0 for label in range(256))
     for start in range(0, depth, slices):
         stop = min(start + slices, depth)
         low, high = max(start - 1, 0), min(stop + 1, depth)
@@ -149,8 +147,9 @@ def _number_parts(box: NDArray[np.uint8], numbered: tuple[int, ...], threads: in
         labels[:] = box[low:high]
         components[: core.start] = 0
         components[core.stop :] = 0
-        np.take(keeps, labels[core], out=chosen[: stop - start], mode="clip")
-        count = _kernels.connected_components(chosen[: stop - start], components[core], _CONNECTIVITY, threads=threads)
+        # bytes.translate is several times faster than indexing a table with an array.
+        chosen = np.frombuffer(labels[core].tobytes().translate(keeps), np.uint8).reshape(stop - start, *plane)
+        count = _kernels.connected_components(chosen, components[core], _CONNECTIVITY, threads=threads)
         yield _Part(start, stop, core, labels, components, count)
 
 
