@@ -4,7 +4,8 @@
 convolution) and the decoder (upsampled skips and the last convolution) reach only a few rows, so the engine runs them
 over slabs; the context (quarter and eighth resolution) runs whole. The cuts lie where the quantised graph holds 8-bit
 integers, so cutting changes nothing, and the tensors between the parts are uint8 with the channel last. The decoder
-ends in int8 logits on one shared scale, z, y, x, channel, as the label kernel reads them.
+ends in int8 logits on one shared scale, z, y, x, channel, as the label kernel reads them. Last, training.packing
+rewrites the parts for the integer kernels without changing their results.
 """
 
 import argparse
@@ -18,6 +19,7 @@ from openvino import opset15 as ops
 from torch import Tensor, nn
 
 from training.networks import DenseVNet
+from training.packing import pack
 from training.train_dense_vnet import draw_crop, load_averaged
 
 MODELS = Path(__file__).parents[1] / "python" / "whs_fast" / "models"
@@ -158,7 +160,7 @@ def main() -> None:
     quantised.reshape([1, 1, -1, -1, -1])
     options.out.mkdir(parents=True, exist_ok=True)
     for part in PARTS:
-        ov.save_model(cut(quantised, part, steps), options.out / f"dense_vnet_{part}.xml", compress_to_fp16=False)
+        ov.save_model(pack(cut(quantised, part, steps)), options.out / f"dense_vnet_{part}.xml", compress_to_fp16=False)
 
 
 if __name__ == "__main__":

@@ -32,7 +32,8 @@ class DenseVNet:
     """The three parts, compiled on first use and safe to share between threads.
 
     shape is that of the region (z, y, x), multiples of 8. encoder_rows and decoder_rows are the half-resolution rows of
-    a window, multiples of 4; 160 rows of a region of 320 are the whole.
+    a window, multiples of 4; 160 rows of a region of 320 are the whole. The defaults are the lowest windows that cover
+    those in four, where the halo costs as little as four windows allow.
     """
 
     def __init__(
@@ -41,7 +42,7 @@ class DenseVNet:
         *,
         shape: tuple[int, int, int],
         threads: int,
-        encoder_rows: int = 56,
+        encoder_rows: int = 52,
         decoder_rows: int = 48,
     ) -> None:
         z, y, x = (side // 2 for side in shape)
