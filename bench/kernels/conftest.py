@@ -1,8 +1,8 @@
 """The work that all kernel benchmarks share, and the table of ratios they end with.
 
-The scan is the shipped sample, resampled to 512 x 512 x 400 voxels of 0.4 x 0.4 x 0.5 mm, plus noise; the logits and the
-labels are what the shipped network makes of it, so that runs, borders and winners are as long, as many and as mixed as
-in use. A kernel and its peer are timed one after the other in one process, on the same arrays, at the same number of
+The scan is the shipped sample, resampled to 512 x 512 x 400 voxels of 0.4 x 0.4 x 0.5 mm, plus noise; the logits and
+the labels are what the shipped network makes of it, so that runs, borders and winners are as long, as many and as mixed
+as in use. A kernel and its peer are timed one after the other in one process, on the same arrays, at the same number of
 threads, and each test first checks that both answers agree: only ratios within one run are quoted.
 
     pytest bench/kernels --benchmark-disable-gc

@@ -1,8 +1,9 @@
 """Labels on the scan's grid from half-resolution logits beside torch. Goal: 10 times as fast.
 
-torch interpolates 160^3 logits of 11 classes in float32 to 512 x 512 x 400 voxels and takes the argmax. At once that is
-4.6 GB; its users cut it into slabs, or go class by class with a running maximum. Both are timed and the faster is the
-peer. Slabs keep two rows of logits to spare on either side, so that they equal the whole.
+torch interpolates 160^3 logits of 11 classes in float32 to 512 x 512 x 400 voxels and takes the argmax, as
+max().indices, which is nine times as fast as argmax across classes. At once that is 4.6 GB; its users cut it into
+slabs, or go class by class with a running maximum: both are timed. Slabs keep two rows of logits to spare on either
+side, so that they equal the whole.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ def by_slabs(logits: torch.Tensor, out: torch.Tensor) -> None:
             align_corners=False,
         )
         begin = (first - low) * 5 // 2
-        out[first * 5 // 2 : (first + STEP) * 5 // 2] = slab[0, :, begin : begin + STEP * 5 // 2].argmax(0)
+        out[first * 5 // 2 : (first + STEP) * 5 // 2] = slab[0, :, begin : begin + STEP * 5 // 2].max(0).indices
 
 
 def by_classes(logits: torch.Tensor, out: torch.Tensor) -> None:
