@@ -50,6 +50,10 @@ _SHARES = {"read": 0.08, "localise": 0.12, "segment": 0.6, "clean": 0.06, "measu
 _SLICE_SHAPE = (1, 192, 192)
 _BATCH = 4
 
+# Half-resolution rows of a window of Dense V-Net: results do not depend on them, and these keep the peak memory of a
+# scan of 512 x 512 x 400 below 700 MB (bench/RESULTS.md).
+_ENCODER_ROWS, _DECODER_ROWS = 40, 24
+
 
 @dataclass(frozen=True, eq=False)
 class Result:
@@ -119,7 +123,13 @@ class Engine:
             raise InputError(f"threads: found {threads}, expected 1 or more")
         folder = models_folder() if models is None else models
         self._threads = available_threads() if threads is None else threads
-        self._segmenter = DenseVNet(folder, shape=REGION_SHAPE, threads=self._threads)
+        self._segmenter = DenseVNet(
+            folder,
+            shape=REGION_SHAPE,
+            threads=self._threads,
+            encoder_rows=_ENCODER_ROWS,
+            decoder_rows=_DECODER_ROWS,
+        )
         self._localisers = {
             axis: Model(folder / f"{localiser}_{axis}.xml", threads=self._threads, shapes=((_BATCH, *_SLICE_SHAPE),))
             for axis in AXES
@@ -145,6 +155,8 @@ class Engine:
         with clock.step("localise"):
             predict = {axis: partial(predict_batches, model, batch=_BATCH) for axis, model in self._localisers.items()}
             localised = localise(volume, predict, threads=self._threads)
+            for model in self._localisers.values():
+                model.release_memory()
         with clock.step("segment"):
             region = region_grid(grid, localised.point_mm)
             labels = segment(volume, region, self._segmenter, threads=self._threads)

@@ -10,6 +10,7 @@ import os
 import struct
 import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,7 +34,7 @@ def write_labels(path: str | os.PathLike[str], labels: NDArray[np.uint8], grid: 
     if path.name.lower().endswith(".seg.nrrd"):
         plain, packed = _nrrd_header(grid), b""
     elif path.name.lower().endswith(".nii.gz"):
-        plain, packed = b"", _nifti_header(grid)
+        plain, packed = b"", nifti_header(grid, np.dtype(np.uint8), b"whs_fast labels")
     else:
         raise ValueError(f"{path}: found an unknown suffix, expected .nii.gz or .seg.nrrd")
     opened = False
@@ -54,8 +55,11 @@ def write_labels(path: str | os.PathLike[str], labels: NDArray[np.uint8], grid: 
         raise OutputError(f"{path}: found that it cannot be written ({reason}), expected a place with room") from error
 
 
-def _nifti_header(grid: Grid) -> bytes:
-    """A NIfTI-1 header with the same place as qform and as sform, and the four bytes that say it has no extension."""
+def nifti_header(grid: Grid, dtype: np.dtype[Any], description: bytes) -> bytes:
+    """A NIfTI-1 header for uint8 or int16 voxels, and the four bytes that say it has no extension.
+
+    It holds the same place as qform and as sform.
+    """
     header = bytearray(352)
     rows = grid.affine[:3] * _LPS_TO_RAS[:, None]
     # The nearest rotation; a left-handed grid is kept by qfac, the sign of the third axis.
@@ -65,11 +69,11 @@ def _nifti_header(grid: Grid) -> bytes:
     rotation[:, 2] *= qfac
     struct.pack_into("<i", header, 0, 348)
     struct.pack_into("<8h", header, 40, 3, *grid.shape[::-1], 1, 1, 1, 1)
-    struct.pack_into("<2h", header, 70, 2, 8)
+    struct.pack_into("<2h", header, 70, {1: 2, 2: 4}[dtype.itemsize], 8 * dtype.itemsize)
     struct.pack_into("<8f", header, 76, qfac, *grid.spacing_mm, 0.0, 0.0, 0.0, 0.0)
     struct.pack_into("<3f", header, 108, 352.0, 1.0, 0.0)
     header[123] = 2
-    header[148:228] = b"whs_fast labels".ljust(80, b"\0")
+    header[148:228] = description.ljust(80, b"\0")
     struct.pack_into("<2h", header, 252, 1, 1)
     struct.pack_into("<6f", header, 256, *_quaternion(rotation)[1:], *rows[:, 3])
     struct.pack_into("<12f", header, 280, *rows.ravel())
