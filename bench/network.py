@@ -5,8 +5,8 @@
 - whs_fast: the three INT8 parts over slabs, uint8 region -> int8 logits, 320^3;
 - torch FP32: the same network from its checkpoint, inference mode, contiguous and channels_last_3d;
 - OpenVINO FP32: the same network converted without quantisation, whole, precision pinned to f32;
-- nnU-Net: the 3D full-resolution U-Net as TotalSegmentator uses it (untrained weights, 61 classes' worth of output not
-  counted: as many as here), in torch FP32, on the region at 1.5 mm in patches of 128^3 at half overlap. Its patches
+- nnU-Net: the 3D full-resolution U-Net as TotalSegmentator uses it (untrained weights, as many
+  classes as here), in torch FP32, on the region at 1.5 mm in patches of 128^3 at half overlap. Its patches
   cost the same, so a few are timed and the median is multiplied by their number. Its mirroring (off in
   TotalSegmentator), Gaussian weighting and resampling are left out, in its favour.
 

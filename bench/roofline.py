@@ -1,11 +1,12 @@
 """How far Dense V-Net is from what these cores can do: layer by layer, from the graphs as they are executed.
 
-`python bench/roofline.py [--threads 4]`. Measured here, in the same run: the peak of 8-bit multiply-adds (a large
-u8 x s8 matrix product that OpenVINO hands to oneDNN, the fastest of 40, at 1 thread and all) and the bandwidth of memory (a copy of two
-arrays far larger than the caches, counted as read + written). Then each part runs with its layers timed, and its layers
-are read with their primitive and precision. Multiply-adds of a layer are those of the network as it is defined, over
-the whole region once: what the halo recomputes, channels padded to 16 and zeros of packed kernels are work on top, and
-count against us. The floor of a layer is the larger of its multiply-adds at the peak and its bytes at the bandwidth.
+`python bench/roofline.py [--threads 4]`. Measured here, in the same run: the peak of 8-bit multiply-adds (a large u8 x
+s8 matrix product that OpenVINO hands to oneDNN, the fastest of 40, at 1 thread and all) and the bandwidth of memory (a
+copy of two arrays far larger than the caches, counted as read + written). Then each part runs with its layers timed,
+and its layers are read with their primitive and precision. Multiply-adds of a layer are those of the network as it is
+defined, over the whole region once: what the halo recomputes, channels padded to 16 and zeros of packed kernels are
+work on top, and count against us. The floor of a layer is the larger of its multiply-adds at the peak and its bytes at
+the bandwidth.
 """
 
 import argparse
