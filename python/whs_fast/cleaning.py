@@ -17,7 +17,7 @@ from whs_fast.structures import BY_KEY, STRUCTURES
 
 # Thin vessels in thick slices hang together by edges and corners only.
 _CONNECTIVITY = 26
-_PART_VOXELS = 6 << 20
+_PART_VOXELS = 4 << 20
 
 
 @dataclass(frozen=True)

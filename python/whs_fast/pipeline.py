@@ -52,7 +52,7 @@ _BATCH = 4
 
 # Half-resolution rows of a window of Dense V-Net: results do not depend on them, and these keep the peak memory of a
 # scan of 512 x 512 x 400 below 700 MB (bench/RESULTS.md).
-_ENCODER_ROWS, _DECODER_ROWS = 40, 24
+_ENCODER_ROWS, _DECODER_ROWS = 36, 20
 
 
 @dataclass(frozen=True, eq=False)
