@@ -32,8 +32,8 @@ class DenseVNet:
     """The three parts, compiled on first use and safe to share between threads.
 
     shape is that of the region (z, y, x), multiples of 8. encoder_rows and decoder_rows are the half-resolution rows of
-    a window, multiples of 4; 160 rows of a region of 320 are the whole. The defaults are the lowest windows that cover
-    those in four, where the halo costs as little as four windows allow.
+    a window, multiples of 4; 160 rows of a region of 320 are the whole. The defaults keep the peak
+    memory of a scan of 512 x 512 x 400 below 700 MB (bench/RESULTS.md).
     """
 
     def __init__(
@@ -42,8 +42,8 @@ class DenseVNet:
         *,
         shape: tuple[int, int, int],
         threads: int,
-        encoder_rows: int = 52,
-        decoder_rows: int = 48,
+        encoder_rows: int = 36,
+        decoder_rows: int = 20,
     ) -> None:
         z, y, x = (side // 2 for side in shape)
         self._rows, self._plane = z, (y, x)

@@ -50,10 +50,6 @@ _SHARES = {"read": 0.08, "localise": 0.12, "segment": 0.6, "clean": 0.06, "measu
 _SLICE_SHAPE = (1, 192, 192)
 _BATCH = 4
 
-# Half-resolution rows of a window of Dense V-Net: results do not depend on them, and these keep the peak memory of a
-# scan of 512 x 512 x 400 below 700 MB (bench/RESULTS.md).
-_ENCODER_ROWS, _DECODER_ROWS = 36, 20
-
 
 @dataclass(frozen=True, eq=False)
 class Result:
@@ -123,13 +119,7 @@ class Engine:
             raise InputError(f"threads: found {threads}, expected 1 or more")
         folder = models_folder() if models is None else models
         self._threads = available_threads() if threads is None else threads
-        self._segmenter = DenseVNet(
-            folder,
-            shape=REGION_SHAPE,
-            threads=self._threads,
-            encoder_rows=_ENCODER_ROWS,
-            decoder_rows=_DECODER_ROWS,
-        )
+        self._segmenter = DenseVNet(folder, shape=REGION_SHAPE, threads=self._threads)
         self._localisers = {
             axis: Model(folder / f"{localiser}_{axis}.xml", threads=self._threads, shapes=((_BATCH, *_SLICE_SHAPE),))
             for axis in AXES
