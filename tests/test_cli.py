@@ -12,8 +12,8 @@ import pytest
 import SimpleITK as sitk
 from phantom import make_models, make_phantom
 from test_pipeline import to_image
-from whs_fast import cli, pipeline
-from whs_fast.cli import main
+from whs_fast import pipeline
+from whs_fast.cli import main, options
 
 RESULTS = {"labels.nii.gz", "measurements.json", "preview.png", "report.html"}
 
@@ -213,7 +213,7 @@ def test_formats_not_built_are_not_listed(capsys):
 
 
 def test_lists_kept_for_the_help_are_those_of_the_pipeline():
-    assert cli.LOCALISERS == pipeline.LOCALISERS and tuple(pipeline.FORMATS) == cli.FORMATS
+    assert options.LOCALISERS == pipeline.LOCALISERS and tuple(pipeline.FORMATS) == options.FORMATS
 
 
 def test_the_version_is_told(capsys):

@@ -1,0 +1,82 @@
+"""The command line: `whs-fast run`, `demo`, `bench` and so on, one module of this package a command.
+
+Exit status: 0 done; 1 a fault of ours; 2 the input or the options are wrong; 3 the output cannot be written; 130
+interrupted. Each but 0 comes with one line on standard error. Set WHS_FAST_DEBUG=1 to see the whole traceback of a
+fault.
+"""
+
+import importlib
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+
+import click
+
+from whs_fast.errors import InputError, OutputError
+
+# In the order of --help. The module has the command's name, with _ for -, and calls its click command `command`. It is
+# imported when it is asked for, and for --help: what is heavy belongs inside its functions.
+COMMANDS = ("demo", "run", "bench", "info")
+
+
+class _Commands(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = importlib.import_module(f"whs_fast.cli.{cmd_name.replace('-', '_')}").command
+        return command
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]}, invoke_without_command=True)
+@click.version_option(package_name="whs_fast", message="whs_fast %(version)s")
+@click.pass_context
+def cli(context: click.Context) -> None:
+    """Segment the whole heart in contrast-enhanced cardiac CT, in seconds, on an ordinary CPU.
+
+    Ten structures, their volumes, the left ventricular mass and the position of the aortic valve. Research software:
+    not a medical device.
+
+    \b
+    Start here:
+      whs-fast demo                          segment the sample scan that comes with the package
+      whs-fast run scan.nii.gz -o results    segment a scan of yours
+      whs-fast run --help                    everything about inputs, formats and options
+    """
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command line and returns its exit status."""
+    try:
+        # Not cli.main(), which writes lines of its own to standard error.
+        with cli.make_context("whs-fast", list(sys.argv[1:] if arguments is None else arguments)) as context:
+            cli.invoke(context)
+        return 0
+    except click.exceptions.Exit as error:
+        return error.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        return _fail(130, "interrupted, nothing was written")
+    except click.ClickException as error:
+        return _fail(2, error.format_message())
+    except InputError as error:
+        return _fail(2, str(error))
+    except OutputError as error:
+        return _fail(3, str(error))
+    except BrokenPipeError:
+        # The reader of our output is gone; silence Python's own complaint about it at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except Exception as error:
+        if os.environ.get("WHS_FAST_DEBUG") == "1":
+            traceback.print_exc()
+        return _fail(1, f"{type(error).__name__}: {error} (WHS_FAST_DEBUG=1 shows where)")
+
+
+def _fail(status: int, message: str) -> int:
+    click.echo(f"whs-fast: {' '.join(message.split())}", err=True)
+    return status

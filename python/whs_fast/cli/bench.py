@@ -1,0 +1,41 @@
+"""`whs-fast bench`."""
+
+import click
+
+from whs_fast.errors import InputError
+
+
+def _split_threads(context: click.Context, parameter: click.Parameter, value: str) -> tuple[int, ...]:
+    try:
+        counts = tuple(dict.fromkeys(int(part) for part in value.split(",")))
+    except ValueError:
+        counts = (0,)
+    if min(counts) < 1:
+        raise InputError(f"threads: found {value!r}, expected numbers such as 1,2,4")
+    return counts
+
+
+@click.command("bench")
+@click.option(
+    "--threads",
+    callback=_split_threads,
+    default="1,2,4",
+    show_default=True,
+    metavar="LIST",
+    help="Numbers of CPU threads, one after another.",
+)
+@click.option("--memory-limit", metavar="SIZE", help="Hard limit of the cold runs, such as 2G.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of the table.")
+def command(threads: tuple[int, ...], memory_limit: str | None, as_json: bool) -> None:
+    """Time a run on a scan of 512 x 512 x 400, made here.
+
+    Cold is `whs-fast run` in a fresh process, warm further runs of one engine. The scan takes 210 MB in the temporary
+    folder (TMPDIR) for as long as this runs.
+    """
+    import json
+
+    from whs_fast.benchmarking import benchmark, parse_size, render
+
+    limit = None if memory_limit is None else parse_size(memory_limit)
+    found = benchmark(threads, limit=limit, tell=lambda line: click.echo(f"... {line}", err=True))
+    click.echo(json.dumps(found, indent=2) if as_json else render(found))

@@ -1,0 +1,29 @@
+"""`whs-fast info`."""
+
+import click
+
+
+@click.command("info")
+def command() -> None:
+    """Show versions, models with hashes and scores, CPU features."""
+    from importlib.metadata import version
+
+    from whs_fast.machine import available_threads, cpu_features, describe_system
+    from whs_fast.network import describe_models, describe_runtime, models_folder
+
+    runtime = describe_runtime()
+    click.echo(f"whs_fast    {version('whs_fast')}")
+    click.echo(f"system      {describe_system()}")
+    click.echo(
+        f"libraries   OpenVINO {runtime['openvino']}, NumPy {version('numpy')}, SimpleITK {version('SimpleITK')}"
+    )
+    click.echo(f"CPU         {runtime['cpu']}, {available_threads()} threads available")
+    click.echo(f"features    {', '.join(cpu_features()) or 'not listed by this system'}")
+    click.echo(f"formats     {runtime['formats']}; int8 and float32 are used, bfloat16 never")
+    click.echo("models")
+    for name, model in describe_models(models_folder()).items():
+        click.echo(f"  {name}")
+        for file, sha256 in model["sha256"].items():
+            click.echo(f"    {file:<20} sha256 {sha256}")
+        for score, value in model["scores"].items():
+            click.echo(f"    {score:<20} {value}")

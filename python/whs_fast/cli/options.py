@@ -1,0 +1,45 @@
+"""Options that several commands share."""
+
+from collections.abc import Callable
+
+import click
+
+# Kept here too, so that --help does not load the networks' runtime; a test holds the two lists together.
+LOCALISERS = ("squeezenet", "vgg16")
+FORMATS = ("nifti", "seg.nrrd")
+
+
+def _split_formats(context: click.Context, parameter: click.Parameter, value: str) -> tuple[str, ...]:
+    from whs_fast.pipeline import check_formats
+
+    names = tuple(dict.fromkeys(part.strip() for part in value.split(",") if part.strip()))
+    check_formats(names)
+    return names
+
+
+def segmentation_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Adds the options of every command that segments a scan."""
+    options = (
+        click.option(
+            "--threads", type=click.IntRange(min=1), metavar="N", help="CPU threads; all available ones if left out."
+        ),
+        click.option(
+            "--localiser",
+            type=click.Choice(LOCALISERS),
+            default="squeezenet",
+            show_default=True,
+            help="Network that finds the aortic valve: the fast one, or the paper's larger one.",
+        ),
+        click.option(
+            "--formats",
+            callback=_split_formats,
+            default="nifti",
+            show_default=True,
+            metavar="LIST",
+            help=f"Label files to write, with commas between: {', '.join(FORMATS)}.",
+        ),
+        click.option("--overwrite", is_flag=True, help="Replace earlier results in DIR."),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command

@@ -1,0 +1,39 @@
+"""`whs-fast run`."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from whs_fast.cli.options import segmentation_options
+from whs_fast.cli.segmenting import segment
+
+_HELP = """Segment one cardiac CT scan.
+
+INPUT is a NIfTI, NRRD or MetaImage file, a DICOM folder, or a zip of one. DIR receives labels.nii.gz (the ten
+structures on the scan's own grid), measurements.json (volumes, LV mass, valve position), preview.png and report.html.
+
+\b
+Examples:
+  whs-fast run scan.nii.gz -o results
+  whs-fast run dicom_folder -o results --threads 2
+  whs-fast run study.zip -o results --series 1.2.840.113619.2.55.3
+  whs-fast run scan.nrrd -o results --formats nifti,seg.nrrd --overwrite
+"""
+
+
+@click.command("run", help=_HELP)
+@click.argument("source", metavar="INPUT", type=click.Path(path_type=Path))
+@click.option(
+    "-o",
+    "--output",
+    "folder",
+    required=True,
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    help="Folder for the results; made if it is not there.",
+)
+@click.option("--series", metavar="UID", help="Series to take where a DICOM folder holds several.")
+@segmentation_options
+def command(source: Path, folder: Path, series: str | None, **options: Any) -> None:
+    segment(source, folder, series=series, **options)
