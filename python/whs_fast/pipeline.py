@@ -31,6 +31,7 @@ from whs_fast.reading import read
 from whs_fast.refining import refine_valve
 from whs_fast.report import render_report
 from whs_fast.segmentation import REGION_SHAPE, region_grid, segment
+from whs_fast.source import Source
 from whs_fast.volume import Direction, Grid, Triple, Volume
 from whs_fast.writing import write_labels
 
@@ -57,7 +58,7 @@ class Result:
 
     labels is uint8[z, y, x] on the scan's grid, which spacing_mm (x, y, z), origin_mm (x, y, z; LPS) and direction
     (nine numbers, row-major) describe; aortic_valve_mm is (x, y, z), LPS; measurements is what measurements.json
-    holds.
+    holds; source names the DICOM instances that the scan was read from, where it was.
     """
 
     labels: NDArray[np.uint8]
@@ -67,6 +68,7 @@ class Result:
     aortic_valve_mm: Triple
     measurements: dict[str, Any]
     _planes: Planes = field(repr=False)
+    source: Source | None = field(default=None, repr=False)
 
     def save(
         self,
@@ -168,7 +170,9 @@ class Engine:
             "version": version("whs_fast"),
         }
         planes = Planes(scan_planes, label_planes, find_valve(grid, valve_mm))
-        return Result(labels, grid.spacing_mm, grid.origin_mm, grid.direction, valve_mm, measurements, planes)
+        return Result(
+            labels, grid.spacing_mm, grid.origin_mm, grid.direction, valve_mm, measurements, planes, volume.source
+        )
 
 
 def run(

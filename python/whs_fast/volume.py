@@ -7,13 +7,14 @@ to cross.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from whs_fast.errors import InputError
+from whs_fast.source import Source
 
 Triple: TypeAlias = tuple[float, float, float]
 Direction: TypeAlias = tuple[float, float, float, float, float, float, float, float, float]
@@ -63,13 +64,15 @@ class Volume:
 
     `whs_fast.reading.read` gives int16 HU, C-contiguous. A volume made by hand may hold any real type and is brought to
     that, or refused, when it is read. spacing_mm and origin_mm are (x, y, z), LPS; direction is nine numbers by rows.
-    Raises InputError where the three do not have 3, 3 and 9 numbers.
+    source names the DICOM instances that the scan comes from, where it does. Raises InputError where the three do not
+    have 3, 3 and 9 numbers.
     """
 
     array: NDArray[Any]
     spacing_mm: Triple
     origin_mm: Triple
     direction: Direction = IDENTITY_DIRECTION
+    source: Source | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         for name, count in (("spacing_mm", 3), ("origin_mm", 3), ("direction", 9)):

@@ -130,7 +130,8 @@ def _checked(volume: Volume, name: str) -> Volume:
     """A volume made outside, with its grid checked and its values brought to HU."""
     _check_grid(volume.grid, name)
     array: NDArray[Any] = np.asarray(volume.array)
-    return Volume(to_hounsfield(array, name), volume.spacing_mm, volume.origin_mm, volume.direction)
+    hounsfield = to_hounsfield(array, name)
+    return Volume(hounsfield, volume.spacing_mm, volume.origin_mm, volume.direction, volume.source)
 
 
 def _settled(volume: Volume, name: str) -> Volume:

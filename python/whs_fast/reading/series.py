@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from whs_fast.errors import InputError
 from whs_fast.reading.hounsfield import convert
 from whs_fast.reading.itk import open_header
+from whs_fast.source import Source, read_head
 from whs_fast.volume import Volume
 
 COSINES_WITHIN, SIDEWAYS_MM, UNEVEN_MM, UNEVEN_PART = 1e-4, 0.25, 0.1, 0.25
@@ -38,6 +39,7 @@ _CT_STORAGE = re.compile(rb"1\.2\.840\.10008\.5\.1\.4\.1\.1\.2(\.[12])?[\x00 ]")
 class _Slice:
     path: Path
     series: str
+    instance: str
     modality: str
     description: str
     frames: int
@@ -84,7 +86,9 @@ def read_series(folder: Path, name: str, *, series: str | None = None) -> Volume
     spacing = (*slices[0].spacing, step)
     r, c, n = row.tolist(), column.tolist(), normal.tolist()
     direction = (r[0], c[0], n[0], r[1], c[1], n[1], r[2], c[2], n[2])
-    return Volume(array, spacing, (first[0], first[1], first[2]), direction)
+    instances = tuple(image.instance for image in slices)
+    source = Source(read_head(slices[0].path), instances, tuple((index, 1) for index in range(len(slices))))
+    return Volume(array, spacing, (first[0], first[1], first[2]), direction, source)
 
 
 def _scan(folder: Path, name: str) -> list[_Slice]:
@@ -129,6 +133,7 @@ def _describe(path: Path, reader: sitk.ImageFileReader) -> _Slice:
     return _Slice(
         path=path,
         series=tag("0020|000e"),
+        instance=tag("0008|0018"),
         modality=tag("0008|0060"),
         description=re.sub(r"[^ -~]", "?", tag("0008|103e"))[:64],
         frames=size[2] if len(size) > 2 else 1,
