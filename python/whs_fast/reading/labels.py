@@ -1,0 +1,76 @@
+"""Reading a label map from a NIfTI, NRRD or MetaImage file as uint8 on its own grid.
+
+Other programs write the same map as float, as 16-bit integers, or with values of their own (500 for the left ventricle
+in MM-WHS). A table from stored values to ours brings them all to uint8, slice by slice; a value that the table lacks is
+refused, since a label that nobody knows would otherwise turn into background without a word.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from whs_fast.errors import InputError
+from whs_fast.reading.headers import check_directions, check_spacing, find_voxels
+from whs_fast.reading.itk import open_header, silence
+from whs_fast.reading.voxels import read_voxels
+from whs_fast.volume import Grid
+
+SUFFIXES = {
+    ".nii.gz": "NiftiImageIO",
+    ".nii": "NiftiImageIO",
+    ".seg.nrrd": "NrrdImageIO",
+    ".nrrd": "NrrdImageIO",
+    ".nhdr": "NrrdImageIO",
+    ".mha": "MetaImageIO",
+    ".mhd": "MetaImageIO",
+}
+_UNKNOWN = 255
+
+
+def read_labels(path: Path, table: Mapping[int, int]) -> tuple[NDArray[np.uint8], Grid]:
+    """Labels, uint8[z, y, x], and the grid they lie on.
+
+    table gives for each value that may be stored the label (0 to 254) it stands for; 0 stands for itself. Raises
+    InputError for a file that is missing, damaged or not a 3D map, and for values that the table lacks.
+    """
+    name = str(path)
+    suffix = label_suffix(path)
+    if suffix is None:
+        raise InputError(f"{name}: found a file of another kind, expected a label map: {', '.join(SUFFIXES)}")
+    try:
+        layout = find_voxels(path, name)
+        with silence():
+            reader = open_header(path, SUFFIXES[suffix])
+        if reader is None or tuple(reader.GetSize()[::-1]) != layout.shape:
+            raise InputError(f"{name}: found a header that cannot be read as one map, expected an intact file")
+        grid = Grid(layout.shape, reader.GetSpacing(), reader.GetOrigin(), reader.GetDirection())
+        check_spacing(grid.spacing_mm, name)
+        check_directions(np.reshape(grid.direction, (3, 3)), name)
+        stored = read_voxels(layout, name)
+    except OSError as error:
+        reason = (error.strerror or "input error").lower()
+        raise InputError(f"{name}: found a file that cannot be read ({reason}), expected a label map") from error
+    return _translate(stored, table, name), grid
+
+
+def label_suffix(path: Path) -> str | None:
+    """The ending that makes a file a label map that can be read (`.nii.gz`, `.seg.nrrd` and so on), or None."""
+    return next((suffix for suffix in SUFFIXES if path.name.lower().endswith(suffix)), None)
+
+
+def _translate(stored: NDArray[np.int16], table: Mapping[int, int], name: str) -> NDArray[np.uint8]:
+    lookup = np.full(1 << 16, _UNKNOWN, np.uint8)
+    lookup[0] = 0
+    for value, label in table.items():
+        lookup[value] = label
+    labels = np.empty(stored.shape, np.uint8)
+    for source, target in zip(stored, labels, strict=True):
+        np.take(lookup, source.view(np.uint16), out=target, mode="clip")
+        if target.max() == _UNKNOWN:
+            values = np.unique(source[target == _UNKNOWN])
+            known = ", ".join(str(value) for value in sorted(table))
+            found = ", ".join(str(value) for value in values[:8]) + (" and more" if len(values) > 8 else "")
+            raise InputError(f"{name}: found the label values {found}, expected 0, {known}")
+    return labels
