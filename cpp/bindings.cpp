@@ -28,6 +28,7 @@ template <class T>
 using Volume = nb::ndarray<T, nb::numpy, nb::ndim<3>, nb::c_contig, nb::device::cpu>;
 template <class T>
 using Vector = nb::ndarray<const T, nb::numpy, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+using Rules = nb::ndarray<const std::int64_t, nb::numpy, nb::shape<-1, 3>, nb::c_contig, nb::device::cpu>;
 using Matrix = nb::ndarray<const double, nb::numpy, nb::shape<3, 4>, nb::c_contig, nb::device::cpu>;
 using Logits = nb::ndarray<const std::int8_t, nb::numpy, nb::ndim<4>, nb::c_contig, nb::device::cpu>;
 using NoGil = nb::gil_scoped_release;
@@ -95,23 +96,12 @@ std::int64_t connected_components(Volume<const std::uint8_t> labels, Volume<std:
     return whs::connected_components(view(labels), view(out), connectivity, threads);
 }
 
-auto component_table(Volume<const std::uint8_t> labels, Volume<const std::uint32_t> components, std::int64_t count,
-                     int connectivity, int threads) {
-    whs::ComponentTable table;
-    {
-        const NoGil released;
-        table = whs::component_table(view(labels), view(components), count, connectivity, threads);
-    }
-    const std::size_t entries = table.label.size();
-    return std::tuple(numpy(std::move(table.label), {entries}), numpy(std::move(table.voxels), {entries}),
-                      numpy(std::move(table.touches), {entries}));
-}
-
-void relabel_components(Volume<const std::uint32_t> components, Vector<std::uint8_t> new_label,
-                        Volume<std::uint8_t> out, int threads) {
+std::int64_t keep_parts(Volume<std::uint8_t> labels, Rules rules, int threads) {
+    std::vector<whs::PartRule> of_labels;
+    for (std::size_t label = 0; label < rules.shape(0); ++label)
+        of_labels.push_back({rules(label, 0), rules(label, 1), rules(label, 2)});
     const NoGil released;
-    whs::relabel_components(view(components), new_label.data(), static_cast<std::int64_t>(new_label.shape(0)),
-                            view(out), threads);
+    return whs::keep_parts(view(labels), of_labels, threads);
 }
 
 std::int64_t fill_holes(Volume<std::uint8_t> labels, int label, int connectivity, int threads) {
@@ -179,16 +169,13 @@ more than half a voxel outside the region is 0. Raises ValueError for no class o
 
 connectivity: 6, 18 or 26. Background is 0. Raises ValueError where the shapes differ.)");
 
-    m.def("component_table", &component_table, "labels"_a.noconvert(), "components"_a.noconvert(), "count"_a,
-          "connectivity"_a = 6, nb::kw_only(), "threads"_a = 1,
-          R"(Return (label uint8, voxels int64, touches uint32) of count + 1 entries; of 0, the background, only voxels.
+    m.def("keep_parts", &keep_parts, "labels"_a.noconvert(), "rules"_a.noconvert(), nb::kw_only(), "threads"_a = 1,
+          R"(Remove, in place, the components (26 neighbours) that the rules do not keep; return the voxels removed.
 
-Bit k of touches: a voxel of the component has a neighbour of label k in another component (6, 18 or 26 neighbours).
-Raises ValueError for labels of 32 and more, components above count, shapes that differ.)");
-
-    m.def("relabel_components", &relabel_components, "components"_a.noconvert(), "new_label"_a.noconvert(),
-          "out"_a.noconvert(), nb::kw_only(), "threads"_a = 1,
-          "Write new_label[component] to out (0 removes). Raises ValueError for a component beyond new_label.");
+rules: int64 [labels, 3], for each label from 0 on (parts, least_voxels, attached_to). Its `parts` largest components
+stay, others only where they touch label attached_to (0: nowhere), none below least_voxels; equal sizes stay together.
+Labels with attached_to are judged after the others, which may not have it themselves. Raises ValueError for such a
+rule and for a label without one.)");
 
     m.def(
         "fill_holes", &fill_holes, "labels"_a.noconvert(), "label"_a = 0, "connectivity"_a = 6, nb::kw_only(),

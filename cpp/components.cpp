@@ -10,6 +10,8 @@
 #include "parallel.hpp"
 #include "runs.hpp"
 
+#include <atomic>
+#include <functional>
 #include <limits>
 
 namespace whs {
@@ -24,7 +26,7 @@ struct Run {
 struct Forest {
     std::int64_t ny = 0;
     std::vector<Run> runs;
-    std::vector<std::int64_t> first; // of each row; one more at the end
+    std::vector<std::uint32_t> first; // of each row; one more at the end
     std::vector<std::uint32_t> parent;
 
     std::uint32_t root(std::uint32_t run) {
@@ -42,50 +44,62 @@ struct Forest {
         else
             parent[a] = b;
     }
-    // Unites the runs of two rows that overlap, or come within `reach` (0 or 1) voxels of it.
-    void unite_rows(std::int64_t a, std::int64_t b, int reach) {
-        std::int64_t i = first[static_cast<std::size_t>(a)], j = first[static_cast<std::size_t>(b)];
-        const std::int64_t i_end = first[static_cast<std::size_t>(a) + 1],
-                           j_end = first[static_cast<std::size_t>(b) + 1];
-        auto join = [&](std::int64_t k, std::int64_t l) {
-            if (k == i_end || l == j_end)
-                return;
-            const Run &p = runs[static_cast<std::size_t>(k)], &q = runs[static_cast<std::size_t>(l)];
-            if (p.label == q.label && p.begin < q.end + reach && q.begin < p.end + reach)
-                unite(static_cast<std::uint32_t>(k), static_cast<std::uint32_t>(l));
+    // Calls visit(run of a, run of b) for the runs of two rows that overlap, or miss that by `reach` (0 or 1) voxels.
+    template <class Visit>
+    void each_meeting(std::int64_t a, std::int64_t b, int reach, Visit&& visit) const {
+        std::uint32_t i = first[static_cast<std::size_t>(a)], j = first[static_cast<std::size_t>(b)];
+        const std::uint32_t i_end = first[static_cast<std::size_t>(a) + 1],
+                            j_end = first[static_cast<std::size_t>(b) + 1];
+        auto meet = [&](std::uint32_t k, std::uint32_t l) {
+            if (k != i_end && l != j_end && runs[k].begin < runs[l].end + reach && runs[l].begin < runs[k].end + reach)
+                visit(k, l);
         };
         while (i < i_end && j < j_end) {
-            join(i, j);
-            const std::int32_t p_end = runs[static_cast<std::size_t>(i)].end,
-                               q_end = runs[static_cast<std::size_t>(j)].end;
+            meet(i, j);
+            const std::int32_t p_end = runs[i].end, q_end = runs[j].end;
             if (p_end == q_end) { // the next of either may touch the other's corner
-                join(i + 1, j);
-                join(i, j + 1);
+                meet(i + 1, j);
+                meet(i, j + 1);
             }
             i += p_end <= q_end;
             j += q_end <= p_end;
         }
     }
-    // Unites row (z, y) with the rows before it in scan order.
-    void unite_back(std::int64_t z, std::int64_t y, bool across_slices, int connectivity) {
+    // The same for row (z, y) and the rows before it in scan order, of its own slice or of the slice before.
+    template <class Visit>
+    void each_meeting_back(std::int64_t z, std::int64_t y, bool across_slices, int connectivity, Visit&& visit) const {
         const int edge = connectivity >= 18, corner = connectivity == 26;
         const std::int64_t row = z * ny + y;
         if (!across_slices) {
             if (y > 0)
-                unite_rows(row, row - 1, edge);
+                each_meeting(row, row - 1, edge, visit);
             return;
         }
         if (z == 0)
             return;
-        unite_rows(row, row - ny, edge);
+        each_meeting(row, row - ny, edge, visit);
         if (edge && y > 0)
-            unite_rows(row, row - ny - 1, corner);
+            each_meeting(row, row - ny - 1, corner, visit);
         if (edge && y + 1 < ny)
-            unite_rows(row, row - ny + 1, corner);
+            each_meeting(row, row - ny + 1, corner, visit);
+    }
+    void unite_back(std::int64_t z, std::int64_t y, bool across_slices, int connectivity) {
+        each_meeting_back(z, y, across_slices, connectivity, [&](std::uint32_t a, std::uint32_t b) {
+            if (runs[a].label == runs[b].label)
+                unite(a, b);
+        });
+    }
+    // Calls visit(row, run) for all runs in scan order.
+    template <class Visit>
+    void each_run(Visit&& visit) const {
+        for (std::size_t row = 0; row + 1 < first.size(); ++row)
+            for (std::uint32_t run = first[row]; run < first[row + 1]; ++run)
+                visit(static_cast<std::int64_t>(row), run);
     }
 };
 
 constexpr std::int64_t kStrip = 16; // slices
+constexpr int kPartNeighbours = 26; // thin vessels in thick slices hang together by edges and corners only
 
 void require_connectivity(int connectivity) {
     if (connectivity != 6 && connectivity != 18 && connectivity != 26)
@@ -116,20 +130,22 @@ Forest unite_runs(View3<const std::uint8_t> labels, bool background, int connect
                 if ((row[begin] == 0) == background)
                     runs.push_back({static_cast<std::int32_t>(begin), static_cast<std::int32_t>(end), row[begin]});
             }
-            forest.first[static_cast<std::size_t>(r) + 1] = static_cast<std::int64_t>(runs.size() - before);
+            forest.first[static_cast<std::size_t>(r) + 1] = static_cast<std::uint32_t>(runs.size() - before);
         }
     });
-    for (std::size_t r = 0; r < static_cast<std::size_t>(rows); ++r)
-        forest.first[r + 1] += forest.first[r];
-    const std::int64_t count = forest.first.back();
+    std::size_t count = 0;
+    for (const std::vector<Run>& runs : found)
+        count += runs.size();
     if (count >= std::numeric_limits<std::uint32_t>::max())
         throw std::invalid_argument("the volume holds " + std::to_string(count) + " runs, must be below 2^32 - 1");
-    forest.runs.reserve(static_cast<std::size_t>(count));
+    for (std::size_t r = 0; r < static_cast<std::size_t>(rows); ++r)
+        forest.first[r + 1] += forest.first[r];
+    forest.runs.reserve(count);
     for (std::vector<Run>& runs : found) {
         forest.runs.insert(forest.runs.end(), runs.begin(), runs.end());
         std::vector<Run>().swap(runs);
     }
-    forest.parent.resize(static_cast<std::size_t>(count));
+    forest.parent.resize(count);
     for (std::size_t run = 0; run < forest.parent.size(); ++run)
         forest.parent[run] = static_cast<std::uint32_t>(run);
 
@@ -167,11 +183,11 @@ std::int64_t connected_components(View3<const std::uint8_t> labels, View3<std::u
         for (std::int64_t r = first; r < last; ++r) {
             std::uint32_t* row = out.data + r * out.nx;
             std::int64_t x = 0;
-            for (std::int64_t i = forest.first[static_cast<std::size_t>(r)];
+            for (std::uint32_t i = forest.first[static_cast<std::size_t>(r)];
                  i < forest.first[static_cast<std::size_t>(r) + 1]; ++i) {
-                const Run& run = forest.runs[static_cast<std::size_t>(i)];
+                const Run& run = forest.runs[i];
                 std::fill(row + x, row + run.begin, 0u);
-                std::fill(row + run.begin, row + run.end, number[static_cast<std::size_t>(i)]);
+                std::fill(row + run.begin, row + run.end, number[i]);
                 x = run.end;
             }
             std::fill(row + x, row + out.nx, 0u);
@@ -180,77 +196,77 @@ std::int64_t connected_components(View3<const std::uint8_t> labels, View3<std::u
     return count;
 }
 
-ComponentTable component_table(View3<const std::uint8_t> labels, View3<const std::uint32_t> components,
-                               std::int64_t count, int connectivity, int threads) {
-    require_connectivity(connectivity);
+std::int64_t keep_parts(View3<std::uint8_t> labels, std::span<const PartRule> rules, int threads) {
     require_threads(threads);
-    if (labels.nz != components.nz || labels.ny != components.ny || labels.nx != components.nx)
-        throw std::invalid_argument("labels and components differ in shape");
-    if (count < 0 || count >= std::numeric_limits<std::uint32_t>::max())
-        throw std::invalid_argument("count is " + std::to_string(count) + ", must be that of connected_components");
-    const auto entries = static_cast<std::size_t>(count) + 1;
-    std::vector<ComponentTable> partial(static_cast<std::size_t>(threads));
-    for (ComponentTable& table : partial)
-        table = {std::vector<std::uint8_t>(entries), std::vector<std::int64_t>(entries),
-                 std::vector<std::uint32_t>(entries)};
-    const std::int64_t most = steps_of(connectivity);
-    parallel_chunks(labels.nz * labels.ny, 64, threads, [&](std::int64_t first, std::int64_t last, int worker) {
-        ComponentTable& table = partial[static_cast<std::size_t>(worker)];
-        for (std::int64_t r = first; r < last; ++r) {
-            const std::int64_t z = r / labels.ny, y = r % labels.ny;
-            const std::uint8_t* label = labels.row(z, y);
-            const std::uint32_t* component = components.row(z, y);
-            for (std::int64_t begin = 0, end; begin < labels.nx; begin = end) {
-                const std::uint32_t own = component[begin];
-                end =
-                    std::find_if(component + begin, component + labels.nx, [&](std::uint32_t c) { return c != own; }) -
-                    component;
-                if (own > count)
-                    throw std::invalid_argument("components hold " + std::to_string(own) + ", must be at most count " +
-                                                std::to_string(count));
-                table.voxels[own] += end - begin;
-                if (own == 0)
-                    continue;
-                if (label[begin] >= 32)
-                    throw std::invalid_argument("labels hold " + std::to_string(label[begin]) + ", must be below 32");
-                table.label[own] = label[begin];
-                std::uint32_t touches = 0;
-                for (std::int64_t k = 0; k < 27; ++k) {
-                    const std::int64_t dz = k / 9 - 1, dy = k / 3 % 3 - 1, dx = k % 3 - 1;
-                    if (dz * dz + dy * dy + dx * dx > most || z + dz < 0 || z + dz >= labels.nz || y + dy < 0 ||
-                        y + dy >= labels.ny)
-                        continue;
-                    const std::uint8_t* near_label = labels.row(z + dz, y + dy);
-                    const std::uint32_t* near_component = components.row(z + dz, y + dy);
-                    for (std::int64_t x = std::max<std::int64_t>(0, begin + dx); x < std::min(labels.nx, end + dx); ++x)
-                        touches |= static_cast<std::uint32_t>(near_component[x] != own) << (near_label[x] & 31);
-                }
-                table.touches[own] |= touches;
-            }
-        }
-    });
-    ComponentTable total = std::move(partial[0]);
-    for (std::size_t worker = 1; worker < partial.size(); ++worker)
-        for (std::size_t i = 0; i < entries; ++i) {
-            total.label[i] = std::max(total.label[i], partial[worker].label[i]);
-            total.voxels[i] += partial[worker].voxels[i];
-            total.touches[i] |= partial[worker].touches[i];
-        }
-    return total;
-}
+    for (const PartRule& rule : rules)
+        if (rule.attached_to < 0 || rule.attached_to >= static_cast<std::int64_t>(rules.size()) ||
+            rules[static_cast<std::size_t>(rule.attached_to)].attached_to != 0)
+            throw std::invalid_argument("attached_to is " + std::to_string(rule.attached_to) +
+                                        ", must be 0 or a label whose own parts need not be attached");
+    const Forest forest = unite_runs({labels.data, labels.nz, labels.ny, labels.nx}, false, kPartNeighbours, threads);
+    const std::vector<std::uint32_t>& root = forest.parent;
+    const std::size_t count = forest.runs.size();
+    std::vector<std::int64_t> voxels(count);
+    for (std::size_t run = 0; run < count; ++run) {
+        const Run& own = forest.runs[run];
+        if (own.label >= rules.size())
+            throw std::invalid_argument("labels hold " + std::to_string(own.label) + ", must be below the number " +
+                                        std::to_string(rules.size()) + " of rules");
+        voxels[root[run]] += own.end - own.begin;
+    }
 
-void relabel_components(View3<const std::uint32_t> components, const std::uint8_t* new_label, std::int64_t entries,
-                        View3<std::uint8_t> out, int threads) {
-    if (components.nz != out.nz || components.ny != out.ny || components.nx != out.nx)
-        throw std::invalid_argument("components and out differ in shape");
-    parallel_chunks(out.size(), 1 << 18, threads, [&](std::int64_t begin, std::int64_t end, int) {
-        for (std::int64_t i = begin; i < end; ++i) {
-            if (components.data[i] >= entries)
-                throw std::invalid_argument("components hold " + std::to_string(components.data[i]) +
-                                            ", but new_label has " + std::to_string(entries) + " entries");
-            out.data[i] = new_label[components.data[i]];
+    // The size that a part needs to be among the largest ones of its label: parts of equal size stay or go together.
+    std::vector<std::vector<std::int64_t>> sizes(rules.size());
+    auto large = [&](std::uint32_t part) { return voxels[part] >= rules[forest.runs[part].label].least_voxels; };
+    for (std::uint32_t run = 0; run < count; ++run)
+        if (root[run] == run && large(run))
+            sizes[forest.runs[run].label].push_back(voxels[run]);
+    std::vector<std::int64_t> enough(rules.size(), std::numeric_limits<std::int64_t>::max());
+    for (std::size_t label = 0; label < rules.size(); ++label) {
+        const auto parts = std::min(rules[label].parts, static_cast<std::int64_t>(sizes[label].size()));
+        if (parts < 1)
+            continue;
+        const auto nth = sizes[label].begin() + (parts - 1);
+        std::nth_element(sizes[label].begin(), nth, sizes[label].end(), std::greater<>());
+        enough[label] = *nth;
+    }
+    std::vector<std::atomic<bool>> stays(count); // of the roots; set by any thread, never unset
+    for (std::uint32_t run = 0; run < count; ++run)
+        stays[run].store(root[run] == run && large(run) && voxels[run] >= enough[forest.runs[run].label],
+                         std::memory_order_relaxed);
+
+    // A part that needs a neighbour keeps to one that stays itself; those never need one, so nothing here races.
+    auto attach = [&](std::uint32_t part, std::uint32_t neighbour) {
+        const std::int64_t wanted = rules[forest.runs[part].label].attached_to;
+        if (wanted != 0 && wanted == forest.runs[neighbour].label && large(root[part]) &&
+            stays[root[neighbour]].load(std::memory_order_relaxed))
+            stays[root[part]].store(true, std::memory_order_relaxed);
+    };
+    auto attach_both = [&](std::uint32_t a, std::uint32_t b) {
+        attach(a, b);
+        attach(b, a);
+    };
+    parallel_chunks(labels.nz * labels.ny, 64, threads, [&](std::int64_t begin, std::int64_t end, int) {
+        for (std::int64_t row = begin; row < end; ++row) {
+            const auto r = static_cast<std::size_t>(row);
+            for (std::uint32_t run = forest.first[r]; run + 1 < forest.first[r + 1]; ++run)
+                if (forest.runs[run].end == forest.runs[run + 1].begin)
+                    attach_both(run, run + 1);
+            for (const bool across_slices : {false, true})
+                forest.each_meeting_back(row / labels.ny, row % labels.ny, across_slices, kPartNeighbours, attach_both);
         }
     });
+
+    std::int64_t removed = 0;
+    forest.each_run([&](std::int64_t row, std::uint32_t run) {
+        if (stays[root[run]].load(std::memory_order_relaxed))
+            return;
+        const Run& gone = forest.runs[run];
+        std::fill(labels.data + row * labels.nx + gone.begin, labels.data + row * labels.nx + gone.end,
+                  std::uint8_t{0});
+        removed += gone.end - gone.begin;
+    });
+    return removed;
 }
 
 std::int64_t fill_holes(View3<std::uint8_t> labels, int label, int connectivity, int threads) {
@@ -260,37 +276,35 @@ std::int64_t fill_holes(View3<std::uint8_t> labels, int label, int connectivity,
     Forest forest = unite_runs({labels.data, labels.nz, labels.ny, labels.nx}, true, connectivity, threads);
     constexpr int kOpen = 256, kUnknown = -1; // what surrounds a cavity: one label, nothing known, or not one label
     std::vector<int> around(forest.runs.size(), kUnknown);
-    auto each_run = [&](auto&& visit) {
-        for (std::int64_t z = 0; z < labels.nz; ++z)
-            for (std::int64_t y = 0; y < labels.ny; ++y) {
-                const auto row = static_cast<std::size_t>(z * labels.ny + y);
-                for (std::int64_t i = forest.first[row]; i < forest.first[row + 1]; ++i)
-                    visit(z, y, forest.runs[static_cast<std::size_t>(i)],
-                          around[forest.parent[static_cast<std::size_t>(i)]]);
-            }
-    };
-    each_run([&](std::int64_t z, std::int64_t y, const Run& run, int& state) {
+    const std::vector<std::uint32_t>& root = forest.parent;
+    forest.each_run([&](std::int64_t row, std::uint32_t i) {
+        const std::int64_t z = row / labels.ny, y = row % labels.ny;
+        const Run& run = forest.runs[i];
         if (z == 0 || z == labels.nz - 1 || y == 0 || y == labels.ny - 1 || run.begin == 0 || run.end == labels.nx)
-            state = kOpen;
+            around[root[i]] = kOpen;
     });
-    each_run([&](std::int64_t z, std::int64_t y, const Run& run, int& state) {
+    forest.each_run([&](std::int64_t row, std::uint32_t i) {
+        int& state = around[root[i]];
         for (std::int64_t dz = -1; dz <= 1 && state != kOpen; ++dz)
             for (std::int64_t dy = -1; dy <= 1 && state != kOpen; ++dy) {
                 const std::int64_t steps = dz * dz + dy * dy, most = steps_of(connectivity);
                 if (steps > most)
                     continue;
                 const std::int64_t reach = steps < most; // inner cavities never reach the border: no bounds to check
-                const std::uint8_t* row = labels.row(z + dz, y + dy);
-                for (std::int64_t x = run.begin - reach; x < run.end + reach; ++x)
-                    if (row[x] != 0 && row[x] != state)
-                        state = state == kUnknown ? row[x] : kOpen;
+                const std::uint8_t* near = labels.data + (row + dz * labels.ny + dy) * labels.nx;
+                for (std::int64_t x = forest.runs[i].begin - reach; x < forest.runs[i].end + reach; ++x)
+                    if (near[x] != 0 && near[x] != state)
+                        state = state == kUnknown ? near[x] : kOpen;
             }
     });
     std::int64_t filled = 0;
-    each_run([&](std::int64_t z, std::int64_t y, const Run& run, int& state) {
+    forest.each_run([&](std::int64_t row, std::uint32_t i) {
+        const int state = around[root[i]];
         if (state == kOpen || (label != 0 && state != label))
             return;
-        std::fill(labels.row(z, y) + run.begin, labels.row(z, y) + run.end, static_cast<std::uint8_t>(state));
+        const Run& run = forest.runs[i];
+        std::fill(labels.data + row * labels.nx + run.begin, labels.data + row * labels.nx + run.end,
+                  static_cast<std::uint8_t>(state));
         filled += run.end - run.begin;
     });
     return filled;

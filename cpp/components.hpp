@@ -1,9 +1,9 @@
-// Connected components of label maps, what they touch, and holes in them. See components.cpp for how.
+// Connected components of label maps, which of them stay, and holes in them. See components.cpp for how.
 #pragma once
 
 #include "views.hpp"
 
-#include <vector>
+#include <span>
 
 namespace whs {
 
@@ -12,19 +12,16 @@ namespace whs {
 std::int64_t connected_components(View3<const std::uint8_t> labels, View3<std::uint32_t> out, int connectivity,
                                   int threads);
 
-struct ComponentTable { // all indexed by component; of 0, the background, only the voxels are counted
-    std::vector<std::uint8_t> label;
-    std::vector<std::int64_t> voxels;
-    std::vector<std::uint32_t> touches; // bit k: a voxel of it has a neighbour of label k in another component
+// What may stay of one label: its `parts` largest components, others where they touch label `attached_to` (0: nowhere),
+// and none below least_voxels.
+struct PartRule {
+    std::int64_t parts, least_voxels, attached_to;
 };
 
-// Labels must be below 32. Neighbours are those of the connectivity; beyond the volume there are none.
-ComponentTable component_table(View3<const std::uint8_t> labels, View3<const std::uint32_t> components,
-                               std::int64_t count, int connectivity, int threads);
-
-// out = new_label[component]; new_label has count + 1 entries.
-void relabel_components(View3<const std::uint32_t> components, const std::uint8_t* new_label, std::int64_t entries,
-                        View3<std::uint8_t> out, int threads);
+// Removes, in place, the components of 26 neighbours that the rules, one for each label from 0 on, do not keep; returns
+// the number of voxels removed. Parts of equal size stay or go together. Labels without attached_to are judged first:
+// what is about to go holds nothing in place. Rule 0 is that of the background and has no meaning.
+std::int64_t keep_parts(View3<std::uint8_t> labels, std::span<const PartRule> rules, int threads);
 
 // Background cavities that reach neither the border of the volume nor any label but one become that label: cavities in
 // `label` alone, or in any label if it is 0. The connectivity is that of the cavities. Returns the number of voxels

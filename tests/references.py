@@ -206,19 +206,29 @@ def components(labels, connectivity):  # type: ignore[no-untyped-def]
     return out, count
 
 
-def component_table(labels, numbers, count, connectivity):  # type: ignore[no-untyped-def]
-    label, voxels = np.zeros(count + 1, np.uint8), np.zeros(count + 1, np.int64)
-    touches = np.zeros(count + 1, np.uint32)
-    for index in np.ndindex(*labels.shape):
-        own = numbers[index]
-        voxels[own] += 1
-        if own == 0:
-            continue
-        label[own] = labels[index]
-        for near in neighbours(index, labels.shape, connectivity):
-            if numbers[near] != own:
-                touches[own] |= np.uint32(1 << int(labels[near]))
-    return label, voxels, touches
+def kept_parts(labels, rules):  # type: ignore[no-untyped-def]
+    out = labels.copy()
+    numbers, count = components(labels, 26)
+    parts = {part: [tuple(int(i) for i in v) for v in np.argwhere(numbers == part)] for part in range(1, count + 1)}
+    for judged_last in (False, True):
+        before = out.copy()
+        for label, (most, least_voxels, attached_to) in enumerate(rules.tolist()):
+            if (attached_to != 0) != judged_last:
+                continue
+            own = {part: voxels for part, voxels in parts.items() if labels[voxels[0]] == label}
+            sizes = sorted((len(v) for v in own.values() if len(v) >= least_voxels), reverse=True)
+            for voxels in own.values():
+                large = len(voxels) >= least_voxels
+                among = large and most > 0 and len(voxels) >= sizes[: int(most)][-1]
+                touching = (
+                    large
+                    and judged_last
+                    and any(before[near] == attached_to for v in voxels for near in neighbours(v, labels.shape, 26))
+                )
+                if not among and not touching:
+                    for v in voxels:
+                        out[v] = 0
+    return out
 
 
 def filled_holes(labels, label, connectivity):  # type: ignore[no-untyped-def]

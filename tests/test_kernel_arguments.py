@@ -27,11 +27,7 @@ CALLS = {
         "out",
     ),
     "connected_components": ({"labels": zeros(np.uint8), "out": zeros(np.uint32)}, "out"),
-    "component_table": ({"labels": zeros(np.uint8), "components": zeros(np.uint32), "count": 0}, None),
-    "relabel_components": (
-        {"components": zeros(np.uint32), "new_label": np.zeros(3, np.uint8), "out": zeros(np.uint8)},
-        "out",
-    ),
+    "keep_parts": ({"labels": zeros(np.uint8), "rules": np.zeros((2, 3), np.int64)}, "labels"),
     "fill_holes": ({"labels": zeros(np.uint8)}, "labels"),
     "label_statistics": ({"labels": zeros(np.uint8), "label_count": 2}, None),
 }

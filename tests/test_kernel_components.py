@@ -1,4 +1,4 @@
-"""Connected components, what they touch, and holes: against definitions, scipy and cc3d, and under flips."""
+"""Connected components, which of them stay, and holes: against definitions, scipy and cc3d, and under flips."""
 
 from __future__ import annotations
 
@@ -43,16 +43,23 @@ def test_components_equal_their_definition(connectivity, seed, shape, labels, de
     np.testing.assert_array_equal(got, expected)
 
 
-@pytest.mark.parametrize("connectivity", CONNECTIVITIES)
-@given(SEED, SHAPE, st.integers(1, 4))
-def test_the_table_equals_its_definition(connectivity, seed, shape, labels):
-    volume = label_map(seed, shape, labels)
-    numbers, count = references.components(volume, connectivity)
-    for neighbourhood in CONNECTIVITIES:
-        got = kernels.component_table(volume, numbers, count, neighbourhood, threads=2)
-        for have, want in zip(got, references.component_table(volume, numbers, count, neighbourhood), strict=True):
-            np.testing.assert_array_equal(have, want)
-            assert have.dtype == want.dtype
+@given(
+    SEED,
+    st.tuples(*[st.integers(0, 8)] * 3),
+    st.sampled_from([0.2, 0.4, 0.7]),
+    st.tuples(*[st.tuples(st.integers(0, 3), st.integers(0, 4), st.booleans())] * 4),
+)
+def test_kept_parts_equal_their_definition(seed, shape, density, rules):
+    volume = label_map(seed, shape, 4, density)
+    # Labels 1 and 2 stand by themselves, 3 and 4 may be held by one of them.
+    table = [(0, 0, 0)] + [
+        (most, least, label - 2 if label > 2 and held else 0) for label, (most, least, held) in enumerate(rules, 1)
+    ]
+    expected = references.kept_parts(volume, np.array(table))
+    before = volume.copy()
+    removed = kernels.keep_parts(volume, np.array(table), threads=2)
+    np.testing.assert_array_equal(volume, expected)
+    assert removed == (before != expected).sum()
 
 
 @pytest.mark.parametrize("connectivity", CONNECTIVITIES)
@@ -114,22 +121,16 @@ def test_spirals_and_combs_unite_late():
 def test_threads_give_the_same_bits(connectivity, make):
     volume = make(3, (50, 41, 43))
     one, count = components(volume, connectivity, threads=1)
-    table = kernels.component_table(volume, one, count, connectivity, threads=1)
-    new_label = np.random.default_rng(0).integers(0, 9, count + 1).astype(np.uint8)
-    relabelled = np.empty(volume.shape, np.uint8)
-    kernels.relabel_components(one, new_label, relabelled, threads=1)
-    np.testing.assert_array_equal(relabelled, new_label[one])
+    rules = np.array([(0, 0, 0), (2, 5, 0), (0, 2, 1), (1, 30, 0), (3, 3, 3)])
+    kept_one = volume.copy()
+    assert kernels.keep_parts(kept_one, rules, threads=1) > 0
     for threads in (2, 4):
         many, many_count = components(volume, connectivity, threads=threads)
         assert many_count == count
         np.testing.assert_array_equal(many, one)
-        for have, want in zip(
-            kernels.component_table(volume, one, count, connectivity, threads=threads), table, strict=True
-        ):
-            np.testing.assert_array_equal(have, want)
-        again = np.empty(volume.shape, np.uint8)
-        kernels.relabel_components(one, new_label, again, threads=threads)
-        np.testing.assert_array_equal(again, relabelled)
+        kept = volume.copy()
+        kernels.keep_parts(kept, rules, threads=threads)
+        np.testing.assert_array_equal(kept, kept_one)
     filled_one, filled_four = volume.copy(), volume.copy()
     assert kernels.fill_holes(filled_one, 0, threads=1) == kernels.fill_holes(filled_four, 0, threads=4)
     np.testing.assert_array_equal(filled_one, filled_four)
@@ -146,16 +147,26 @@ def test_a_flip_permutes_the_numbers_only(connectivity, axis):
     assert pairs.shape[1] == count + 1  # one to one, the background included
 
 
-@pytest.mark.parametrize("connectivity", CONNECTIVITIES)
-def test_relabelling_with_their_labels_returns_the_map(connectivity):
-    volume = blobs(6, (20, 30, 25))
-    numbers, count = components(volume, connectivity)
-    label, voxels, _ = kernels.component_table(volume, numbers, count, connectivity)
-    out = np.empty_like(volume)
-    kernels.relabel_components(numbers, label, out)
-    np.testing.assert_array_equal(out, volume)
-    assert voxels.sum() == volume.size
-    assert (voxels[1:] > 0).all()
+def test_what_is_held_by_a_part_that_goes_goes_too():
+    labels = np.zeros((1, 3, 12), np.uint8)
+    labels[0, 0] = [1, 1, 1, 2, 2, 0, 0, 1, 2, 2, 0, 2]
+    rules = np.array([(0, 0, 0), (1, 2, 0), (0, 2, 1)])
+    assert kernels.keep_parts(labels, rules) == 4
+    assert labels[0, 0].tolist() == [1, 1, 1, 2, 2, 0, 0, 0, 0, 0, 0, 0]
+
+
+@pytest.mark.parametrize("offset", [(dz, dy, dx) for dz in (-1, 0, 1) for dy in (-1, 0, 1) for dx in (-1, 0, 1)])
+def test_a_part_is_held_by_any_of_26_neighbours(offset):
+    labels = np.zeros((5, 5, 7), np.uint8)
+    labels[2, 2, 2] = 1
+    labels[2 + offset[0], 2 + offset[1], 2 + offset[2]] = 2
+    labels[2, 2, 5] = 2  # two voxels away
+    expected = labels.copy()
+    expected[2, 2, 5] = 0
+    if offset == (0, 0, 0):
+        expected[:] = 0
+    kernels.keep_parts(labels, np.array([(0, 0, 0), (1, 1, 0), (0, 1, 1)]))
+    np.testing.assert_array_equal(labels, expected)
 
 
 @pytest.mark.peer
@@ -192,15 +203,12 @@ def test_what_does_not_fit_is_refused():
         kernels.connected_components(labels, numbers, 8)
     with pytest.raises(ValueError, match="differ in shape"):
         kernels.connected_components(labels, np.empty((2, 4, 3), np.uint32), 6)
-    with pytest.raises(ValueError, match="components hold 1, must be at most count 0"):
-        kernels.component_table(labels, numbers, 0, 6)
-    with pytest.raises(ValueError, match="labels hold 32, must be below 32"):
-        kernels.component_table(labels * 32, numbers, 1, 6)
-    with pytest.raises(ValueError, match="differ in shape"):
-        kernels.component_table(np.ones((1, 1, 1), np.uint8), numbers, 1, 6)
-    with pytest.raises(ValueError, match="new_label has 1 entries"):
-        kernels.relabel_components(numbers, np.zeros(1, np.uint8), labels)
-    with pytest.raises(ValueError, match="differ in shape"):
-        kernels.relabel_components(numbers, np.zeros(2, np.uint8), np.empty((2, 4, 3), np.uint8))
+    with pytest.raises(ValueError, match="labels hold 1, must be below the number 1 of rules"):
+        kernels.keep_parts(labels, np.zeros((1, 3), np.int64))
+    for wrong in (-1, 3, 2):
+        with pytest.raises(ValueError, match=f"attached_to is {wrong}, must be 0 or a label whose own"):
+            kernels.keep_parts(labels, np.array([(0, 0, 0), (0, 0, wrong), (0, 0, 1)]))
+    with pytest.raises(TypeError):
+        kernels.keep_parts(labels, np.zeros((3, 2), np.int64))
     with pytest.raises(ValueError, match="label is 256"):
         kernels.fill_holes(labels, 256)
