@@ -1,0 +1,32 @@
+"""Writes report.html: one plain page that holds everything it shows, for reading and for printing.
+
+The picture is embedded, no script and no address outside the page is used, and neither the name of the input nor
+anything from its header appears: both can hold a patient's name.
+"""
+
+import base64
+from collections.abc import Mapping
+from typing import Any
+
+from whs_fast.report.tables import STYLE, model_table, notice, structure_table, timing_table, warning_list
+
+
+def render_report(measurements: Mapping[str, Any], picture: bytes) -> str:
+    """The page as text; measurements is the content of measurements.json, picture the PNG of the three planes."""
+    image = base64.b64encode(picture).decode("ascii")
+    return f"""<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>Whole-heart segmentation</title>
+<style>{STYLE}</style>
+</head>
+<body>
+<h1>Whole-heart segmentation</h1>
+{notice(measurements)} {warning_list(measurements["warnings"])} <img alt="Axial, coronal and sagittal plane through the
+aortic valve with the labels" src="data:image/png;base64,{image}">
+<h2>Volumes</h2> {structure_table(measurements)}
+<div class="columns"> <section><h2>Time</h2> {timing_table(measurements)}</section>
+<section><h2>Models <span class="quiet">(SHA-256)</span></h2> {model_table(measurements)}</section> </div> </body> </html>
+"""

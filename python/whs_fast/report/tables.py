@@ -1,0 +1,79 @@
+"""Style and tables that both pages share. All text is escaped."""
+
+import html
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from whs_fast.structures import STRUCTURES
+
+STYLE = """
+:root { color-scheme: light dark; --ink: #1a1d21; --quiet: #5d6570; --line: #d8dce2; --paper: #ffffff; --warn: #fff4d6;
+} @media (prefers-color-scheme: dark) {
+  :root { --ink: #e8eaee; --quiet: #9aa2ad; --line: #343a43; --paper: #14161a; --warn: #3d3314; }
+}
+body { max-width: 72rem; margin: 2rem auto; padding: 0 1.25rem; background: var(--paper); color: var(--ink);
+       font: 16px/1.5 system-ui, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif; }
+h1 { font-size: 1.6rem; margin: 0; } h2 { font-size: 1.15rem; margin: 2rem 0 .5rem; }
+.quiet { color: var(--quiet); } img { width: 100%; height: auto; border-radius: 6px; margin-top: 1rem; }
+table { border-collapse: collapse; width: 100%; } th { text-align: left; font-weight: 600; }
+td, th { padding: .3rem .6rem; border-bottom: 1px solid var(--line); vertical-align: top; }
+td.number, th.number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
+td.hash { font-family: ui-monospace, Consolas, Menlo, monospace; font-size: .8rem; overflow-wrap: anywhere; }
+.swatch { display: inline-block; width: .8rem; height: .8rem; border-radius: 3px; margin-right: .6rem; }
+.warnings { background: var(--warn); border-radius: 6px; padding: .6rem 1rem .6rem 2rem; }
+.columns { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(20rem, 100%), 1fr)); gap: 0 2.5rem; }
+@media print { body { margin: 0; } h2 { break-after: avoid; } tr { break-inside: avoid; } }
+"""
+
+
+def notice(measurements: Mapping[str, Any]) -> str:
+    """Who made the page, and what it is not."""
+    return (
+        f'<p class="quiet">whs_fast {html.escape(str(measurements["version"]))}. Research software: not a medical '
+        "device, and not for decisions about patients.</p>"
+    )
+
+
+def warning_list(warnings: Iterable[str]) -> str:
+    """The warnings, or nothing where there are none."""
+    items = "".join(f"<li>{html.escape(text)}</li>" for text in warnings)
+    return f'<ul class="warnings">{items}</ul>' if items else ""
+
+
+def structure_table(measurements: Mapping[str, Any]) -> str:
+    """Volumes, what cuts them off, the mass and the valve."""
+    rows = []
+    for structure in STRUCTURES:
+        entry = measurements["structures"][structure.key]
+        edges = [name for name in ("scan", "region") if entry[f"touches_{name}_edge"]]
+        colour = "#{:02x}{:02x}{:02x}".format(*structure.colour)
+        volume = f"{entry['volume_ml']:.1f}" if entry["volume_ml"] else "not found"
+        rows.append(
+            f'<tr><td><span class="swatch" style="background:{colour}"></span>{html.escape(structure.name)}</td>'
+            f'<td class="number">{volume}</td><td>{"edge of the " + " and the ".join(edges) if edges else ""}</td></tr>'
+        )
+    valve = ", ".join(f"{coordinate:.1f}" for coordinate in measurements["aortic_valve_mm"])
+    return f"""<table> <tr><th>Structure</th><th class="number">Volume, mL</th><th>Cut off by</th></tr>
+{chr(10).join(rows)} </table>
+<p><strong>Mass of the left ventricular myocardium: {measurements["lv_myocardium_mass_g"]:.1f} g</strong>
+<span class="quiet">(1.05 g/mL)</span><br> Centre of the aortic valve (x, y, z; LPS): {valve} mm</p>"""
+
+
+def timing_table(measurements: Mapping[str, Any]) -> str:
+    """Seconds a step, and the peak of memory where it is known."""
+    rows = [
+        f'<tr><td>{html.escape(step)}</td><td class="number">{seconds:.2f} s</td></tr>'
+        for step, seconds in measurements["timings_s"].items()
+    ]
+    if measurements["peak_memory_mb"] is not None:
+        rows.append(f'<tr><td>peak memory</td><td class="number">{measurements["peak_memory_mb"]:.0f} MB</td></tr>')
+    return "<table>" + "\n".join(rows) + "</table>"
+
+
+def model_table(measurements: Mapping[str, Any]) -> str:
+    """The networks with their hashes."""
+    rows = [
+        f'<tr><td>{html.escape(name)}</td><td class="hash">{html.escape(digest)}</td></tr>'
+        for name, digest in measurements["models"].items()
+    ]
+    return "<table>" + "\n".join(rows) + "</table>"
