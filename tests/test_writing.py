@@ -3,8 +3,11 @@
 import gzip
 import resource
 import signal
+import subprocess
+import zlib
 from pathlib import Path
 
+import nibabel
 import numpy as np
 import pytest
 import SimpleITK as sitk
@@ -97,6 +100,27 @@ def test_same_labels_give_the_same_bytes_also_from_a_view(suffix: str, tmp_path:
     write_labels(tmp_path / f"a{suffix}", labels, grid)
     write_labels(tmp_path / f"b{suffix}", np.asfortranarray(labels), grid)
     assert (tmp_path / f"a{suffix}").read_bytes() == (tmp_path / f"b{suffix}").read_bytes()
+
+
+@pytest.mark.parametrize("shape", ((7, 1100, 1000), (3, 2000, 2000)))  # slices smaller and larger than a block
+def test_every_reader_takes_what_was_compressed_in_blocks(shape: tuple[int, int, int], tmp_path: Path) -> None:
+    labels = np.zeros(shape, np.uint8)  # runs of zeros, noise and long runs, each over whole blocks
+    labels[-1] = some_labels(shape)[-1]
+    labels[1, 100:900, 200:700] = 3
+    grid = Grid(shape, (1.0, 1.0, 1.0), (0.0, 0.0, 0.0))
+    path = tmp_path / "labels.nii.gz"
+    write_labels(path, labels, grid, threads=3)
+    one_member = zlib.decompressobj(wbits=31)
+    plain = one_member.decompress(path.read_bytes())
+    assert one_member.eof and not one_member.unused_data
+    assert plain[352:] == labels.tobytes() and gzip.decompress(path.read_bytes()) == plain
+    subprocess.run(["gzip", "-t", path], check=True)
+    np.testing.assert_array_equal(sitk.GetArrayFromImage(sitk.ReadImage(path)), labels)
+    np.testing.assert_array_equal(np.asarray(nibabel.load(path).dataobj), labels.T)
+    write_labels(tmp_path / "again.nii.gz", labels, grid, threads=1)
+    assert (tmp_path / "again.nii.gz").read_bytes() == path.read_bytes()
+    write_labels(tmp_path / "labels.seg.nrrd", labels, grid, threads=2)
+    np.testing.assert_array_equal(sitk.GetArrayFromImage(sitk.ReadImage(tmp_path / "labels.seg.nrrd")), labels)
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
