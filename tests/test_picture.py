@@ -4,6 +4,8 @@ import io
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 from whs_fast import picture
 from whs_fast.measuring import measure
@@ -118,3 +120,22 @@ def test_pictures_of_short_scans_are_drawn(shape):
 
 def test_the_same_gives_the_same_bytes():
     assert sample([("aorta", (0, 0, 0), 20.0)]).tobytes() == sample([("aorta", (0, 0, 0), 20.0)]).tobytes()
+
+
+@given(st.tuples(st.integers(1, 60), st.integers(1, 60)), st.floats(0.4, 3.0))
+def test_a_structure_that_fills_the_picture_is_tinted_to_the_edge(shape, factor):
+    size = tuple(max(1, round(side * factor)) for side in shape[::-1])
+    tinted = np.asarray(picture._overlay(Image.new("RGB", size), np.full(shape, BY_KEY["aorta"].label, np.uint8)))
+    assert (tinted == tinted[0, 0]).all() and tinted[0, 0].any()
+
+
+def test_the_part_around_a_structure_is_drawn_as_the_whole_would_be():
+    """A speck in the other corner makes the part the whole picture."""
+    labels = np.zeros((120, 140), np.uint8)
+    labels[30:70, 40:90] = BY_KEY["left_atrium"].label
+    size = (311, 267)
+    small = np.asarray(picture._overlay(Image.new("RGB", size), labels)).astype(int)
+    labels[0, 0] = labels[-1, -1] = BY_KEY["left_atrium"].label
+    whole = np.asarray(picture._overlay(Image.new("RGB", size), labels)).astype(int)
+    middle = slice(20, -20), slice(20, -20)
+    assert np.abs(small - whole)[middle].max() <= 3 and small[middle].any()

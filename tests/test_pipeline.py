@@ -237,7 +237,7 @@ def test_saving_refuses_earlier_results_unless_told(again, tmp_path):
 @pytest.mark.parametrize("step", ["write_labels", "draw", "render_report"])
 @pytest.mark.parametrize("failure", [OSError(errno.ENOSPC, "No space left on device"), KeyboardInterrupt()])
 def test_a_failure_while_saving_leaves_nothing(found, tmp_path, monkeypatch, step, failure):
-    def fail(*arguments):
+    def fail(*arguments, **options):
         raise failure
 
     monkeypatch.setattr(pipeline, step, fail)

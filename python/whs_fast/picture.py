@@ -8,6 +8,7 @@ as small images, so that nothing large has to be kept until the picture is drawn
 import io
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import ceil, floor
 from typing import Any
 
 import numpy as np
@@ -121,7 +122,7 @@ def draw(planes: Planes, measurements: Mapping[str, Any]) -> bytes:
         left += panel.width + _GAP
     _legend(picture, left + _GAP // 2, measurements)
     stream = io.BytesIO()
-    picture.save(stream, "PNG")
+    picture.save(stream, "PNG", compress_level=3)  # a twentieth larger than by default, in less than half the time
     return stream.getvalue()
 
 
@@ -195,16 +196,29 @@ def _write(pen: ImageDraw.ImageDraw, place: tuple[float, float], text: str, size
 
 def _overlay(image: Image.Image, labels: NDArray[np.uint8]) -> Image.Image:
     """Tints each structure and draws its outline; outlines are smoothed below the size of a voxel, for the eye only."""
+    height, width = labels.shape
+    steps = image.height / height, image.width / width
     for structure in STRUCTURES:
         mask = labels == structure.label
         if not mask.any():
             continue
-        soft = Image.fromarray(mask.astype(np.uint8) * 255).resize(image.size, Image.Resampling.BILINEAR)
+        # The part of the image around the structure, with room for the blur.
+        ends = []
+        for axis, size in enumerate((image.height, image.width)):
+            present = np.flatnonzero(mask.any(axis=1 - axis))
+            ends.append(max(0, floor((present[0] - 1) * steps[axis]) - 8))
+            ends.append(min(size, ceil((present[-1] + 2) * steps[axis]) + 8))
+        top, bottom, left, right = ends
+        soft = Image.fromarray(mask.astype(np.uint8) * 255).resize(
+            (right - left, bottom - top),
+            Image.Resampling.BILINEAR,
+            box=(left / steps[1], top / steps[0], min(right / steps[1], width), min(bottom / steps[0], height)),
+        )
         cover = np.asarray(soft.filter(ImageFilter.GaussianBlur(1.5)), np.float32) / 255.0
         inside = np.clip((cover - 0.5) * 4.0 + 0.5, 0.0, 1.0)
         outline = np.clip(1.0 - np.abs(cover - 0.55) * 4.0, 0.0, 1.0)
         alpha = np.maximum(inside * 0.36, outline * 0.95)
-        image.paste(structure.colour, (0, 0), Image.fromarray((alpha * 255).astype(np.uint8)))
+        image.paste(structure.colour, (left, top, right, bottom), Image.fromarray((alpha * 255).astype(np.uint8)))
     return image
 
 

@@ -7,6 +7,7 @@ networks, which are compiled once, at the first scan, and then serve any number 
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -69,6 +70,7 @@ class Result:
     measurements: dict[str, Any]
     _planes: Planes = field(repr=False)
     source: Source | None = field(default=None, repr=False)
+    _threads: int = field(default=1, repr=False)
 
     def save(
         self,
@@ -87,10 +89,13 @@ class Result:
         clock = _Clock(timings_s | {"write": 0.0, "total": timings_s["total"] - timings_s["write"]}, progress)
         grid = Grid(self.labels.shape, self.spacing_mm, self.origin_mm, self.direction)
         with written_aside(Path(folder), overwrite=overwrite) as aside:
-            with clock.step("write"):
+            with clock.step("write"), ThreadPoolExecutor(1) as pool:
+                drawing = pool.submit(draw, self._planes, self.measurements)
+                if self._threads == 1:
+                    wait([drawing])
                 for name in formats:
-                    write_labels(aside / FORMATS[name], self.labels, grid)
-                picture = draw(self._planes, self.measurements)
+                    write_labels(aside / FORMATS[name], self.labels, grid, threads=self._threads)
+                picture = drawing.result()
                 (aside / "preview.png").write_bytes(picture)
             self._finish(clock)
             (aside / "report.html").write_text(render_report(self.measurements, picture), encoding="utf-8")
@@ -171,7 +176,15 @@ class Engine:
         }
         planes = Planes(scan_planes, label_planes, find_valve(grid, valve_mm))
         return Result(
-            labels, grid.spacing_mm, grid.origin_mm, grid.direction, valve_mm, measurements, planes, volume.source
+            labels,
+            grid.spacing_mm,
+            grid.origin_mm,
+            grid.direction,
+            valve_mm,
+            measurements,
+            planes,
+            volume.source,
+            self._threads,
         )
 
 

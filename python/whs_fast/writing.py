@@ -26,8 +26,8 @@ _LPS_TO_RAS = np.array([-1.0, -1.0, 1.0])
 def write_labels(path: str | os.PathLike[str], labels: NDArray[np.uint8], grid: Grid, *, threads: int = 1) -> None:
     """Write a label map, uint8 indexed z, y, x, as .nii.gz or as a segmentation for 3D Slicer (.seg.nrrd).
 
-    The same labels give the same bytes, however many threads compress them. Raises OutputError where the file cannot be written (what was written of it is
-    removed), ValueError for labels of another type or shape than the grid's.
+    The same labels give the same bytes, however many threads compress them. Raises OutputError where the file cannot be
+    written (what was written of it is removed), ValueError for labels of another type or shape than the grid's.
     """
     if labels.dtype != np.uint8 or labels.shape != grid.shape:
         raise ValueError(f"labels: found {labels.dtype} of shape {labels.shape}, expected uint8 of shape {grid.shape}")
