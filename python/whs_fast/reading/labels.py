@@ -5,7 +5,8 @@ in MM-WHS). A table from stored values to ours brings them all to uint8, slice b
 refused, since a label that nobody knows would otherwise turn into background without a word.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from whs_fast.errors import InputError
 from whs_fast.reading.headers import check_directions, check_spacing, find_voxels
 from whs_fast.reading.itk import open_header, silence
-from whs_fast.reading.voxels import read_voxels
+from whs_fast.reading.voxels import Layout, read_voxels
 from whs_fast.volume import Grid
 
 SUFFIXES = {
@@ -35,29 +36,46 @@ def read_labels(path: Path, table: Mapping[int, int]) -> tuple[NDArray[np.uint8]
     table gives for each value that may be stored the label (0 to 254) it stands for; 0 stands for itself. Raises
     InputError for a file that is missing, damaged or not a 3D map, and for values that the table lacks.
     """
-    name = str(path)
-    suffix = label_suffix(path)
-    if suffix is None:
-        raise InputError(f"{name}: found a file of another kind, expected a label map: {', '.join(SUFFIXES)}")
-    try:
-        layout = find_voxels(path, name)
-        with silence():
-            reader = open_header(path, SUFFIXES[suffix])
-        if reader is None or tuple(reader.GetSize()[::-1]) != layout.shape:
-            raise InputError(f"{name}: found a header that cannot be read as one map, expected an intact file")
-        grid = Grid(layout.shape, reader.GetSpacing(), reader.GetOrigin(), reader.GetDirection())
-        check_spacing(grid.spacing_mm, name)
-        check_directions(np.reshape(grid.direction, (3, 3)), name)
-        stored = read_voxels(layout, name)
-    except OSError as error:
-        reason = (error.strerror or "input error").lower()
-        raise InputError(f"{name}: found a file that cannot be read ({reason}), expected a label map") from error
-    return _translate(stored, table, name), grid
+    layout, grid = _open(path)
+    with _told(path):
+        stored = read_voxels(layout, str(path))
+    return _translate(stored, table, str(path)), grid
+
+
+def read_grid(path: Path) -> Grid:
+    """The grid that a label map lies on, from its header alone. Raises InputError as read_labels does."""
+    return _open(path)[1]
 
 
 def label_suffix(path: Path) -> str | None:
     """The ending that makes a file a label map that can be read (`.nii.gz`, `.seg.nrrd` and so on), or None."""
     return next((suffix for suffix in SUFFIXES if path.name.lower().endswith(suffix)), None)
+
+
+def _open(path: Path) -> tuple[Layout, Grid]:
+    name = str(path)
+    suffix = label_suffix(path)
+    if suffix is None:
+        raise InputError(f"{name}: found a file of another kind, expected a label map: {', '.join(SUFFIXES)}")
+    with _told(path), silence():
+        layout = find_voxels(path, name)
+        reader = open_header(path, SUFFIXES[suffix])
+    if reader is None or tuple(reader.GetSize()[::-1]) != layout.shape:
+        raise InputError(f"{name}: found a header that cannot be read as one map, expected an intact file")
+    grid = Grid(layout.shape, reader.GetSpacing(), reader.GetOrigin(), reader.GetDirection())
+    check_spacing(grid.spacing_mm, name)
+    check_directions(np.reshape(grid.direction, (3, 3)), name)
+    return layout, grid
+
+
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    """Says of a file that the system cannot read what every other fault says: one line with its name."""
+    try:
+        yield
+    except OSError as error:
+        reason = (error.strerror or "input error").lower()
+        raise InputError(f"{path}: found a file that cannot be read ({reason}), expected a label map") from error
 
 
 def _translate(stored: NDArray[np.int16], table: Mapping[int, int], name: str) -> NDArray[np.uint8]:
