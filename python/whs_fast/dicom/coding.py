@@ -1,0 +1,38 @@
+"""The codes by which DICOM objects name the structures and the figures, with the meanings that DICOM lists for them.
+
+A structure's own name is more exact than its code (the cavity of a ventricle, whose code is that of the ventricle): it
+is the label of the segment, while the code keeps its own meaning. Sources: PS3.16, CID 7150 (categories), CID 4042 and
+12305 (cardiac structures), CID 7162 (families of algorithms), CID 12304 (volume and mass).
+"""
+
+from highdicom.sr import CodedConcept
+
+from whs_fast.structures import Structure
+
+MEANINGS = {
+    "122972007": "Pulmonary vein",
+    "82471001": "Left atrium",
+    "87878005": "Left ventricle",
+    "49848007": "Left Ventricle Myocardium",
+    "15825003": "Aorta",
+    "90219004": "Coronary sinus",
+    "48345005": "Superior vena cava",
+    "73829009": "Right atrium",
+    "53085002": "Right ventricle",
+    "81040000": "Pulmonary artery",
+}
+
+ANATOMICAL_STRUCTURE = CodedConcept("91723000", "SCT", "Anatomical Structure")
+ARTIFICIAL_INTELLIGENCE = CodedConcept("123110", "DCM", "Artificial Intelligence")
+CARDIAC_CT = CodedConcept("241547009", "SCT", "Cardiac CT")
+VOLUME = CodedConcept("118565006", "SCT", "Volume")
+MASS = CodedConcept("118538004", "SCT", "Mass")
+MILLILITER = CodedConcept("mL", "UCUM", "milliliter")
+GRAM = CodedConcept("g", "UCUM", "gram")
+YES = CodedConcept("373066001", "SCT", "Yes")
+CUT_OFF = CodedConcept("cut_off", "99WHSFAST", "Cut off by the edge of the scan or region")
+
+
+def code_of(structure: Structure) -> CodedConcept:
+    """The SNOMED CT code of a structure."""
+    return CodedConcept(structure.snomed, "SCT", MEANINGS[structure.snomed])
