@@ -28,7 +28,7 @@ def drawn(seed):
 @pytest.mark.parametrize("seed", range(5))
 def test_the_valve_of_an_anatomy_maps_to_that_of_the_atlas(seed):
     anatomy = drawn(seed)
-    there = _atlas_points(anatomy, torch.tensor([anatomy.valve_mm], dtype=torch.float64))[0].numpy()
+    there = _atlas_points(anatomy, torch.tensor([anatomy.valve_mm], dtype=torch.float64))[0][0].numpy()
     np.testing.assert_allclose(there, ATLAS_VALVE_MM, atol=0.05)
 
 

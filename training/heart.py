@@ -1,14 +1,15 @@
 """Anatomies: the atlas heart, deformed at random, sampled on any grid.
 
-One label map of 22 tissues (training/anatomy, CC BY 4.0) becomes a population by a random affine map, smooth
-displacements, local growth or shrinkage of each chamber, and moving walls (cavities that empty or fill, calibres of
-vessels). Everything is a backward map from patient millimetres to the atlas, so that a patch, a thorax at 2 mm and a
-scan at 0.4 mm of one anatomy agree, and only the voxels asked for are ever computed.
+One label map of 22 tissues (training/anatomy, CC BY 4.0) becomes a population by variants drawn into it
+(variants.py), a random affine map and a smooth invertible deformation that grows and shrinks each chamber
+(deformation.py), and moving walls (cavities that empty or fill, calibres of vessels, fat). Everything is a backward map
+from patient millimetres to the atlas, so that a patch, a thorax at 2 mm and a scan at 0.4 mm of one anatomy agree, and
+only the voxels asked for are ever computed.
 
 Patient millimetres are x, y, z in LPS with the undeformed aortic valve at the origin; arrays are indexed z, y, x.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 
@@ -18,6 +19,9 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from scipy import ndimage
+
+from training.deformation import ShapeRanges, draw_displacement, rotation, stretch, torch_generator
+from training.variants import VariantRanges, draw_variant
 
 ATLAS_FILE = Path(__file__).parent / "anatomy" / "vhf_thorax_labels.nii.gz"
 ATLAS_VALVE_MM = np.array([28.6, -2.8, 427.7])  # centre of the interface of LV cavity and aorta, LPS
@@ -29,6 +33,7 @@ STRUCTURES = 11  # 0 and the ten labels that the network learns
 
 MARGIN_STEP_MM = 0.25  # step of Atlas.margin
 NODE_MM = 8.0  # spacing of the nodes of the displacement field
+SLAB = 32  # slices sampled at a time, a multiple of COARSE
 COARSE = 4  # the backward map is evaluated at every 4th voxel and interpolated between
 
 
@@ -38,14 +43,14 @@ class Atlas:
 
     tissues: uint8 [z, y, x]. nearest: the structure (1..10) whose surface is nearest, uint8. margin: distance in
     MARGIN_STEP_MM to that surface, negative inside the structure, int8. origin_mm: LPS of voxel 0.
-    centres: centroid in mm of the chambers that grow and shrink.
+    places: voxels x, y, z of each structure, every 50th.
     """
 
     tissues: torch.Tensor
     nearest: torch.Tensor
     margin: torch.Tensor
     origin_mm: NDArray[np.float64]
-    centres: dict[int, NDArray[np.float64]]
+    places: dict[int, NDArray[np.int64]]
 
 
 def _signed_margins(tissues: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.int8]]:
@@ -82,120 +87,113 @@ def load_atlas() -> Atlas:
     else:
         nearest, margin = _signed_margins(tissues)
         np.savez(margins, nearest=nearest, margin=margin)
-    groups = {LA: (LA,), LVM: (LVC, LVM), RA: (RA,), RVC: (RVC,), PA: (PA,), SVC: (SVC,)}
-    centres = {key: np.argwhere(np.isin(tissues, labels)).mean(0)[::-1] + origin for key, labels in groups.items()}
-    ascending = np.argwhere(tissues[170:230, :140] == AO).mean(0) + (170, 0, 0)
-    centres[AO] = ascending[::-1] + origin
-    return Atlas(torch.from_numpy(tissues), torch.from_numpy(nearest), torch.from_numpy(margin), origin, centres)
+    places = {label: np.argwhere(tissues == label)[::50, ::-1] for label in range(1, STRUCTURES)}
+    return Atlas(torch.from_numpy(tissues), torch.from_numpy(nearest), torch.from_numpy(margin), origin, places)
 
 
 @dataclass(frozen=True)
 class Anatomy:
     """One drawn heart in its thorax.
 
-    to_atlas: float64 [3, 4], patient mm -> atlas mm. displacement: float32 [1, 3, z, y, x], xyz mm on nodes of NODE_MM
-    from the atlas origin. growth_mm: per structure, how far its wall moves outwards. valve_mm: patient mm (x, y, z).
+    atlas: with the variants of this heart drawn in. to_atlas: float64 [3, 4], patient mm -> atlas mm.
+    displacement: float32 [1, 4, z, y, x] on nodes of NODE_MM from the atlas origin: xyz in mm, then noise of unit
+    variance for the walls. growth_mm: per structure, how far its wall moves outwards. roughness_mm: per structure, how
+    far the noise moves it. fat_mm: lung this near to the heart is fat. valve_mm: patient mm (x, y, z).
     """
 
     atlas: Atlas
     to_atlas: NDArray[np.float64]
     displacement: torch.Tensor
     growth_mm: NDArray[np.float64]
+    roughness_mm: NDArray[np.float64]
+    fat_mm: float
     valve_mm: tuple[float, float, float]
 
 
-def smooth_noise(
-    shape: tuple[int, ...], nodes: tuple[int, ...], generator: torch.Generator, channels: int = 1
-) -> torch.Tensor:
-    """Unit-variance noise on `nodes`, interpolated to `shape`: float32 [1, channels, z, y, x]."""
-    coarse = torch.randn((1, channels, *nodes), generator=generator)
-    return F.interpolate(coarse, size=shape, mode="trilinear", align_corners=True)
-
-
-def torch_generator(rng: np.random.Generator) -> torch.Generator:
-    return torch.Generator().manual_seed(int(rng.integers(2**62)))
-
-
-def rotation(angles_rad: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Rotation about x, then y, then z."""
-    matrix = np.eye(3)
-    for axis, angle in enumerate(angles_rad):
-        c, s = np.cos(angle), np.sin(angle)
-        one = np.eye(3)
-        i, j = [k for k in range(3) if k != axis]
-        one[i, i], one[i, j], one[j, i], one[j, j] = c, -s, s, c
-        matrix = one @ matrix
-    return matrix
-
-
-# Bounds of the local scaling of each chamber (share of its size at the centre) and its reach in mm.
-CHAMBER_SCALING = {
-    LVM: (-0.35, 0.30, 36.0),
-    LA: (-0.30, 0.35, 30.0),
-    RA: (-0.30, 0.35, 28.0),
-    RVC: (-0.30, 0.30, 30.0),
-    AO: (-0.25, 0.30, 22.0),
-    PA: (-0.25, 0.30, 24.0),
-    SVC: (-0.30, 0.30, 18.0),
-}
-# Bounds of the movement of each wall in mm. The LV cavity runs from nearly empty to diastole.
+# Bounds of the movement of each wall in mm. The LV cavity runs from nearly empty to diastole; no wall moves by more
+# than half of the myocardium that it moves into.
 WALL_GROWTH_MM = {
-    PV: (-0.8, 1.5), LA: (-1.0, 1.0), LVC: (-2.5, 5.0), LVM: (-1.5, 2.5), AO: (-2.0, 4.0), CS: (-0.7, 1.5),
-    SVC: (-1.5, 1.0), RA: (-1.0, 1.5), RVC: (-2.0, 1.5), PA: (-1.5, 2.5),
+    PV: (-1.2, 2.0), LA: (-1.5, 1.5), LVC: (-3.0, 5.5), LVM: (-1.5, 3.0), AO: (-2.5, 3.0), CS: (-0.8, 2.5),
+    SVC: (-2.0, 1.5), RA: (-1.5, 2.0), RVC: (-2.0, 3.0), PA: (-2.0, 2.5),
 }  # fmt: skip
+WALL_ROUGHNESS_MM = {PV: 0.5, LA: 0.6, LVC: 1.5, LVM: 0.7, AO: 0.3, CS: 0.4, SVC: 0.4, RA: 1.0, RVC: 1.0, PA: 0.4}
 
 
-def draw_anatomy(rng: np.random.Generator, atlas: Atlas) -> Anatomy:
+@dataclass(frozen=True)
+class AnatomyRanges:
+    """How far drawn anatomies go; the defaults are those of training."""
+
+    shape: ShapeRanges = field(default_factory=ShapeRanges)
+    variants: VariantRanges = field(default_factory=VariantRanges)
+    wall_growth_mm: dict[int, tuple[float, float]] = field(default_factory=lambda: dict(WALL_GROWTH_MM))
+    wall_roughness_mm: dict[int, float] = field(default_factory=lambda: dict(WALL_ROUGHNESS_MM))
+    fat_mm: float = 10.0
+
+
+def draw_anatomy(rng: np.random.Generator, atlas: Atlas, ranges: AnatomyRanges | None = None) -> Anatomy:
     """A random anatomy; the same generator state gives the same heart."""
-    linear = rotation(rng.normal(0, 0.2, 3)) @ np.diag(np.exp(-rng.normal(0, 0.1) - rng.normal(0, 0.08, 3)))
-    to_atlas = np.concatenate([linear, ATLAS_VALVE_MM[:, None]], 1)
+    ranges = AnatomyRanges() if ranges is None else ranges
+    shape = ranges.shape
+    tilt = rotation(rng.normal(0, shape.tilt_sd, 3))
+    if rng.random() < 0.125:
+        axis = rng.normal(0, 1, 3)
+        tilt = rotation(axis / np.linalg.norm(axis) * rng.uniform(0, shape.wild_tilt)) @ tilt
+    log_size = rng.normal(0, shape.chest_log_size_sd) + rng.normal(0, shape.chest_log_stretch_sd, 3)
+    to_atlas = np.concatenate([np.diag(np.exp(-log_size)) @ tilt, ATLAS_VALVE_MM[:, None]], 1)
 
-    size_mm = np.array(atlas.tissues.shape[::-1], float)
-    nodes_xyz = np.ceil(size_mm / NODE_MM).astype(int) + 1
+    nodes_xyz = np.ceil(np.array(atlas.tissues.shape[::-1]) / NODE_MM).astype(int) + 1
     nodes = tuple(int(n) for n in nodes_xyz[::-1])
-    generator = torch_generator(rng)
-    strength = rng.uniform(0.3, 1.3)
-    field = torch.zeros((1, 3, *nodes))
-    for node_mm, amplitude_mm in ((80.0, 6.0), (40.0, 3.0), (20.0, 1.0)):
-        count = tuple(int(np.ceil(s / node_mm)) + 1 for s in size_mm[::-1])
-        field += strength * amplitude_mm * smooth_noise(nodes, count, generator, 3)
-
-    axes = [torch.arange(n) * NODE_MM + o for n, o in zip(nodes, atlas.origin_mm[::-1], strict=True)]
+    from_valve = (atlas.origin_mm - ATLAS_VALVE_MM)[::-1]
+    axes = [torch.arange(n, dtype=torch.float32) * NODE_MM + o for n, o in zip(nodes, from_valve, strict=True)]
     z, y, x = torch.meshgrid(*axes, indexing="ij")
-    points = torch.stack([x, y, z])
-    for chamber, (low, high, reach_mm) in CHAMBER_SCALING.items():
-        strain = rng.normal(0, 0.08, (3, 3))
-        strain = (strain + strain.T) / 2 + np.eye(3) * rng.uniform(low, high)
-        away = points - torch.tensor(atlas.centres[chamber])[:, None, None, None]
-        reach = torch.exp(-(away**2).sum(0) / (2 * reach_mm**2))
-        field[0] -= torch.einsum("ij,jzyx->izyx", torch.tensor(strain), away).float() * reach.float()
+    displacement = draw_displacement(rng, torch.stack([x, y, z]), NODE_MM, shape)
+    noise = torch.randn((1, *nodes), generator=torch_generator(rng))
 
-    growth = np.zeros(STRUCTURES)
-    for structure, (low, high) in WALL_GROWTH_MM.items():
+    growth, roughness = np.zeros(STRUCTURES), np.zeros(STRUCTURES)
+    for structure, (low, high) in ranges.wall_growth_mm.items():
         growth[structure] = rng.uniform(low, high)
-    drawn = Anatomy(atlas, to_atlas, field, growth, (0.0, 0.0, 0.0))
-    return Anatomy(atlas, to_atlas, field, growth, _find_valve(drawn))
+        roughness[structure] = rng.uniform(0, ranges.wall_roughness_mm[structure])
+    fat_mm = float(rng.uniform(0, ranges.fat_mm)) if rng.random() < 0.6 else 0.0
+    valve_voxel = ATLAS_VALVE_MM - atlas.origin_mm
+    tissues, nearest = draw_variant(rng, atlas.tissues, atlas.nearest, valve_voxel, ranges.variants)
+    drawn = Anatomy(
+        atlas=replace(atlas, tissues=tissues, nearest=nearest),
+        to_atlas=to_atlas,
+        displacement=torch.cat([displacement, noise])[None],
+        growth_mm=growth,
+        roughness_mm=roughness,
+        fat_mm=fat_mm,
+        valve_mm=(0.0, 0.0, 0.0),
+    )
+    return replace(drawn, valve_mm=find_point(drawn, ATLAS_VALVE_MM))
 
 
-def _atlas_points(anatomy: Anatomy, points_mm: torch.Tensor) -> torch.Tensor:
-    """Patient mm [..., 3] -> atlas mm [..., 3], both xyz, double."""
+def _atlas_points(anatomy: Anatomy, points_mm: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Patient mm [..., 3] -> atlas mm [..., 3], both xyz, double, and the walls' noise there [...], float."""
     matrix = torch.from_numpy(anatomy.to_atlas)
     points = points_mm @ matrix[:, :3].T + matrix[:, 3]
     nodes = torch.tensor(anatomy.displacement.shape[:1:-1], dtype=torch.float64)
     unit = (points - torch.from_numpy(anatomy.atlas.origin_mm)) / NODE_MM / (nodes - 1) * 2 - 1
     grid = unit.reshape(1, 1, 1, -1, 3).float()
     shift = F.grid_sample(anatomy.displacement, grid, mode="bilinear", padding_mode="border", align_corners=True)
-    return points + shift.reshape(3, -1).T.reshape(points.shape).double()
+    shift = shift.reshape(4, -1).T.reshape(*points.shape[:-1], 4)
+    return points + shift[..., :3].double(), shift[..., 3]
 
 
-def _find_valve(anatomy: Anatomy) -> tuple[float, float, float]:
-    """Invert the backward map at the valve by fixed-point iteration."""
+def find_point(anatomy: Anatomy, atlas_mm: NDArray[np.float64]) -> tuple[float, float, float]:
+    """Where a point of the atlas lies in the patient, mm: inverts the backward map by fixed-point iteration."""
     point = np.zeros(3)
     inverse = np.linalg.inv(anatomy.to_atlas[:, :3])
-    for _ in range(40):
-        there = _atlas_points(anatomy, torch.from_numpy(point)[None])[0].numpy()
-        point = point + 0.7 * inverse @ (ATLAS_VALVE_MM - there)
+    for _ in range(60):
+        there = _atlas_points(anatomy, torch.from_numpy(point)[None])[0][0].numpy()
+        point = point + 0.6 * inverse @ (atlas_mm - there)
     return (float(point[0]), float(point[1]), float(point[2]))
+
+
+def find_structure(anatomy: Anatomy, structure: int, rng: np.random.Generator) -> tuple[float, float, float]:
+    """A random point of a structure, in patient mm."""
+    places = load_atlas().places[structure]
+    return find_point(anatomy, places[rng.integers(len(places))] + anatomy.atlas.origin_mm)
 
 
 def sample_tissues(
@@ -211,28 +209,45 @@ def sample_tissues(
     coarse = [torch.arange(0, n + COARSE, COARSE, dtype=torch.float64) for n in shape]
     z, y, x = torch.meshgrid(*coarse, indexing="ij")
     points = torch.stack([x, y, z], -1) @ torch.from_numpy(step).T + torch.tensor(origin_mm, dtype=torch.float64)
-    mapped = (_atlas_points(anatomy, points) - torch.from_numpy(anatomy.atlas.origin_mm)).float()
-    size = [(len(c) - 1) * COARSE + 1 for c in coarse]
-    atlas = anatomy.atlas
-    limits = atlas.tissues.shape
-    flat = torch.zeros(shape, dtype=torch.int64)
-    for axis, stride in ((2, limits[1] * limits[2]), (1, limits[2]), (0, 1)):
-        full = F.interpolate(mapped[None, None, ..., axis], size=size, mode="trilinear", align_corners=True)
-        index = full[0, 0, : shape[0], : shape[1], : shape[2]].round_().clamp_(0, limits[2 - axis] - 1)
-        flat += index.to(torch.int64).mul_(stride)
-    tissues = atlas.tissues.view(-1)[flat]
-    nearest = atlas.nearest.view(-1)[flat]
-    margin = atlas.margin.view(-1)[flat]
-    del flat
+    mapped, noise = _atlas_points(anatomy, points)
+    voxels = (mapped - torch.from_numpy(anatomy.atlas.origin_mm)).float()
+    nodes = torch.cat([voxels, noise[..., None]], -1).permute(3, 0, 1, 2)
+    out = torch.empty(shape, dtype=torch.uint8)
+    for first in range(0, shape[0], SLAB):  # slabs stay in the cache
+        rows = min(SLAB, shape[0] - first)
+        part = nodes[:, first // COARSE : (first + rows - 1) // COARSE + 2]
+        out[first : first + rows] = _tissues_at(
+            anatomy, stretch(part, (rows, *shape[1:]), (1 / COARSE, 1 / COARSE, 1 / COARSE))
+        )
+    return out
 
-    growth = torch.from_numpy(np.rint(anatomy.growth_mm / MARGIN_STEP_MM).astype(np.int8))[nearest.int()]
+
+def _tissues_at(anatomy: Anatomy, places: torch.Tensor) -> torch.Tensor:
+    """Tissues with walls moved at float32 [4, z, y, x]: atlas voxels x, y, z, and the walls' noise."""
+    atlas = anatomy.atlas
+    depth, height, width = atlas.tissues.shape
+    flat = places[2].round_().clamp_(0, depth - 1).mul_(height).add_(places[1].round_().clamp_(0, height - 1))
+    flat = flat.to(torch.int32).mul_(width).add_(places[0].round_().clamp_(0, width - 1).to(torch.int32))
+    flat = flat.view(-1)
+    shape = places.shape[1:]
+    tissues = atlas.tissues.view(-1).index_select(0, flat).view(shape)
+    nearest = atlas.nearest.view(-1).index_select(0, flat).view(shape)
+    margin = atlas.margin.view(-1).index_select(0, flat).view(shape)
+
+    structure = nearest.view(-1).int()
+    growth = torch.from_numpy(anatomy.growth_mm / MARGIN_STEP_MM).float().index_select(0, structure)
+    rough = torch.from_numpy(anatomy.roughness_mm / MARGIN_STEP_MM).float().index_select(0, structure)
+    growth = growth.addcmul_(rough, places[3].reshape(-1)).view(shape).round_().clamp_(-127, 127).to(torch.int8)
     yields = torch.zeros(TISSUES, dtype=torch.bool)  # tissues that a growing structure may push aside
     yields[[0, WALL, LUNG, FAT, SOFT]] = True
-    grown = yields[tissues.int()] & (margin > 0) & (margin < growth)
-    cavity_grown = (tissues == LVM) & (nearest == LVC) & (margin > 0) & (margin < growth)
+    may_yield = yields.index_select(0, tissues.view(-1).int()).view(shape)
+    in_muscle = (tissues == LVM) & (nearest == LVC)
+    grown = (may_yield | in_muscle) & (margin > 0) & (margin < growth)
     shrunk = (margin < 0) & (margin > growth) & (tissues == nearest)
-    out = torch.where(grown | cavity_grown, nearest, tissues)
-    out[shrunk] = WALL
-    out[shrunk & (nearest == LVC)] = LVM
-    out[shrunk & (nearest == LVM)] = FAT
+    out = torch.where(grown, nearest, tissues)
+    out.masked_fill_(shrunk, WALL)
+    out.masked_fill_(shrunk & (nearest == LVC), LVM)
+    out.masked_fill_(shrunk & (nearest == LVM), FAT)
+    if anatomy.fat_mm:
+        out.masked_fill_((tissues == LUNG) & ~grown & (margin < round(anatomy.fat_mm / MARGIN_STEP_MM)), FAT)
     return out
