@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from whs_fast.cleaning import clean
 from whs_fast.dense_vnet import DenseVNet
+from whs_fast.dicom import require_extra, write_objects
 from whs_fast.errors import InputError
 from whs_fast.localising import localise
 from whs_fast.machine import available_threads, peak_memory_mb
@@ -43,8 +44,8 @@ Progress: TypeAlias = Callable[[str, float], None]
 
 AXES = ("axial", "coronal", "sagittal")
 LOCALISERS = ("squeezenet", "vgg16")
-FORMATS = {"nifti": "labels.nii.gz", "seg.nrrd": "labels.seg.nrrd"}
-_PLANNED_FORMATS = ("dicom-seg", "stl", "glb")
+FORMATS = {"nifti": "labels.nii.gz", "seg.nrrd": "labels.seg.nrrd", "dicom-seg": "labels.dcm"}
+_PLANNED_FORMATS = ("stl", "glb")
 
 # What share of a run each step usually takes, for the progress bar.
 _SHARES = {"read": 0.08, "localise": 0.12, "segment": 0.6, "clean": 0.06, "measure": 0.04, "write": 0.1}
@@ -82,7 +83,8 @@ class Result:
         """Writes labels, picture, report and measurements into a folder, all of them or nothing.
 
         formats are names of FORMATS. The time this takes enters `measurements`. Raises InputError for an unknown
-        format, or earlier results in the folder unless overwrite is true; OutputError where writing fails.
+        format, earlier results in the folder unless overwrite is true, or dicom-seg for a scan that is not DICOM;
+        OutputError where writing fails.
         """
         check_formats(formats)
         timings_s = self.measurements["timings_s"]
@@ -94,7 +96,10 @@ class Result:
                 if self._threads == 1:
                     wait([drawing])
                 for name in formats:
-                    write_labels(aside / FORMATS[name], self.labels, grid, threads=self._threads)
+                    if name == "dicom-seg":
+                        write_objects(aside, self.labels, grid, self.source, self.measurements)
+                    else:
+                        write_labels(aside / FORMATS[name], self.labels, grid, threads=self._threads)
                 picture = drawing.result()
                 (aside / "preview.png").write_bytes(picture)
             self._finish(clock)
@@ -146,6 +151,7 @@ class Engine:
         whole that is done. Raises InputError where the scan cannot be used.
         """
         clock = _Clock({}, progress)
+        self._prepare_aside()
         with clock.step("read"):
             volume = read(source, series=series)
         grid = volume.grid
@@ -188,6 +194,15 @@ class Engine:
         )
 
 
+    def _prepare_aside(self) -> None:
+        """Starts to compile the localisers, all at once, while the scan is read; who needs one first waits for it."""
+        if self._threads > 1:
+            pool = ThreadPoolExecutor(len(self._localisers))
+            for model in self._localisers.values():
+                pool.submit(model.prepare)
+            pool.shutdown(wait=False)
+
+
 def run(
     source: "str | PathLike[str] | SimpleITK.Image | Volume",
     *,
@@ -209,6 +224,8 @@ def check_formats(formats: Sequence[str]) -> None:
         if name not in FORMATS:
             what = "which is not built yet" if name in _PLANNED_FORMATS else "which is unknown"
             raise InputError(f"formats: found {name!r}, {what}, expected one or more of {known}")
+    if "dicom-seg" in formats:
+        require_extra()
 
 
 class _Clock:

@@ -19,6 +19,7 @@ RESULT_NAMES = (
     "labels.nii.gz",
     "labels.seg.nrrd",
     "labels.dcm",
+    "measurements.dcm",
     "meshes",
     "heart.glb",
     "preview.png",

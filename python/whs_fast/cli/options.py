@@ -6,7 +6,7 @@ import click
 
 # Kept here too, so that --help does not load the networks' runtime; a test holds the two lists together.
 LOCALISERS = ("squeezenet", "vgg16")
-FORMATS = ("nifti", "seg.nrrd")
+FORMATS = ("nifti", "seg.nrrd", "dicom-seg")
 
 
 def _split_formats(context: click.Context, parameter: click.Parameter, value: str) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from highdicom import AlgorithmIdentificationSequence
 from highdicom.color import CIELabColor
-from highdicom.seg import Segmentation, SegmentationTypeValues, SegmentAlgorithmTypeValues, SegmentDescription
+from highdicom.seg import SegmentAlgorithmTypeValues, Segmentation, SegmentationTypeValues, SegmentDescription
 from numpy.typing import NDArray
 from pydicom import Dataset
 from pydicom.uid import generate_uid
@@ -84,7 +84,7 @@ def _planes(header: Dataset, source: Source, grid: Grid, indices: range) -> list
     direction = np.reshape(grid.direction, (3, 3))
     cosines = [format_number_as_ds(float(value) + 0.0) for value in direction[:, :2].T.ravel()]
     spacing = [format_number_as_ds(value) for value in grid.spacing_mm]
-    planes = []
+    planes: list[Dataset] = []
     for index in indices:
         uid = source.instances[source.slices[index][0] if source.slices else 0]
         plane = instance_of(header, uid)
@@ -104,9 +104,7 @@ def _planes(header: Dataset, source: Source, grid: Grid, indices: range) -> list
     return planes
 
 
-def _refer(
-    segmentation: Segmentation, source: Source, header: Dataset, planes: list[Dataset], first: int
-) -> None:
+def _refer(segmentation: Segmentation, source: Source, header: Dataset, planes: list[Dataset], first: int) -> None:
     """Sets references to all instances that were read, and each frame's to its own frame of an enhanced image."""
     references = [reference_to(header, uid) for uid in source.instances]
     segmentation.SourceImageSequence = references
