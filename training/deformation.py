@@ -2,8 +2,8 @@
 
 Everything that changes the shape of a thorax without changing its topology is summed into one stationary velocity
 field on a coarse grid, and scaling and squaring (Arsigny et al. 2006, doi 10.1007/11866565_113) turns it into a map
-that can be inverted: chambers keep touching where valves are, walls stay closed, however strong the parts are. Where the
-discrete map folds all the same, the field is weakened until it does not.
+that can be inverted: chambers keep touching where valves are, walls stay closed, however strong the parts are. Where
+the discrete map folds all the same, the field is weakened until it does not.
 
 Millimetres are x, y, z relative to the atlas's aortic valve, arrays are indexed z, y, x. The maps go backward, from
 the patient to the atlas: to grow a chamber the field points to its centre.

@@ -17,40 +17,11 @@ import torch
 import torch.nn.functional as F
 from torch.utils.data import DataLoader, Dataset
 
-from training.heart import STRUCTURES, draw_anatomy, load_atlas, sample_tissues
+from training.crops import draw_crop, draw_scale, to_window
+from training.heart import STRUCTURES, load_atlas
 from training.networks import DenseVNet
-from training.rendering import AIR_HU, cut_field_of_view, render
 
-REGION_MM = np.array([224.0, 224.0, 320.0])
-SPACING_MM = np.array([0.7, 0.7, 1.0])
-WINDOW_HU = (-300.0, 800.0)
 TRAINING_SEED = 0
-
-
-def to_window(hu: torch.Tensor) -> torch.Tensor:
-    """HU -> the uint8 steps of the engine's window."""
-    low, high = WINDOW_HU
-    return ((hu.round() - low) * (255 / (high - low))).clamp(0, 255).add(0.5).floor().to(torch.uint8)
-
-
-def draw_crop(rng: np.random.Generator, side: int, scale: float) -> tuple[torch.Tensor, torch.Tensor]:
-    """One training crop at `scale` times the region's spacing: image uint8 [side]^3, structures uint8 [side]^3."""
-    anatomy = draw_anatomy(rng, load_atlas())
-    spacing = SPACING_MM * scale
-    free = np.maximum(REGION_MM - side * spacing, 0) / 2
-    centre = np.array(anatomy.valve_mm) + rng.normal(0, 4, 3) + np.clip(rng.normal(0, 0.6, 3), -1, 1) * free
-    origin = centre - spacing * (side - 1) / 2
-    shape = (side, side, side)
-    steps, start = tuple(map(float, spacing)), tuple(map(float, origin))
-    tissues = sample_tissues(anatomy, shape, steps, start)
-    image = render(tissues, steps, rng)
-    structures = torch.where(tissues < STRUCTURES, tissues, 0)
-    if rng.random() < 0.5:
-        valve = tuple(float(v) for v in ((np.array(anatomy.valve_mm) - origin) / spacing)[::-1])
-        inside = cut_field_of_view(image, steps, valve, rng)
-        image[~inside] = AIR_HU
-        structures[~inside] = 0
-    return to_window(image), structures
 
 
 class Crops(Dataset):
