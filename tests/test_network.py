@@ -142,8 +142,9 @@ def test_runtime_is_described():
     assert "FP32" in describe_runtime()["formats"]
 
 
-def test_nothing_leaves_the_machine_and_nothing_is_left_at_home(folder, tmp_path):
-    """A fresh process with an empty home: no connection, no file, and OpenVINO's reporting never loads."""
+@pytest.mark.parametrize("kept", [False, True])
+def test_nothing_leaves_the_machine_and_compiled_networks_alone_are_left_at_home(folder, tmp_path, kept):
+    """A fresh process with an empty home: no connection, no other file, and OpenVINO's reporting never loads."""
     program = f"""
 import sys
 attempts = []
@@ -160,13 +161,14 @@ print(attempts, reporting)
 """
     home = tmp_path / "home"
     home.mkdir()
-    environment = {k: v for k, v in os.environ.items() if k not in ("CI", "TF_BUILD", "JENKINS_URL")}
+    hidden = ("CI", "TF_BUILD", "JENKINS_URL", *(("WHS_FAST_CACHE",) if kept else ()))
+    environment = {k: v for k, v in os.environ.items() if k not in hidden}
     environment |= {"HOME": str(home), "USERPROFILE": str(home), "XDG_CACHE_HOME": str(home)}
     done = subprocess.run(
         [sys.executable, "-c", program], env=environment, cwd=home, capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stdout.strip(), done.stderr) == (0, "[] []", "")
-    assert list(home.rglob("*")) == []
+    assert [file.suffix for file in home.rglob("*") if file.is_file()] == [".network"] * kept
 
 
 def test_only_this_module_knows_openvino():

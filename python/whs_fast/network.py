@@ -1,17 +1,19 @@
 """Runs the trained networks: the only module that knows OpenVINO.
 
 A model is an OpenVINO IR file pair of fixed input shape, memory-mapped and compiled for this machine's CPU when it is
-first needed. Precision is pinned to float32 beside int8, because OpenVINO otherwise takes bfloat16 silently where the
-CPU has it, and results would then differ from one machine to the next. Nothing is cached on disk and nothing leaves the
-machine: `import openvino` by itself would write an identifier into the home folder and report the import to its maker,
-so its reporting module is hidden from it.
+first needed; what was compiled is kept for the next process (whs_fast.compiled). Precision is pinned to float32 beside
+int8, because OpenVINO otherwise takes bfloat16 silently where the CPU has it, and results would then differ from one
+machine to the next. Nothing leaves the machine: `import openvino` by itself would write an identifier into the home
+folder and report the import to its maker, so its reporting module is hidden from it.
 """
 
 import hashlib
 import json
+import os
 import sys
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -19,6 +21,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from whs_fast import compiled
+from whs_fast.machine import cpu_features
 
 _hidden = sys.modules.get("openvino_telemetry")
 sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]  # OpenVINO then falls back on a stub of its own
@@ -82,9 +87,8 @@ class Model:
 
         Raises TypeError or ValueError where number, type or shape of the inputs are not the network's.
         """
+        self.prepare()
         with self._lock:
-            if self._request is None:
-                self._request = self._compile()
             arrays = self._checked(inputs)
             outputs = tuple(np.empty(tuple(p.shape), p.element_type.to_dtype()) for p in self._request.model_outputs)
             # All tensors lie in NumPy's memory, so nothing is copied. OpenVINO keeps the addresses, not the arrays:
@@ -114,18 +118,38 @@ class Model:
                 raise ValueError(f"{self.name}: found input of shape {array.shape}, expected {shape}")
         return [np.ascontiguousarray(array) for array in inputs]
 
+    def prepare(self) -> None:
+        """Compiles the network now, if that was not done yet. Raises ModelError where it cannot be."""
+        with self._lock:
+            if self._request is None:
+                self._request = self._compile()
+
     def _compile(self) -> Any:
+        options = {**_CPU_OPTIONS, "INFERENCE_NUM_THREADS": self._threads}
+        key = self._key(options)
+        kept = compiled.load(key)
+        if kept is not None:
+            with suppress(RuntimeError):  # not to be used after all
+                return _core().import_model(kept, "CPU", options).create_infer_request()
         try:
             network = _core().read_model(self._files[0])
             if self._shapes is not None:
                 network.reshape({index: list(shape) for index, shape in enumerate(self._shapes)})
-            compiled = _core().compile_model(network, "CPU", {**_CPU_OPTIONS, "INFERENCE_NUM_THREADS": self._threads})
-            return compiled.create_infer_request()
+            ready = _core().compile_model(network, "CPU", options)
         except RuntimeError as error:
             reason = " ".join(str(error).split())
             raise ModelError(
                 f"{self._files[0]}: found a model that does not compile ({reason}), expected IR"
             ) from error
+        with suppress(RuntimeError):
+            compiled.store(key, ready.export_model().getvalue())
+        return ready.create_infer_request()
+
+    def _key(self, options: dict[str, Any]) -> str:
+        """Names all on which the compiled network depends: model, shapes, options, OpenVINO, CPU and its limits."""
+        limits = [os.environ.get(name) for name in ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA")]
+        facts = (self.sha256, self._shapes, options, sorted(describe_runtime().items()), cpu_features(), limits)
+        return hashlib.sha256(repr(facts).encode()).hexdigest()
 
 
 def predict_batches(model: Model, images: NDArray[np.uint8], *, batch: int) -> NDArray[np.float32]:
