@@ -5,12 +5,11 @@ import pytest
 from whs_fast.segmentation import (
     REGION_SHAPE,
     REGION_SPACING_MM,
-    anti_aliasing,
     region_grid,
     region_reader,
     segment,
 )
-from whs_fast.volume import Grid, Volume, index_map, index_to_mm, mm_to_index
+from whs_fast.volume import MOST_SAMPLES, Grid, Volume, index_map, index_to_mm, mm_to_index, samples_per_voxel
 
 VALVE_MM = (10.0, -20.0, 30.0)
 TILT = 0.4
@@ -95,20 +94,21 @@ def test_the_window_is_fixed_and_beyond_the_scan_is_air(hounsfield, grey):
         ((0.3, 0.3, 0.4), (3, 3, 3)),
         ((0.9, 0.9, 2.5), (1, 1, 1)),
         ((0.7 * (1 - 1e-7), 0.35, 0.25), (4, 2, 1)),
+        ((0.001, 0.7, 1.0), (1, 1, MOST_SAMPLES)),
     ],
 )
 @pytest.mark.parametrize("direction", [(1.0, 0, 0, 0, 1.0, 0, 0, 0, 1.0), FLIPPED])
 def test_samples_follow_the_ratio_of_the_spacings(source_mm, expected, direction):
     source = Grid((50, 50, 50), source_mm, (0.0, 0.0, 0.0), direction)
-    assert anti_aliasing(index_map(region_grid(source, VALVE_MM), source)) == expected
+    assert samples_per_voxel(index_map(region_grid(source, VALVE_MM), source)) == expected
 
 
 def test_samples_of_a_tilted_scan_step_over_no_voxel():
     """Fine in plane and thick across: once tilted, the region's z also crosses the fine axis and needs its samples."""
     source = Grid((50, 500, 500), (0.35, 0.35, 3.0), (0.0, 0.0, 0.0), OBLIQUE)
     upright = Grid((50, 500, 500), (0.35, 0.35, 3.0), (0.0, 0.0, 0.0))
-    assert anti_aliasing(index_map(region_grid(upright, VALVE_MM), upright)) == (1, 2, 2)
-    z, y, x = anti_aliasing(index_map(region_grid(source, VALVE_MM), source))
+    assert samples_per_voxel(index_map(region_grid(upright, VALVE_MM), upright)) == (1, 2, 2)
+    z, y, x = samples_per_voxel(index_map(region_grid(source, VALVE_MM), source))
     assert (z, y, x) == (2, 2, 2)
 
 

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whs_fast._kernels import fit_minimum, resample_window
-from whs_fast.volume import Direction, Grid, Volume, index_map, index_to_mm, mm_to_index
+from whs_fast.volume import Direction, Grid, Volume, index_map, index_to_mm, mm_to_index, samples_per_voxel
 
 Predict: TypeAlias = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 
@@ -87,8 +87,7 @@ def cut_slices(
         _STACK_DIRECTIONS[axis],
     )
     to_source = index_map(stack, grid)
-    # As many samples along an edge of a pixel as it crosses voxels of the scan.
-    rows, columns = (max(1, min(8, int(np.ceil(np.abs(to_source[:, j]).max() - 1e-6)))) for j in (1, 2))
+    _, rows, columns = samples_per_voxel(to_source)
     slices = np.empty(stack.shape, np.uint8)
     resample_window(
         volume.array, slices, to_source, (1, rows, columns), *WINDOW_HU, fill=AIR_HU, first_slice=0, threads=threads

@@ -11,13 +11,12 @@ doi 10.1109/TMI.2018.2806309.
 """
 
 from collections.abc import Callable
-from math import ceil
 
 import numpy as np
 from numpy.typing import NDArray
 
 from whs_fast import _kernels
-from whs_fast.volume import Grid, Triple, Volume, axis_aligned_grid, index_map
+from whs_fast.volume import Grid, Triple, Volume, axis_aligned_grid, index_map, samples_per_voxel
 
 REGION_SHAPE = (320, 320, 320)  # z, y, x
 REGION_SPACING_MM = (0.7, 0.7, 1.0)  # x, y, z
@@ -60,20 +59,9 @@ def region_reader(volume: Volume, region: Grid, *, threads: int) -> ReadRows:
     bit in whatever slab it is read.
     """
     to_scan = index_map(region, volume.grid)
-    samples = anti_aliasing(to_scan)
+    samples = samples_per_voxel(to_scan)
 
     def read_rows(first: int, out: NDArray[np.uint8]) -> None:
         _kernels.resample_window(volume.array, out, to_scan, samples, *WINDOW_HU, AIR_HU, first, threads=threads)
 
     return read_rows
-
-
-def anti_aliasing(to_source: NDArray[np.float64]) -> tuple[int, int, int]:
-    """Number of samples to average within a target voxel along its z, y and x, so that no source voxel is skipped.
-
-    That is the longest step, counted in source voxels, that one target step makes along any axis of the source: the
-    ratio of the two spacings for an upright scan, and for an oblique one of the axis it crosses fastest. The margin
-    keeps the float noise of a header (0.7 / 0.35 = 2.0000000000000004) from adding a sample.
-    """
-    z, y, x = (max(1, ceil(step - 1e-3)) for step in np.abs(to_source[:, :3]).max(axis=0))
-    return z, y, x

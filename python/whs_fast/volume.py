@@ -8,6 +8,7 @@ to cross.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from math import ceil
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -18,6 +19,8 @@ from whs_fast.source import Source
 
 Triple: TypeAlias = tuple[float, float, float]
 Direction: TypeAlias = tuple[float, float, float, float, float, float, float, float, float]
+
+MOST_SAMPLES = 16
 
 IDENTITY_DIRECTION: Direction = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
 
@@ -64,8 +67,8 @@ class Volume:
 
     `whs_fast.reading.read` gives int16 HU, C-contiguous. A volume made by hand may hold any real type and is brought to
     that, or refused, when it is read. spacing_mm and origin_mm are (x, y, z), LPS; direction is nine numbers by rows.
-    source names the DICOM instances that the scan comes from, where it does. Raises InputError where the three do not
-    have 3, 3 and 9 numbers.
+    source names the DICOM instances that the scan comes from, where it does; notes say what reading chose among several
+    scans and what it mended. Raises InputError where the three do not have 3, 3 and 9 numbers.
     """
 
     array: NDArray[Any]
@@ -73,6 +76,7 @@ class Volume:
     origin_mm: Triple
     direction: Direction = IDENTITY_DIRECTION
     source: Source | None = field(default=None, repr=False)
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for name, count in (("spacing_mm", 3), ("origin_mm", 3), ("direction", 9)):
@@ -113,6 +117,18 @@ def index_map(target: Grid, source: Grid) -> NDArray[np.float64]:
     offset = np.subtract(target.origin_mm, source.origin_mm)
     matrix = np.linalg.solve(source_axes, np.column_stack([target_axes, offset]))
     return np.ascontiguousarray(matrix[::-1][:, [2, 1, 0, 3]])
+
+
+def samples_per_voxel(to_source: NDArray[np.float64]) -> tuple[int, int, int]:
+    """Number of samples to average within a target voxel along its z, y and x, so that no source voxel is skipped.
+
+    to_source is an index_map. That is the longest step, counted in source voxels, that one target step makes along any
+    axis of the source: the ratio of the two spacings for an upright scan, and for an oblique one that of the axis it
+    crosses fastest. The margin keeps the float noise of a header (0.7 / 0.35 = 2.0000000000000004) from adding a
+    sample; more than MOST_SAMPLES are not worth their time.
+    """
+    z, y, x = (min(MOST_SAMPLES, max(1, ceil(step - 1e-3))) for step in np.abs(to_source[:, :3]).max(axis=0))
+    return z, y, x
 
 
 def mm_to_index(grid: Grid, point_mm: Sequence[float]) -> Triple:
