@@ -8,7 +8,7 @@ where that fails, what was there before is put back.
 import os
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -24,12 +24,13 @@ RESULT_NAMES = (
     "heart.glb",
     "preview.png",
     "report.html",
+    "report_interactive.html",
     "measurements.json",
 )
 
 
-def check_folder(folder: Path, *, overwrite: bool) -> None:
-    """Refuses what can be known to fail before any work is done.
+def check_folder(folder: Path, *, overwrite: bool, names: Sequence[str] = RESULT_NAMES) -> None:
+    """Refuses what can be known to fail before any work is done; names are those of the results, the last to come last.
 
     Raises InputError where the folder holds results and overwrite is false, OutputError where it cannot be written.
     """
@@ -40,7 +41,7 @@ def check_folder(folder: Path, *, overwrite: bool) -> None:
         raise OutputError(f"{nearest}: found a file, expected a folder to write results into")
     if not os.access(nearest, os.W_OK | os.X_OK):
         raise OutputError(f"{nearest}: found a folder without permission to write, expected one with it")
-    found = [name for name in RESULT_NAMES if (folder / name).exists()]
+    found = [name for name in names if (folder / name).exists()]
     if found and not overwrite:
         raise InputError(
             f"{folder}: found earlier results ({found[-1]}), expected none, or --overwrite (overwrite=True)"
@@ -48,12 +49,12 @@ def check_folder(folder: Path, *, overwrite: bool) -> None:
 
 
 @contextmanager
-def written_aside(folder: Path, *, overwrite: bool) -> Iterator[Path]:
+def written_aside(folder: Path, *, overwrite: bool, names: Sequence[str] = RESULT_NAMES) -> Iterator[Path]:
     """Gives a folder to write into; what it holds takes its place in `folder` when the block ends without exception.
 
     Raises InputError and OutputError as check_folder does, and OutputError where writing or moving fails.
     """
-    check_folder(folder, overwrite=overwrite)
+    check_folder(folder, overwrite=overwrite, names=names)
     made: list[Path] = []
     aside: Path | None = None
     try:
@@ -65,7 +66,7 @@ def written_aside(folder: Path, *, overwrite: bool) -> Iterator[Path]:
         aside.mkdir()
         yield aside
         if exists:
-            _move_in(aside, folder)
+            _move_in(aside, folder, names)
         else:
             aside.rename(folder)
         made = []
@@ -92,16 +93,16 @@ def _make_parents(folder: Path) -> list[Path]:
     return made
 
 
-def _move_in(aside: Path, folder: Path) -> None:
+def _move_in(aside: Path, folder: Path, names: Sequence[str]) -> None:
     earlier = aside / "earlier"
     earlier.mkdir()
     moved: list[tuple[Path, Path]] = []
     try:
-        for name in reversed(RESULT_NAMES):
+        for name in reversed(names):
             if (folder / name).exists():
                 moved.append((folder / name, earlier / name))
                 (folder / name).rename(earlier / name)
-        for name in RESULT_NAMES:
+        for name in names:
             if (aside / name).exists():
                 moved.append((aside / name, folder / name))
                 (aside / name).rename(folder / name)
