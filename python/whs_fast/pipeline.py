@@ -31,7 +31,15 @@ from whs_fast.picture import Planes, cut_labels, cut_scan, draw, find_valve
 from whs_fast.placing import written_aside
 from whs_fast.reading import read
 from whs_fast.refining import refine_valve
-from whs_fast.report import render_report
+from whs_fast.report import (
+    INTERACTIVE_NAME,
+    Box,
+    check_interactive,
+    cut_box,
+    prepare_scene,
+    render_interactive,
+    render_report,
+)
 from whs_fast.segmentation import REGION_SHAPE, region_grid, segment
 from whs_fast.source import Source
 from whs_fast.volume import Direction, Grid, Triple, Volume
@@ -45,6 +53,7 @@ Progress: TypeAlias = Callable[[str, float], None]
 AXES = ("axial", "coronal", "sagittal")
 LOCALISERS = ("squeezenet", "vgg16")
 FORMATS = {"nifti": "labels.nii.gz", "seg.nrrd": "labels.seg.nrrd", "dicom-seg": "labels.dcm"}
+REPORTS = ("plain", "interactive")
 _PLANNED_FORMATS = ("stl", "glb")
 
 # What share of a run each step usually takes, for the progress bar.
@@ -70,6 +79,7 @@ class Result:
     aortic_valve_mm: Triple
     measurements: dict[str, Any]
     _planes: Planes = field(repr=False)
+    _box: Box = field(repr=False)
     source: Source | None = field(default=None, repr=False)
     _threads: int = field(default=1, repr=False)
 
@@ -79,14 +89,18 @@ class Result:
         formats: Sequence[str] = ("nifti",),
         overwrite: bool = False,
         progress: Progress | None = None,
+        *,
+        report: str = "plain",
     ) -> None:
         """Writes labels, picture, report and measurements into a folder, all of them or nothing.
 
-        formats are names of FORMATS. The time this takes enters `measurements`. Raises InputError for an unknown
-        format, earlier results in the folder unless overwrite is true, or dicom-seg for a scan that is not DICOM;
+        formats are names of FORMATS; report is "plain", or "interactive" for a second page beside the plain one. The
+        time this takes enters `measurements`. Raises InputError for an unknown format or report, an extra that is not
+        installed, earlier results in the folder unless overwrite is true, or dicom-seg for a scan that is not DICOM;
         OutputError where writing fails.
         """
         check_formats(formats)
+        check_report(report)
         timings_s = self.measurements["timings_s"]
         clock = _Clock(timings_s | {"write": 0.0, "total": timings_s["total"] - timings_s["write"]}, progress)
         grid = Grid(self.labels.shape, self.spacing_mm, self.origin_mm, self.direction)
@@ -102,7 +116,13 @@ class Result:
                         write_labels(aside / FORMATS[name], self.labels, grid, threads=self._threads)
                 picture = drawing.result()
                 (aside / "preview.png").write_bytes(picture)
+                scene = None
+                if report == "interactive":
+                    scene = prepare_scene(self._box, self.labels, grid, self.aortic_valve_mm, threads=self._threads)
             self._finish(clock)
+            if scene is not None:
+                page = render_interactive(self.measurements, scene)
+                (aside / INTERACTIVE_NAME).write_text(page, encoding="utf-8")
             (aside / "report.html").write_text(render_report(self.measurements, picture), encoding="utf-8")
             text = json.dumps(self.measurements, indent=2, ensure_ascii=False, allow_nan=False)
             (aside / "measurements.json").write_text(text + "\n", encoding="utf-8")
@@ -171,6 +191,7 @@ class Engine:
             scan_planes = cut_scan(volume, valve_mm, threads=self._threads)
             measured = measure(labels, grid, valve_mm, region=region, threads=self._threads)
             label_planes = cut_labels(labels, grid, valve_mm, threads=self._threads)
+            box = cut_box(volume, labels, valve_mm, threads=self._threads)
         models = [*self._segmenter.models, *self._localisers.values()]
         measurements = measured | {
             "timings_s": clock.timings_s(),
@@ -189,10 +210,10 @@ class Engine:
             valve_mm,
             measurements,
             planes,
+            box,
             volume.source,
             self._threads,
         )
-
 
     def _prepare_aside(self) -> None:
         """Starts to compile the localisers, all at once, while the scan is read; who needs one first waits for it."""
@@ -226,6 +247,14 @@ def check_formats(formats: Sequence[str]) -> None:
             raise InputError(f"formats: found {name!r}, {what}, expected one or more of {known}")
     if "dicom-seg" in formats:
         require_extra()
+
+
+def check_report(report: str) -> None:
+    """Raises InputError for a report that is not known, or whose extra is not installed."""
+    if report not in REPORTS:
+        raise InputError(f"report: found {report!r}, expected one of {', '.join(REPORTS)}")
+    if report == "interactive":
+        check_interactive()
 
 
 class _Clock:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import click
 
 # Kept here too, so that --help does not load the networks' runtime; a test holds the two lists together.
+REPORTS = ("plain", "interactive")
 LOCALISERS = ("squeezenet", "vgg16")
 FORMATS = ("nifti", "seg.nrrd", "dicom-seg")
 
@@ -15,6 +16,13 @@ def _split_formats(context: click.Context, parameter: click.Parameter, value: st
     names = tuple(dict.fromkeys(part.strip() for part in value.split(",") if part.strip()))
     check_formats(names)
     return names
+
+
+def _check_report(context: click.Context, parameter: click.Parameter, value: str) -> str:
+    from whs_fast.pipeline import check_report
+
+    check_report(value)
+    return value
 
 
 def segmentation_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -37,6 +45,14 @@ def segmentation_options(command: Callable[..., None]) -> Callable[..., None]:
             show_default=True,
             metavar="LIST",
             help=f"Label files to write, with commas between: {', '.join(FORMATS)}.",
+        ),
+        click.option(
+            "--report",
+            type=click.Choice(REPORTS),
+            callback=_check_report,
+            default="plain",
+            show_default=True,
+            help="Page to write: report.html alone, or with report_interactive.html, to scroll and turn the heart in.",
         ),
         click.option("--overwrite", is_flag=True, help="Replace earlier results in DIR."),
     )

@@ -22,6 +22,7 @@ def segment(
     threads: int | None,
     localiser: str,
     formats: tuple[str, ...],
+    report: str,
     overwrite: bool,
 ) -> None:
     """Segments a scan into a folder and prints the volumes; warnings go to standard error."""
@@ -31,14 +32,15 @@ def segment(
     check_folder(folder, overwrite=overwrite)
     with _progress_bar() as progress:
         result = Engine(threads, localiser).run(source, series=series, progress=progress)
-        result.save(folder, formats, overwrite, progress)
+        result.save(folder, formats, overwrite, progress, report=report)
     for warning in result.measurements["warnings"]:
         click.echo(f"warning: {warning}", err=True)
     for structure in STRUCTURES:
         volume = result.measurements["structures"][structure.key]["volume_ml"]
         click.echo(f"{structure.name:<28}{volume:9.1f} mL" if volume else f"{structure.name:<28}not found")
     click.echo(f"{'LV myocardial mass':<28}{result.measurements['lv_myocardium_mass_g']:9.1f} g")
-    click.echo(f"Done in {result.measurements['timings_s']['total']:.1f} s: {folder / 'report.html'}")
+    page = folder / ("report_interactive.html" if report == "interactive" else "report.html")
+    click.echo(f"Done in {result.measurements['timings_s']['total']:.1f} s: {page}")
 
 
 @contextmanager

@@ -28,5 +28,6 @@ def render_report(measurements: Mapping[str, Any], picture: bytes) -> str:
 aortic valve with the labels" src="data:image/png;base64,{image}">
 <h2>Volumes</h2> {structure_table(measurements)}
 <div class="columns"> <section><h2>Time</h2> {timing_table(measurements)}</section>
-<section><h2>Models <span class="quiet">(SHA-256)</span></h2> {model_table(measurements)}</section> </div> </body> </html>
+<section><h2>Models <span class="quiet">(SHA-256)</span></h2> {model_table(measurements)}</section> </div>
+</body> </html>
 """

@@ -4,7 +4,7 @@ import html
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from whs_fast.structures import STRUCTURES
+from whs_fast.structures import STRUCTURES, Structure
 
 STYLE = """
 :root { color-scheme: light dark; --ink: #1a1d21; --quiet: #5d6570; --line: #d8dce2; --paper: #ffffff; --warn: #fff4d6;
@@ -40,17 +40,27 @@ def warning_list(warnings: Iterable[str]) -> str:
     return f'<ul class="warnings">{items}</ul>' if items else ""
 
 
+def swatch(structure: Structure) -> str:
+    """A small square of the structure's colour."""
+    return '<span class="swatch" style="background:#{:02x}{:02x}{:02x}"></span>'.format(*structure.colour)
+
+
+def volume_text(measurements: Mapping[str, Any], structure: Structure) -> str:
+    """The structure's mL; what is missing is not called zero."""
+    volume = measurements["structures"][structure.key]["volume_ml"]
+    return f"{volume:.1f}" if volume else "not found"
+
+
 def structure_table(measurements: Mapping[str, Any]) -> str:
     """Volumes, what cuts them off, the mass and the valve."""
     rows = []
     for structure in STRUCTURES:
         entry = measurements["structures"][structure.key]
         edges = [name for name in ("scan", "region") if entry[f"touches_{name}_edge"]]
-        colour = "#{:02x}{:02x}{:02x}".format(*structure.colour)
-        volume = f"{entry['volume_ml']:.1f}" if entry["volume_ml"] else "not found"
         rows.append(
-            f'<tr><td><span class="swatch" style="background:{colour}"></span>{html.escape(structure.name)}</td>'
-            f'<td class="number">{volume}</td><td>{"edge of the " + " and the ".join(edges) if edges else ""}</td></tr>'
+            f"<tr><td>{swatch(structure)}{html.escape(structure.name)}</td>"
+            f'<td class="number">{volume_text(measurements, structure)}</td>'
+            f"<td>{'edge of the ' + ' and the '.join(edges) if edges else ''}</td></tr>"
         )
     valve = ", ".join(f"{coordinate:.1f}" for coordinate in measurements["aortic_valve_mm"])
     return f"""<table> <tr><th>Structure</th><th class="number">Volume, mL</th><th>Cut off by</th></tr>

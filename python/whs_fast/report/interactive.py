@@ -1,0 +1,250 @@
+"""Writes report_interactive.html: one page that works offline, with slices to scroll through and a heart to turn.
+
+All that it shows lies inside: a small box of the scan and its labels, packed; surfaces; the scripts of `static`; and
+plotly.js, which draws the 3D view (taken from the plotly package, MIT licence). The page forbids itself every
+connection by its own Content-Security-Policy. Neither the name of the input nor anything from its header appears, but
+the images are the patient's.
+"""
+
+import base64
+import html
+import json
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib import resources
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from whs_fast.extras import require_extra
+from whs_fast.report.box import SPACING_MM, WINDOW_HU, Box, cut_box_labels
+from whs_fast.report.normal_values import NORMAL_VALUES, SOURCES, Normal
+from whs_fast.report.surfaces import make_surface
+from whs_fast.report.tables import (
+    STYLE,
+    model_table,
+    notice,
+    structure_table,
+    swatch,
+    timing_table,
+    volume_text,
+    warning_list,
+)
+from whs_fast.structures import STRUCTURES
+from whs_fast.volume import Grid, Triple, mm_to_index
+
+INTERACTIVE_NAME = "report_interactive.html"
+
+_SCRIPTS = ("data.js", "slices.js", "scene.js", "page.js")
+_POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:"
+_SURFACE_STEP_MM = 0.01
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What the page shows besides the tables: facts for the scripts, and packed data by name."""
+
+    meta: dict[str, Any]
+    packed: dict[str, str] = field(repr=False)
+
+
+def check_interactive() -> None:
+    """Raises InputError where the extra that the page needs is not installed."""
+    require_extra("report", "plotly")
+
+
+def prepare_scene(box: Box, labels: NDArray[np.uint8], grid: Grid, valve_mm: Triple, *, threads: int) -> Scene:
+    """Packs box, labels (uint8[z, y, x], on grid) and surfaces; valve_mm is (x, y, z), LPS."""
+    from plotly.offline import get_plotlyjs
+
+    shown = cut_box_labels(labels, grid, box, threads=threads)
+    surfaces, numbers = _pack_surfaces(shown)
+    last = np.asarray(box.grid.shape[::-1]) - 1
+    valve = np.clip(np.rint(mm_to_index(box.grid, valve_mm)[::-1]), 0, last).astype(int)
+    meta = {
+        "shape": list(box.grid.shape),
+        "spacing_mm": SPACING_MM,
+        "origin_mm": [round(value, 3) for value in box.grid.origin_mm],
+        "window_hu": list(WINDOW_HU),
+        "valve_voxel": valve.tolist(),
+        "structures": [{"label": s.label, "name": s.name, "colour": list(s.colour)} for s in STRUCTURES],
+        "surfaces": surfaces,
+        "surface_step_mm": _SURFACE_STEP_MM,
+    }
+    packed = {
+        "scan": _pack(_predict(box.scan)),
+        "labels": _pack(shown.tobytes()),
+        "surfaces": _pack(numbers),
+        "plotly": _pack(get_plotlyjs().encode()),
+    }
+    return Scene(meta, packed)
+
+
+def render_interactive(measurements: Mapping[str, Any], scene: Scene) -> str:
+    """The page as text; measurements is the content of measurements.json."""
+    static = resources.files("whs_fast.report") / "static"
+    style = STYLE + (static / "page.css").read_text(encoding="utf-8")
+    scripts = "\n".join((static / name).read_text(encoding="utf-8") for name in _SCRIPTS)
+    carried = "\n".join(
+        f'<script type="application/octet-stream" id="{name}">{data}</script>' for name, data in scene.packed.items()
+    )
+    # A script ends at the first "</", whatever it holds.
+    meta = json.dumps(scene.meta).replace("<", "\\u003c")
+    megabytes = sum(len(data) for data in scene.packed.values()) / 1e6
+    size = " x ".join(str(count) for count in scene.meta["shape"][::-1])
+    return f"""<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="{_POLICY}">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>Whole-heart segmentation</title>
+<link rel="icon" href="data:,">
+<style>{style}</style>
+</head>
+<body>
+<h1>Whole-heart segmentation</h1>
+{notice(measurements)} {warning_list(measurements["warnings"])}
+{_viewer(measurements)}
+<h2>Volumes</h2> {structure_table(measurements)}
+{_normal_values(measurements)}
+<div class="columns"> <section><h2>Time</h2> {timing_table(measurements)}</section>
+<section><h2>Models <span class="quiet">(SHA-256)</span></h2> {model_table(measurements)}</section> </div>
+<h2>About this page</h2>
+<p>It works without a network and sends nothing. It carries {megabytes:.1f} MB: the scan around the heart, {size} voxels
+of {SPACING_MM:g} mm in 8 bits from {WINDOW_HU[0]:.0f} to {WINDOW_HU[1]:.0f} HU, the labels, smoothed surfaces and
+plotly.js (MIT licence, Plotly, Inc.), which draws the 3D view. It holds no name, date or number of the patient, but it
+shows the patient's heart: treat it as you treat the scan. Volumes were measured on the scan itself, not on what is
+shown here.</p>
+<script type="application/json" id="meta">{meta}</script>
+{carried}
+<script type="module">
+{scripts}
+</script>
+</body> </html>
+"""
+
+
+def _viewer(measurements: Mapping[str, Any]) -> str:
+    limits = {
+        "opacity": ("Opacity of the labels", 0, 100),
+        "level": ("Window centre", round(WINDOW_HU[0]), round(WINDOW_HU[1])),
+        "width": ("Window width", 20, round(WINDOW_HU[1] - WINDOW_HU[0])),
+    }
+    sliders = "\n".join(
+        f'<label>{name}: <output id="{key}-value" for="{key}"></output><br>'
+        f'<input type="range" id="{key}" min="{low}" max="{high}"></label>'
+        for key, (name, low, high) in limits.items()
+    )
+    boxes = "\n".join(
+        f'<label><input type="checkbox" value="{s.label}" checked>{swatch(s)}{html.escape(s.name)} '
+        f'<span class="ml">{volume_text(measurements, s)}</span></label>'
+        for s in STRUCTURES
+    )
+    panels = "\n".join(
+        f'<section class="panel" id="{name.lower()}"><output></output><h2>{name}</h2>'
+        f'<canvas class="slice" tabindex="0" role="slider" aria-label="{name} slice"></canvas>'
+        f'<input type="range" min="0" aria-label="{name} slice"></section>'
+        for name in ("Axial", "Coronal", "Sagittal")
+    )
+    views = "\n".join(
+        f'<button type="button" disabled>{name}</button>' for name in ("Front", "Back", "Left", "Right", "Head", "Feet")
+    )
+    return f"""<section id="viewer" aria-label="Images">
+<div class="controls">
+{sliders}
+<button type="button" id="reset">Reset to the valve</button>
+<fieldset id="structures"><legend>Structures, mL</legend>
+{boxes}
+</fieldset>
+<button type="button" id="all">All or none</button>
+</div>
+<div class="panels">
+{panels}
+<section class="panel" id="heart"><h2>Heart in 3D</h2>
+<div class="scene" tabindex="0" role="application" aria-label="Heart in 3D; arrow keys turn, plus and minus zoom">
+<p class="note">Loading the 3D view.</p></div>
+<div class="views">{views}</div></section>
+</div>
+<div class="below"><p id="point" role="status">Loading the images.</p>
+<p class="help">Wheel, arrow keys or slider move through slices; a click or drag moves the cross in all planes; a drag
+with the right button changes the window. In 3D a drag or the arrow keys turn, the wheel or plus and minus zoom.
+R and L are the patient's right and left, A front, P back, H head, F feet.</p>
+<noscript><p>The images need JavaScript; the tables below do not.</p></noscript></div>
+</section>"""
+
+
+def _normal_values(measurements: Mapping[str, Any]) -> str:
+    rows = "\n".join(_normal_row(normal, measurements) for normal in NORMAL_VALUES)
+    sources = "\n".join(
+        f'<li value="{number}">{html.escape(source.citation)} {html.escape(source.subjects)}</li>'
+        for number, source in SOURCES.items()
+    )
+    return f"""<h2>Beside published normal values</h2>
+<p>They depend on sex, body size, age, the phase of the cardiac cycle and what is counted as what (papillary muscles,
+appendages, the plane of a valve), and studies differ: no value here says by itself that a heart is normal or not.
+<label>Body surface area, m²: <input type="number" id="bsa" min="0.2" max="4" step="0.01" inputmode="decimal"></label>
+adds this scan's figures by square metre.</p>
+<div class="wide"><table>
+<tr><th>Quantity</th><th class="number">This scan</th><th class="number">Men</th><th class="number">Women</th>
+<th class="number">Source</th></tr>
+{rows}
+</table></div>
+<ol class="sources quiet">
+{sources}
+</ol>
+<p class="quiet">For the other structures we know of no normal volumes by CT whose ends are drawn as here.</p>"""
+
+
+def _normal_row(normal: Normal, measurements: Mapping[str, Any]) -> str:
+    value = measurements["structures"][normal.key]["volume_ml"] if normal.unit == "mL" else None
+    value = measurements["lv_myocardium_mass_g"] if value is None else value
+    cells = []
+    for sex in range(2):
+        text = f"{_range(normal.per_m2[sex])} {normal.unit}/m²"
+        if normal.absolute is not None:
+            text = f"{_range(normal.absolute[sex])} {normal.unit} ({text})"
+        cells.append(f'<td class="number">{text}</td>')
+    found = (
+        f'<td class="number" data-value="{value}" data-unit="{normal.unit}">{value:.0f} {normal.unit}'
+        '<span class="index"></span></td>'
+        if value
+        else '<td class="number">not found</td>'
+    )
+    return f'<tr><td>{normal.name}</td>{found}{"".join(cells)}<td class="number">{normal.source}</td></tr>'
+
+
+def _range(limits: tuple[float | None, float]) -> str:
+    low, high = limits
+    return f"up to {high:.0f}" if low is None else f"{low:.0f} to {high:.0f}"
+
+
+def _pack(data: bytes) -> str:
+    return base64.b64encode(zlib.compress(data, 9)).decode("ascii")
+
+
+def _predict(scan: NDArray[np.uint8]) -> bytes:
+    """Each voxel less the mean of its neighbours before it along x, y and z, modulo 256: packs a fifth smaller."""
+    parts = []
+    before = np.zeros(scan.shape[1:], np.uint16)
+    for plane in scan:
+        wide = np.pad(plane.astype(np.uint16), ((1, 0), (1, 0)))
+        guess = (wide[1:, :-1] + wide[:-1, 1:] + before) // 3
+        parts.append((plane - guess).astype(np.uint8).tobytes())
+        before = wide[1:, 1:]
+    return b"".join(parts)
+
+
+def _pack_surfaces(labels: NDArray[np.uint8]) -> tuple[list[dict[str, int]], bytes]:
+    """How many vertices and faces each structure has, and those: steps from the box's first voxel, as differences."""
+    counts, parts = [], []
+    for structure in STRUCTURES:
+        vertices, faces = make_surface(labels == structure.label)
+        if not len(faces):
+            continue
+        counts.append({"label": structure.label, "vertices": len(vertices), "faces": len(faces)})
+        for numbers in (np.rint(vertices * (SPACING_MM / _SURFACE_STEP_MM)), faces):
+            parts.append(np.diff(numbers, axis=0, prepend=0).astype("<i4").tobytes())
+    return counts, b"".join(parts)

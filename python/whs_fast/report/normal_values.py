@@ -1,0 +1,88 @@
+"""Published normal values of cardiac CT, to stand beside what was measured.
+
+Only values of healthy adults by CT angiography that are published with their spread, by sex, and that measure what we
+measure. The eight patients of the paper that the engine follows are no normal range and do not appear. No value is
+judged: whether a scan is normal depends on sex, body size, age, cardiac phase and method, which the page tells.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Source:
+    """A publication, whom it measured and how its figures are to be read."""
+
+    citation: str
+    subjects: str
+
+
+@dataclass(frozen=True)
+class Normal:
+    """One measured quantity of one source.
+
+    key is the structure's; unit is "mL", or "g" for the myocardium's mass. Ranges are (low, high) for men and for
+    women, by square metre of body surface and, where the source has it, absolute; low is None for upper limits.
+    """
+
+    key: str
+    name: str
+    unit: str
+    source: int
+    per_m2: tuple[tuple[float | None, float], tuple[float | None, float]]
+    absolute: tuple[tuple[float | None, float], tuple[float | None, float]] | None = None
+
+
+SOURCES: dict[int, Source] = {
+    1: Source(
+        "Kang EJ, Lee KN, Choi WJ, et al. Left ventricular functional parameters and geometric patterns in Korean "
+        "adults on coronary CT angiography with a 320-detector-row CT scanner. Korean J Radiol 2017;18(4):664-673, "
+        "doi 10.3348/kjr.2017.18.4.664; figures as tabled in Cardiovasc Diagn Ther 2020;10(6):1918-1945, "
+        "doi 10.21037/cdt-20-530, table 3.",
+        "107 men and 65 women, 58 (SD 11) years, without a history of cardiac disease; papillary muscles counted as "
+        "myocardium, as here. Ranges are mean plus and minus 1.96 SD, reckoned from the published means and SDs.",
+    ),
+    2: Source(
+        "Fuchs A, Mejdahl MR, Kühl JT, et al. Normal values of left ventricular mass and cardiac chamber volumes "
+        "assessed by 320-detector computed tomography angiography in the Copenhagen General Population Study. "
+        "Eur Heart J Cardiovasc Imaging 2016;17(9):1009-1017.",
+        "188 men and 381 women, healthy, 40 to 84 (mean 55) years. Upper limits (97.5th percentile) only, in one "
+        "phase of the cycle: ventricles are largest in end-diastole, atria in end-systole.",
+    ),
+}
+
+
+def _spread(mean: float, sd: float) -> tuple[float, float]:
+    return mean - 1.96 * sd, mean + 1.96 * sd
+
+
+NORMAL_VALUES: tuple[Normal, ...] = (
+    Normal(
+        "left_ventricle_cavity",
+        "Left ventricular cavity, end-systole",
+        "mL",
+        1,
+        (_spread(23.0, 8.3), _spread(20.8, 7.5)),
+        (_spread(41.7, 14.7), _spread(33.7, 12.2)),
+    ),
+    Normal(
+        "left_ventricle_cavity",
+        "Left ventricular cavity, end-diastole",
+        "mL",
+        1,
+        (_spread(62.2, 13.9), _spread(60.3, 10.9)),
+        (_spread(112.9, 26.1), _spread(98.2, 21.0)),
+    ),
+    Normal("left_ventricle_cavity", "Left ventricular cavity", "mL", 2, ((None, 97.0), (None, 83.0))),
+    Normal(
+        "left_ventricle_myocardium",
+        "Left ventricular mass",
+        "g",
+        1,
+        (_spread(79.6, 14.0), _spread(66.2, 11.0)),
+        (_spread(145.0, 29.1), _spread(107.9, 20.0)),
+    ),
+    Normal("left_ventricle_myocardium", "Left ventricular mass", "g", 2, ((None, 80.0), (None, 65.0))),
+    Normal("right_ventricle_cavity", "Right ventricular cavity", "mL", 2, ((None, 120.0), (None, 102.0))),
+    Normal("left_atrium", "Left atrium", "mL", 2, ((None, 60.0), (None, 57.0))),
+    Normal("right_atrium", "Right atrium", "mL", 2, ((None, 85.0), (None, 73.0))),
+)

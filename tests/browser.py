@@ -1,0 +1,144 @@
+"""Headless Chromium, driven over its DevTools: opens a page from the disk, watches its console and its requests."""
+
+import base64
+import json
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
+_DEADLINE_S = 60.0
+
+
+class Page:
+    """One open page. problems are errors and warnings of the console, requests the addresses it asked for."""
+
+    def __init__(self, address: str) -> None:
+        import websocket
+
+        self._socket = websocket.create_connection(address, timeout=_DEADLINE_S, suppress_origin=True)
+        self._number = 0
+        self.problems: list[str] = []
+        self.requests: list[str] = []
+        for domain in ("Page", "Runtime", "Log", "Network"):
+            self.send(f"{domain}.enable")
+
+    def send(self, method: str, **parameters: Any) -> dict[str, Any]:
+        self._number += 1
+        self._socket.send(json.dumps({"id": self._number, "method": method, "params": parameters}))
+        while True:
+            message = json.loads(self._socket.recv())
+            if message.get("id") == self._number:
+                assert "error" not in message, message
+                return dict(message["result"])
+            self._note(message)
+
+    def _note(self, message: dict[str, Any]) -> None:
+        method, found = message.get("method"), message.get("params", {})
+        if method == "Runtime.exceptionThrown":
+            details = found["exceptionDetails"]
+            self.problems.append(details.get("exception", {}).get("description", details["text"]))
+        elif method == "Runtime.consoleAPICalled" and found["type"] in ("error", "warning", "assert"):
+            self.problems.append(" ".join(str(part.get("value", part)) for part in found["args"]))
+        elif method == "Log.entryAdded" and found["entry"]["level"] in ("error", "warning"):
+            self.problems.append(found["entry"]["text"])
+        elif method == "Network.requestWillBeSent":
+            self.requests.append(found["request"]["url"])
+
+    def ask(self, expression: str) -> Any:
+        """The value of a JavaScript expression, awaited where it is a promise."""
+        found = self.send("Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True)
+        assert "exceptionDetails" not in found, found["exceptionDetails"]
+        return found["result"].get("value")
+
+    def wait_for(self, expression: str) -> None:
+        """Until the expression is true."""
+        end = time.monotonic() + _DEADLINE_S
+        while not self.ask(f"Boolean({expression})"):
+            assert time.monotonic() < end, f"never true: {expression}; console: {self.problems}"
+            time.sleep(0.05)
+
+    def settle(self) -> None:
+        """Until what was asked for is drawn."""
+        self.ask("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => done(true))))")
+
+    def resize(self, width: int, height: int, *, scale: float = 1.0) -> None:
+        self.send(
+            "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=scale, mobile=False
+        )
+        self.settle()
+
+    def open(self, path: Path) -> None:
+        self.send("Page.navigate", url=path.as_uri())
+        self.wait_for("document.readyState === 'complete'")
+
+    def key(self, name: str) -> None:
+        for kind in ("keyDown", "keyUp"):
+            self.send("Input.dispatchKeyEvent", type=kind, key=name, code=name)
+        self.settle()
+
+    def mouse(self, kind: str, x: float, y: float, **more: Any) -> None:
+        self.send("Input.dispatchMouseEvent", type=kind, x=x, y=y, **more)
+        self.settle()
+
+    def picture(self) -> bytes:
+        """The window as PNG."""
+        return base64.b64decode(self.send("Page.captureScreenshot", format="png")["data"])
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+@contextmanager
+def browser_page() -> Iterator[Page]:
+    """A page of a browser of its own, which has no network: every name and address leads nowhere."""
+    assert CHROMIUM is not None
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
+        command = [
+            CHROMIUM,
+            "--headless=new",
+            "--no-sandbox",
+            "--no-first-run",
+            "--disable-background-networking",
+            "--disable-component-update",
+            "--disable-dev-shm-usage",
+            "--disable-extensions",
+            "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+            "--proxy-server=127.0.0.1:9",
+            "--use-angle=swiftshader",
+            "--enable-unsafe-swiftshader",
+            "--remote-debugging-port=0",
+            "--remote-allow-origins=*",
+            f"--user-data-dir={profile}",
+            "about:blank",
+        ]
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            page = Page(_address(Path(profile), process))
+            try:
+                yield page
+            finally:
+                page.close()
+        finally:
+            process.terminate()
+            process.wait(timeout=_DEADLINE_S)
+
+
+def _address(profile: Path, process: "subprocess.Popen[bytes]") -> str:
+    import urllib.request
+
+    port = profile / "DevToolsActivePort"
+    end = time.monotonic() + _DEADLINE_S
+    while not (port.exists() and port.read_text().count("\n") >= 1):
+        assert process.poll() is None and time.monotonic() < end, "the browser did not start"
+        time.sleep(0.05)
+    number = port.read_text().splitlines()[0]
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with opener.open(f"http://127.0.0.1:{number}/json/list") as answer:
+        pages = [page for page in json.load(answer) if page["type"] == "page"]
+    return str(pages[0]["webSocketDebuggerUrl"])
