@@ -1,5 +1,6 @@
 """The bench command: its scan, its limits and its table; the whole benchmark runs in test_memory.py and by hand."""
 
+import gzip
 import json
 import os
 
@@ -63,7 +64,7 @@ def test_bad_threads_are_refused(threads, capsys):
 
 
 def test_the_table_and_json_tell_what_was_met(monkeypatch, capsys):
-    seconds = dict.fromkeys(benchmarking.STAGES, 1.0)
+    seconds = dict.fromkeys(benchmarking.STAGES, 1.0) | {"total": 6.0}
     slow, large = 99.0, 5000.0
     colds = iter([(5.0, 600.0), (slow, large)] * 2)
 
@@ -73,9 +74,10 @@ def test_the_table_and_json_tell_what_was_met(monkeypatch, capsys):
         return {"timings_s": seconds | {"process": process}, "peak_memory_mb": peak}
 
     monkeypatch.setattr(benchmarking, "SHAPE", (10, 10, 10))
-    monkeypatch.setattr(benchmarking, "make_scan", lambda path: read_grid())
+    monkeypatch.setattr(benchmarking, "make_scan", lambda path: path.touch() or read_grid())
     monkeypatch.setattr(benchmarking, "run_cold", cold)
-    monkeypatch.setattr(benchmarking, "run_warm", lambda *_, **__: seconds)
+    warm = {"timings_s": seconds, "gzip_s": {"in": 1.5, "out": 0.5}}
+    monkeypatch.setattr(benchmarking, "run_warm", lambda *_, **__: warm)
     assert main(["bench", "--threads", "1,2", "--memory-limit", "2G"]) == 0
     table = capsys.readouterr().out
     assert "1 threads: time met (5.0 s), memory met (600 MB)" in table
@@ -83,7 +85,21 @@ def test_the_table_and_json_tell_what_was_met(monkeypatch, capsys):
     assert main(["bench", "--threads", "1,2", "--memory-limit", "2G", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert [run["paper_time_met"] for run in found["runs"]] == [True, False]
+    for run in found["runs"]:
+        assert run["gzip_s"] == {"in": 1.5, "out": 0.5}
+        # Writing takes half of its second without compression, and the total 5.5 s.
+        assert run["cold_share"] == dict.fromkeys(benchmarking.STAGES[:5], 0.182) | {"write": 0.091}
 
 
 def read_grid():
     return benchmarking.Grid((10, 10, 10), (1.0, 1.0, 1.0), (0.0, 0.0, 0.0))
+
+
+def test_a_warm_engine_tells_its_stages_and_what_compression_adds(tmp_path):
+    scan = tmp_path / "scan.nii"
+    benchmarking.make_scan(scan, shape=(40, 48, 50))
+    (tmp_path / "packed.nii.gz").write_bytes(gzip.compress(scan.read_bytes()))
+    found = benchmarking.run_warm(scan, tmp_path / "out", threads=2, runs=1)
+    assert tuple(found["timings_s"]) == benchmarking.STAGES
+    assert found["timings_s"]["total"] >= max(found["timings_s"][stage] for stage in benchmarking.STAGES[:-1])
+    assert set(found["gzip_s"]) == {"in", "out"}

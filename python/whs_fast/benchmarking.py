@@ -5,9 +5,11 @@ figures come from further runs of one engine. The measure is the paper's: a medi
 2 GB of RAM (Sharobeem et al., J Cardiovasc Transl Res 2021, doi 10.1007/s12265-021-10166-0).
 """
 
+import gzip
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -26,7 +28,7 @@ from whs_fast.errors import InputError, OutputError
 from whs_fast.machine import available_threads, cpu_features, describe_system
 from whs_fast.reading import read
 from whs_fast.volume import Grid, index_map
-from whs_fast.writing import nifti_header
+from whs_fast.writing import nifti_header, write_labels
 
 SHAPE = (400, 512, 512)
 PAPER_S, PAPER_MB = 13.4, 2048 * 1.048576
@@ -35,6 +37,7 @@ WARM_RUNS = 3
 
 _NOISE_HU = 20.0
 _SLAB = 8
+_PACKED = "packed.nii.gz"
 
 
 def make_scan(path: Path, *, shape: tuple[int, int, int] = SHAPE, seed: int = 0) -> Grid:
@@ -144,34 +147,70 @@ def run_cold(scan: Path, folder: Path, *, threads: int, limit: int | None = None
     return measurements
 
 
-def run_warm(scan: Path, folder: Path, *, threads: int, runs: int = WARM_RUNS) -> dict[str, float]:
-    """Medians of the stages' times of further runs of one engine, in a fresh process, after a first that warms it."""
+def run_warm(scan: Path, folder: Path, *, threads: int, runs: int = WARM_RUNS) -> dict[str, Any]:
+    """What a warm engine takes, in a fresh process: medians of further runs, after a first that warms it.
+
+    "timings_s" has the stages; "gzip_s" what compression adds by itself: "in" to reading the scan, beside which a copy
+    lies as packed.nii.gz, and "out" to writing the labels. Raises OutputError where the process fails.
+    """
     command = [sys.executable, "-m", "whs_fast.benchmarking", str(scan), str(folder), str(threads), str(runs)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise OutputError(f"{scan}: found exit status {done.returncode} at {threads} threads: {done.stderr[-300:]}")
-    medians: dict[str, float] = json.loads(done.stdout)
+    medians: dict[str, Any] = json.loads(done.stdout)
     return medians
 
 
 def _warm(scan: str, folder: str, threads: str, runs: str) -> None:
     from whs_fast.pipeline import Engine
 
-    engine, timings = Engine(int(threads)), []
+    engine, timings, extra = Engine(int(threads)), [], []
     for _ in range(int(runs) + 1):
         result = engine.run(scan)
         result.save(folder, overwrite=True)
         timings.append(result.measurements["timings_s"])
-    print(json.dumps({stage: round(median(t[stage] for t in timings[1:]), 3) for stage in STAGES}))
+    grid = Grid(result.labels.shape, result.spacing_mm, result.origin_mm, result.direction)
+    for _ in range(int(runs)):
+        seconds = {}
+        for suffix, source in ((".nii", Path(scan)), (".nii.gz", Path(scan).with_name(_PACKED))):
+            start = time.perf_counter()
+            read(source)
+            middle = time.perf_counter()
+            write_labels(Path(folder) / f"labels{suffix}", result.labels, grid, threads=int(threads))
+            seconds[suffix] = middle - start, time.perf_counter() - middle
+        extra.append(np.subtract(seconds[".nii.gz"], seconds[".nii"]))
+    added = np.median(extra, axis=0)
+    print(
+        json.dumps(
+            {
+                "timings_s": {stage: round(median(t[stage] for t in timings[1:]), 3) for stage in STAGES},
+                "gzip_s": {"in": round(float(added[0]), 3), "out": round(float(added[1]), 3)},
+            }
+        )
+    )
+
+
+def shares(timings_s: dict[str, float], gzip_out_s: float) -> dict[str, float]:
+    """Each stage's part of the total, were the labels stored uncompressed: writing and total less the compression."""
+    total = timings_s["total"] - gzip_out_s
+    return {
+        stage: round((timings_s[stage] - (gzip_out_s if stage == "write" else 0.0)) / total, 3)
+        for stage in STAGES
+        if stage != "total"
+    }
 
 
 def benchmark(
     threads: Sequence[int], *, limit: int | None = None, tell: Callable[[str], None] | None = None
 ) -> dict[str, Any]:
-    """Runs everything, one thread count at a time, and gives what `render` shows.
+    """Runs everything, one thread count at a time, and gives what `render` shows and `whs-fast bench --json` prints.
 
     limit, in bytes, holds for the cold runs. tell is called with a line about what comes next. Raises InputError or
-    OutputError where a run cannot be made.
+    OutputError where a run cannot be made. Beside the machine and the scan (uncompressed), "runs" has for each number
+    of threads: "cold_s" and "warm_s", seconds of each stage, in "total" and, cold, of the whole "process"; "gzip_s",
+    what compression adds to reading, were the scan compressed ("in", not in the other figures), and to writing ("out",
+    part of them); "cold_share" and "warm_share", each stage's part of the total without any compression; the peak of
+    resident memory in 10^6 bytes, cold; and whether the paper's time and memory are met, cold.
     """
     from whs_fast.network import describe_runtime
 
@@ -184,6 +223,9 @@ def benchmark(
         scan = Path(name) / "scan.nii"
         say("making the scan")
         grid = make_scan(scan)
+        say("compressing a copy")
+        with scan.open("rb") as plain, gzip.open(scan.with_name(_PACKED), "wb", compresslevel=1) as packed:
+            shutil.copyfileobj(plain, packed, 1 << 20)
         for count in threads:
             say(f"{count} threads, cold")
             cold = run_cold(scan, Path(name) / f"cold{count}", threads=count, limit=limit)
@@ -193,7 +235,10 @@ def benchmark(
                 {
                     "threads": count,
                     "cold_s": cold["timings_s"],
-                    "warm_s": warm,
+                    "warm_s": warm["timings_s"],
+                    "gzip_s": warm["gzip_s"],
+                    "cold_share": shares(cold["timings_s"], warm["gzip_s"]["out"]),
+                    "warm_share": shares(warm["timings_s"], warm["gzip_s"]["out"]),
                     "peak_memory_mb": cold["peak_memory_mb"],
                     "paper_time_met": cold["timings_s"]["process"] <= PAPER_S,
                     "paper_memory_met": cold["peak_memory_mb"] is not None and cold["peak_memory_mb"] <= PAPER_MB,
@@ -233,6 +278,15 @@ def render(found: dict[str, Any]) -> str:
             + f"{run['peak_memory_mb'] or float('nan'):>10.0f}"
         )
         lines.append(f"{run['threads']:>2} warm       " + "".join(f"{warm[stage]:>10.2f}" for stage in STAGES))
+    lines += ["", "share of the total, labels stored uncompressed" + " " * 12 + "compression adds, s:   in       out"]
+    for run in found["runs"]:
+        for state in ("cold", "warm"):
+            line = f"{run['threads']:>2} {state}       " + "".join(
+                f"{v:>10.1%}" for v in run[f"{state}_share"].values()
+            )
+            if state == "cold":
+                line += f"{run['gzip_s']['in']:>10.2f}{run['gzip_s']['out']:>10.2f}"
+            lines.append(line)
     lines += ["", f"The paper's {PAPER_S} s and 2 GB, on its machine of 2 GHz (cold, the whole process):"]
     for run in found["runs"]:
         peak = "unknown" if run["peak_memory_mb"] is None else f"{run['peak_memory_mb']:.0f} MB"

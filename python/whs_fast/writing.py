@@ -24,7 +24,7 @@ _LPS_TO_RAS = np.array([-1.0, -1.0, 1.0])
 
 
 def write_labels(path: str | os.PathLike[str], labels: NDArray[np.uint8], grid: Grid, *, threads: int = 1) -> None:
-    """Write a label map, uint8 indexed z, y, x, as .nii.gz or as a segmentation for 3D Slicer (.seg.nrrd).
+    """Write a label map, uint8 indexed z, y, x, as .nii.gz, .nii or as a segmentation for 3D Slicer (.seg.nrrd).
 
     The same labels give the same bytes, however many threads compress them. Raises OutputError where the file cannot be
     written (what was written of it is removed), ValueError for labels of another type or shape than the grid's.
@@ -32,18 +32,24 @@ def write_labels(path: str | os.PathLike[str], labels: NDArray[np.uint8], grid: 
     if labels.dtype != np.uint8 or labels.shape != grid.shape:
         raise ValueError(f"labels: found {labels.dtype} of shape {labels.shape}, expected uint8 of shape {grid.shape}")
     path = Path(path)
+    packed: bytes | None  # what is compressed before the labels, None where nothing is
     if path.name.lower().endswith(".seg.nrrd"):
         plain, packed = _nrrd_header(grid), b""
     elif path.name.lower().endswith(".nii.gz"):
         plain, packed = b"", nifti_header(grid, np.dtype(np.uint8), b"whs_fast labels")
+    elif path.name.lower().endswith(".nii"):
+        plain, packed = nifti_header(grid, np.dtype(np.uint8), b"whs_fast labels"), None
     else:
-        raise ValueError(f"{path}: found an unknown suffix, expected .nii.gz or .seg.nrrd")
+        raise ValueError(f"{path}: found an unknown suffix, expected .nii.gz, .nii or .seg.nrrd")
     opened = False
     try:
         with path.open("wb") as file:
             opened = True
             file.write(plain)
-            _write_gzip(file, packed, labels, threads)
+            if packed is None:
+                file.write(np.ascontiguousarray(labels).data)
+            else:
+                _write_gzip(file, packed, labels, threads)
     except OSError as error:
         if opened and path.is_file():
             path.unlink(missing_ok=True)
