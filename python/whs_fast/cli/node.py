@@ -1,0 +1,117 @@
+"""`whs-fast node`."""
+
+import logging
+import signal
+import sys
+import threading
+from pathlib import Path
+
+import click
+
+from whs_fast.cli.options import LOCALISERS
+from whs_fast.errors import InputError
+
+_HELP = """Run a DICOM node that segments what it is sent.
+
+The node receives CT series by C-STORE, segments each one when it is complete, and sends a Segmentation, a Structured
+Report and a picture to another node. It answers C-ECHO. Its queue is on disk: a restart loses nothing. A series that
+cannot be segmented is kept in QUEUE/failed with the reason; to try it again, move it back to QUEUE/ready.
+
+The queue and what is sent hold the patient's data, the log does not. Without TLS, DICOM is neither encrypted nor
+authenticated: AE titles guard against mistakes, not against intruders.
+
+\b
+Examples:
+  whs-fast node --send-to ARCHIVE@127.0.0.1:4242
+  whs-fast node --send-to ARCHIVE@pacs:104 --bind 0.0.0.0 --allow SCANNER --allow ARCHIVE
+"""
+
+
+def _stop_on_signals(stop: threading.Event) -> None:
+    for name in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(name, lambda number, frame: stop.set())
+
+
+@click.command("node", help=_HELP)
+@click.option("--port", type=click.IntRange(1, 65535), default=11112, show_default=True, help="Port to listen on.")
+@click.option(
+    "--aet", default="WHSFAST", show_default=True, metavar="AET", help="Application entity title of the node."
+)
+@click.option("--send-to", "destination", required=True, metavar="AET@HOST:PORT", help="Node that gets the results.")
+@click.option(
+    "--allow", multiple=True, metavar="AET", help="Calling AE title to accept, may be repeated; any one if left out."
+)
+@click.option("--bind", default="127.0.0.1", show_default=True, metavar="ADDRESS", help="Address to listen on.")
+@click.option(
+    "--quiet",
+    "quiet_s",
+    type=click.FloatRange(min=0.1),
+    default=10.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="A series is complete when its sender is gone and nothing came for this long; for ten times as long where "
+    "it broke off.",
+)
+@click.option(
+    "--queue",
+    default="whs_fast_queue",
+    show_default=True,
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    help="Folder for what is received and not yet sent.",
+)
+@click.option(
+    "--tls-cert", metavar="FILE", type=click.Path(path_type=Path), help="Our certificate (PEM): TLS both ways."
+)
+@click.option("--tls-key", metavar="FILE", type=click.Path(path_type=Path), help="Key of our certificate.")
+@click.option("--tls-ca", metavar="FILE", type=click.Path(path_type=Path), help="Authority that signs our peers'.")
+@click.option("--threads", type=click.IntRange(min=1), metavar="N", help="CPU threads; all available ones if left out.")
+@click.option(
+    "--localiser",
+    type=click.Choice(LOCALISERS),
+    default="squeezenet",
+    show_default=True,
+    help="Network that finds the aortic valve: the fast one, or the paper's larger one.",
+)
+def command(
+    port: int,
+    aet: str,
+    destination: str,
+    allow: tuple[str, ...],
+    bind: str,
+    quiet_s: float,
+    queue: Path,
+    tls_cert: Path | None,
+    tls_key: Path | None,
+    tls_ca: Path | None,
+    threads: int | None,
+    localiser: str,
+) -> None:
+    from whs_fast.dicom import require_extra
+
+    if sys.platform == "win32":
+        raise InputError("node: found Windows, expected Linux or macOS")
+    require_extra()
+    from whs_fast.dicom.node import Settings, Tls, serve
+    from whs_fast.dicom.sending import check_title, parse_destination
+    from whs_fast.pipeline import Engine
+
+    tls = None
+    if tls_cert and tls_key and tls_ca:
+        tls = Tls(tls_cert, tls_key, tls_ca)
+    elif tls_cert or tls_key or tls_ca:
+        raise InputError("TLS: found one or two of --tls-cert, --tls-key and --tls-ca, expected all three or none")
+    settings = Settings(
+        title=check_title(aet),
+        bind=bind,
+        port=port,
+        destination=parse_destination(destination),
+        allow=tuple(check_title(title) for title in allow),
+        quiet_s=quiet_s,
+        queue=queue,
+        tls=tls,
+    )
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO)
+    stop = threading.Event()
+    _stop_on_signals(stop)
+    serve(settings, Engine(threads, localiser), stop)

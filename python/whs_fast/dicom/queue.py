@@ -1,0 +1,167 @@
+"""The node's queue: folders on disk, between which series move by renaming, so that a process may die at any moment.
+
+    incoming/SERIES/    instances of a series that is still being received
+    ready/JOB/          a complete series that waits for its run, or is being run
+    outgoing/JOB/       results that wait to be sent; each file goes as soon as it is stored at the destination
+    failed/JOB/         a series that cannot be segmented, with the reason in failed/JOB.txt
+    attempts/JOB        how often a run of the job was begun
+    partial/            what is being written or removed; emptied at the start
+
+SERIES is a hash of the Series Instance UID and JOB is that and some random digits: names tell nothing of the patient.
+The files themselves do, so the folder belongs to its user alone. Every rename stays on one disk and is atomic; files
+are not flushed to the disk one by one, so this guards against the death of the process, not of the power supply.
+"""
+
+import fcntl
+import hashlib
+import secrets
+import shutil
+import threading
+from pathlib import Path
+
+from whs_fast.errors import InputError, OutputError
+
+_FOLDERS = ("incoming", "ready", "outgoing", "failed", "attempts", "partial")
+
+
+class Queue:
+    """The folders of one node, which holds a lock on them. May be used by several threads.
+
+    Raises OutputError where the folder cannot be made, InputError where another node uses it.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._lock = threading.Lock()
+        self._running: str | None = None
+        try:
+            root.mkdir(mode=0o700, parents=True, exist_ok=True)
+            for name in _FOLDERS:
+                (root / name).mkdir(mode=0o700, exist_ok=True)
+            self._held = (root / "lock").open("w")
+        except OSError as error:
+            reason = (error.strerror or "unknown error").lower()
+            raise OutputError(f"{root}: found that it cannot be made ({reason}), expected a folder to write") from error
+        try:
+            fcntl.flock(self._held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise InputError(f"{root}: found another node at work in it, expected a queue of its own") from error
+        for name in _names(root / "partial"):
+            _remove(root / "partial" / name)
+        for job in _names(root / "ready"):
+            # Died after the results were in their place, before the series was removed.
+            if (root / "outgoing" / job).exists():
+                self._discard(job)
+
+    @property
+    def partial(self) -> Path:
+        """Where to write what is not whole yet."""
+        return self._root / "partial"
+
+    def close(self) -> None:
+        """Lets another process use the folders."""
+        self._held.close()
+
+    def add(self, file: Path, series_uid: str, instance_uid: str) -> str:
+        """Moves a received file, which lies in `partial`, to its series, and returns the series' name."""
+        series = _hashed(series_uid)
+        with self._lock:
+            folder = self._root / "incoming" / series
+            folder.mkdir(mode=0o700, exist_ok=True)
+            file.replace(folder / f"{_hashed(instance_uid)}.dcm")
+        return series
+
+    def incoming(self) -> list[str]:
+        """The series that are being received."""
+        return _names(self._root / "incoming")
+
+    def promote(self, series: str) -> str | None:
+        """Makes a job of a series that is complete, and returns its name; None where it has become one already.
+
+        Instances that came earlier, and have failed or still wait for their run, are taken into the same job.
+        """
+        with self._lock:
+            folder = self._root / "incoming" / series
+            if not folder.exists():
+                return None
+            for place in ("failed", "ready"):
+                for job in _names(self._root / place):
+                    earlier = self._root / place / job
+                    if not job.startswith(f"{series}-") or not earlier.is_dir() or job == self._running:
+                        continue
+                    for file in earlier.iterdir():
+                        if not (folder / file.name).exists():
+                            file.rename(folder / file.name)
+                    self._discard(job, place)
+            job = f"{series}-{secrets.token_hex(3)}"
+            folder.rename(self._root / "ready" / job)
+        return job
+
+    def begin(self) -> tuple[str, Path, int] | None:
+        """The next job to run, the folder of its series, and how often it was begun, this time included."""
+        with self._lock:
+            folders = [self._root / "ready" / name for name in _names(self._root / "ready")]
+            # A job whose results are there has only been kept from removal, by an error of the disk.
+            folders = [folder for folder in folders if not (self._root / "outgoing" / folder.name).exists()]
+            if not folders:
+                return None
+            folder = min(folders, key=lambda folder: folder.stat().st_mtime_ns)
+            count = self._root / "attempts" / folder.name
+            attempt = int(count.read_text() or 0) + 1 if count.exists() else 1
+            count.write_text(str(attempt))
+            self._running = folder.name
+        return folder.name, folder, attempt
+
+    def put_back(self, job: str) -> None:
+        """Leaves a job for the next start, as if it had not been begun."""
+        (self._root / "attempts" / job).unlink(missing_ok=True)
+        self._running = None
+
+    def finish(self, job: str, results: Path) -> None:
+        """Puts a folder of results, which lies in `partial`, in line to be sent, and removes the series."""
+        results.rename(self._root / "outgoing" / job)
+        self._discard(job)
+        self._running = None
+
+    def fail(self, job: str, reason: str) -> None:
+        """Keeps a series aside, with the reason in one line."""
+        with self._lock:
+            (self._root / "failed" / f"{job}.txt").write_text(reason + "\n", encoding="utf-8")
+            (self._root / "ready" / job).rename(self._root / "failed" / job)
+            (self._root / "attempts" / job).unlink(missing_ok=True)
+            self._running = None
+
+    def outgoing(self) -> list[Path]:
+        """The folders of results to send, the oldest first; none whose series is still about to be removed."""
+        names = [name for name in _names(self._root / "outgoing") if not (self._root / "ready" / name).exists()]
+        folders = [self._root / "outgoing" / name for name in names]
+        return sorted(folders, key=lambda folder: folder.stat().st_mtime_ns)
+
+    def counts(self) -> dict[str, int]:
+        """How many series are in each state."""
+        states = {name: _names(self._root / name) for name in ("incoming", "ready", "outgoing")}
+        failed = [name for name in _names(self._root / "failed") if not name.endswith(".txt")]
+        return {name: len(found) for name, found in states.items()} | {"failed": len(failed)}
+
+    def _discard(self, job: str, place: str = "ready") -> None:
+        # Renamed first: a series that is half removed must not look like a job.
+        gone = self.partial / secrets.token_hex(8)
+        (self._root / place / job).rename(gone)
+        _remove(gone)
+        (self._root / "failed" / f"{job}.txt").unlink(missing_ok=True)
+        (self._root / "attempts" / job).unlink(missing_ok=True)
+
+
+def _names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _hashed(uid: str) -> str:
+    return hashlib.sha256(uid.encode()).hexdigest()[:16]
