@@ -1,17 +1,17 @@
 """What `run` and `demo` share: segment one scan, with a progress bar, and say what was found."""
 
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from whs_fast.cli.progress import progress_bar
+from whs_fast.errors import InputError
 from whs_fast.structures import STRUCTURES
 
 if TYPE_CHECKING:
-    from whs_fast.pipeline import Progress
+    from whs_fast.pipeline import Result
+    from whs_fast.reading import ScanPhase
 
 
 def segment(
@@ -19,38 +19,54 @@ def segment(
     folder: Path,
     *,
     series: str | None,
+    phase: str | None = None,
     threads: int | None,
     localiser: str,
     formats: tuple[str, ...],
     report: str,
     overwrite: bool,
 ) -> None:
-    """Segments a scan into a folder and prints the volumes; warnings go to standard error."""
+    """Segments a scan into a folder and prints the volumes; warnings go to standard error.
+
+    The phase "all" segments each into a folder of its own below; where some of them fail, the others are written, and
+    the exit status is 4.
+    """
     from whs_fast.pipeline import Engine
     from whs_fast.placing import check_folder
+    from whs_fast.reading import open_phases
 
-    check_folder(folder, overwrite=overwrite)
-    with _progress_bar() as progress:
-        result = Engine(threads, localiser).run(source, series=series, progress=progress)
-        result.save(folder, formats, overwrite, progress, report=report)
+    def segment_one(engine: Engine, part: "Path | ScanPhase", place: Path, **choice: str | None) -> None:
+        with progress_bar() as progress:
+            result = engine.run(part, progress=progress, **choice)
+            result.save(place, formats, overwrite, progress, report=report)
+        _tell(result, place / ("report_interactive.html" if report == "interactive" else "report.html"))
+
+    if phase != "all":
+        check_folder(folder, overwrite=overwrite)
+        segment_one(Engine(threads, localiser), source, folder, series=series, phase=phase)
+        return
+    with open_phases(source, series=series) as phases:
+        for part in phases:
+            check_folder(folder / part.folder, overwrite=overwrite)
+        engine = Engine(threads, localiser)
+        failed = []
+        for part in phases:
+            click.echo(f"Phase {part.label}")
+            try:
+                segment_one(engine, part, folder / part.folder)
+            except InputError as error:
+                failed.append(part.label)
+                click.echo(f"phase {part.label} failed: {error}", err=True)
+    if failed:
+        click.echo(f"whs-fast: {len(failed)} of {len(phases)} phases failed: {', '.join(failed)}", err=True)
+        raise click.exceptions.Exit(4)
+
+
+def _tell(result: "Result", page: Path) -> None:
     for warning in result.measurements["warnings"]:
         click.echo(f"warning: {warning}", err=True)
     for structure in STRUCTURES:
         volume = result.measurements["structures"][structure.key]["volume_ml"]
         click.echo(f"{structure.name:<28}{volume:9.1f} mL" if volume else f"{structure.name:<28}not found")
     click.echo(f"{'LV myocardial mass':<28}{result.measurements['lv_myocardium_mass_g']:9.1f} g")
-    page = folder / ("report_interactive.html" if report == "interactive" else "report.html")
     click.echo(f"Done in {result.measurements['timings_s']['total']:.1f} s: {page}")
-
-
-@contextmanager
-def _progress_bar() -> "Iterator[Progress | None]":
-    if not sys.stderr.isatty():
-        yield None  # nothing but our own lines may reach a log
-        return
-    with click.progressbar(length=1000, file=sys.stderr, show_eta=False, item_show_func=lambda step: step) as bar:
-
-        def progress(step: str, done: float) -> None:
-            bar.update(round(done * 1000) - bar.pos, step)
-
-        yield progress
