@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from scipy.interpolate import CubicSpline
 
-from training.deformation import stretch
+from training.deformation import along, stretch
 
 LA, LVC, LVM, AO, SVC, RA, RVC, LUNG = 2, 3, 4, 5, 7, 8, 9, 17
 STRIDE = 4  # structures are looked for on every 4th voxel
@@ -128,9 +128,9 @@ def place_lead(
     rows = torch.zeros(tissues.shape[0])
     rows[np.unique(voxels[:, 0])] = 1
     for station in (nodes[1], nodes[-1]):
-        near = rows * torch.exp(-((torch.arange(len(rows)) - station[0]) * spacing_mm[2] / 25).square())
+        struck = rows * torch.exp(-((torch.arange(len(rows)) - station[0]) * spacing_mm[2] / 25).square())
         amplitude = float(rng.uniform(10, 120))
-        add_streaks(image, (station[1], station[2]), near, amplitude, spacing_mm, rng, generator)
+        add_streaks(image, (station[1], station[2]), struck, amplitude, spacing_mm, rng, generator)
 
 
 def _valve_box(
@@ -150,15 +150,14 @@ def _valve_box(
     return slices[0], slices[1], slices[2]
 
 
-def _near(mask: torch.Tensor, reach_mm: float, spacing_mm: Spacing) -> torch.Tensor:
+def near(mask: torch.Tensor, reach_mm: float, spacing_mm: Spacing) -> torch.Tensor:
     """Voxels within about `reach_mm` of a mask, by boxes."""
-    out = mask[None, None].float()
+    out = mask.float()
     for axis, step in enumerate(spacing_mm[::-1]):
-        radius = max(1, round(reach_mm / step))
-        kernel, pad = [1, 1, 1], [0, 0, 0]
-        kernel[axis], pad[axis] = 2 * radius + 1, radius
-        out = F.max_pool3d(out, kernel, 1, pad)
-    return out[0, 0] > 0
+        place = torch.arange(mask.shape[axis])
+        reach = (place[:, None] - place).abs() <= max(1, round(reach_mm / step))
+        out = along(reach.float(), out, axis)
+    return out > 0.5
 
 
 def alter_valve(
@@ -177,8 +176,8 @@ def alter_valve(
         return
     here = tissues[box]
     blood = torch.isin(here, torch.tensor(chambers, dtype=torch.uint8))
-    at_valve = _near(here == chambers[0], height, spacing_mm) & _near(here == chambers[1], height, spacing_mm) & blood
-    rim = at_valve & _near(~blood, 1.2, spacing_mm)
+    at_valve = near(here == chambers[0], height, spacing_mm) & near(here == chambers[1], height, spacing_mm) & blood
+    rim = at_valve & near(~blood, 1.2, spacing_mm)
     nodes = tuple(max(2, int(n * s / rng.uniform(2, 5))) for n, s in zip(here.shape, spacing_mm[::-1], strict=True))
     grain = stretch(torch.randn((1, *nodes), generator=generator), tuple(here.shape))[0]
     if prosthesis:

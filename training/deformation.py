@@ -98,6 +98,15 @@ def rotation(angles_rad: NDArray[np.float64]) -> NDArray[np.float64]:
     return matrix
 
 
+def along(matrix: torch.Tensor, volume: torch.Tensor, axis: int) -> torch.Tensor:
+    """Apply matrix [m, n] along one axis (0: z, of length n) of [..., z, y, x]."""
+    if axis == 2:
+        return volume @ matrix.T
+    if axis == 1:
+        return matrix @ volume
+    return (matrix @ volume.flatten(-2)).unflatten(-1, volume.shape[-2:])
+
+
 def stretch(
     coarse: torch.Tensor, shape: tuple[int, ...], steps: tuple[float, float, float] | None = None
 ) -> torch.Tensor:
@@ -112,12 +121,7 @@ def stretch(
         step = (nodes - 1) / max(count - 1, 1) if steps is None else steps[axis]
         place = torch.arange(count, dtype=torch.float64) * step
         weights = (1 - (place[:, None] - torch.arange(nodes)).abs()).clamp_min_(0).float()
-        if axis == 2:
-            out = out @ weights.T
-        elif axis == 1:
-            out = weights @ out
-        else:
-            out = (weights @ out.flatten(2)).unflatten(2, out.shape[2:])
+        out = along(weights, out, axis)
     return out
 
 

@@ -31,7 +31,7 @@ ATLAS_VALVE_MM = np.array([28.6, -2.8, 427.7])  # centre of the interface of LV 
 TISSUES = 23
 STRUCTURES = 11  # 0 and the ten labels that the network learns
 
-MARGIN_STEP_MM = 0.25  # step of Atlas.margin
+MARGIN_STEP_MM = 0.25  # step of the stored margins
 NODE_MM = 8.0  # spacing of the nodes of the displacement field
 SLAB = 32  # slices sampled at a time, a multiple of COARSE
 COARSE = 4  # the backward map is evaluated at every 4th voxel and interpolated between
@@ -41,14 +41,14 @@ COARSE = 4  # the backward map is evaluated at every 4th voxel and interpolated 
 class Atlas:
     """The label map on its 1 mm LPS grid with what moving its walls needs.
 
-    tissues: uint8 [z, y, x]. nearest: the structure (1..10) whose surface is nearest, uint8. margin: distance in
-    MARGIN_STEP_MM to that surface, negative inside the structure, int8. origin_mm: LPS of voxel 0.
-    places: voxels x, y, z of each structure, every 50th.
+    tissues: uint8 [z, y, x]. nearest: the structure (1..10) whose surface is nearest, uint8. margin_mm: distance to
+    that surface, negative inside the structure, float32. origin_mm: LPS of voxel 0. places: voxels x, y, z of each
+    structure, every 50th.
     """
 
     tissues: torch.Tensor
     nearest: torch.Tensor
-    margin: torch.Tensor
+    margin_mm: torch.Tensor
     origin_mm: NDArray[np.float64]
     places: dict[int, NDArray[np.int64]]
 
@@ -88,7 +88,8 @@ def load_atlas() -> Atlas:
         nearest, margin = _signed_margins(tissues)
         np.savez(margins, nearest=nearest, margin=margin)
     places = {label: np.argwhere(tissues == label)[::50, ::-1] for label in range(1, STRUCTURES)}
-    return Atlas(torch.from_numpy(tissues), torch.from_numpy(nearest), torch.from_numpy(margin), origin, places)
+    margin_mm = torch.from_numpy(margin).float().mul_(MARGIN_STEP_MM)
+    return Atlas(torch.from_numpy(tissues), torch.from_numpy(nearest), margin_mm, origin, places)
 
 
 @dataclass(frozen=True)
@@ -110,10 +111,11 @@ class Anatomy:
     valve_mm: tuple[float, float, float]
 
 
-# Bounds of the movement of each wall in mm. The LV cavity runs from nearly empty to diastole; no wall moves by more
-# than half of the myocardium that it moves into.
+MOST_GROWTH_MM = 4.8  # half of the myocardium, less what interpolation needs
+
+# Bounds of the movement of each wall in mm. The LV cavity runs from nearly empty to diastole.
 WALL_GROWTH_MM = {
-    PV: (-1.2, 2.0), LA: (-1.5, 1.5), LVC: (-3.0, 5.5), LVM: (-1.5, 3.0), AO: (-2.5, 3.0), CS: (-0.8, 2.5),
+    PV: (-1.2, 2.0), LA: (-1.5, 1.5), LVC: (-3.0, 5.0), LVM: (-1.5, 3.0), AO: (-2.5, 3.0), CS: (-0.8, 2.5),
     SVC: (-2.0, 1.5), RA: (-1.5, 2.0), RVC: (-2.0, 3.0), PA: (-2.0, 2.5),
 }  # fmt: skip
 WALL_ROUGHNESS_MM = {PV: 0.5, LA: 0.6, LVC: 1.5, LVM: 0.7, AO: 0.3, CS: 0.4, SVC: 0.4, RA: 1.0, RVC: 1.0, PA: 0.4}
@@ -226,28 +228,36 @@ def _tissues_at(anatomy: Anatomy, places: torch.Tensor) -> torch.Tensor:
     """Tissues with walls moved at float32 [4, z, y, x]: atlas voxels x, y, z, and the walls' noise."""
     atlas = anatomy.atlas
     depth, height, width = atlas.tissues.shape
+    limits = torch.tensor([width - 1, height - 1, depth - 1], dtype=torch.float32)
+    grid = (places[:3].flatten(1).T * (2 / limits) - 1).view(1, *places.shape[1:], 3)
+    margin = F.grid_sample(atlas.margin_mm[None, None], grid, padding_mode="border", align_corners=True)[0, 0]
     flat = places[2].round_().clamp_(0, depth - 1).mul_(height).add_(places[1].round_().clamp_(0, height - 1))
     flat = flat.to(torch.int32).mul_(width).add_(places[0].round_().clamp_(0, width - 1).to(torch.int32))
     flat = flat.view(-1)
     shape = places.shape[1:]
     tissues = atlas.tissues.view(-1).index_select(0, flat).view(shape)
     nearest = atlas.nearest.view(-1).index_select(0, flat).view(shape)
-    margin = atlas.margin.view(-1).index_select(0, flat).view(shape)
+    rounded = atlas.margin_mm.view(-1).index_select(0, flat).view(shape)
+    outside = rounded > 0
+    # Between voxels walls are smooth, but in the middle of a wall, where the margin jumps from one surface to another,
+    # interpolation would meet a surface that is not there.
+    margin = torch.clamp(margin, rounded - 1, rounded.add_(1))
 
     structure = nearest.view(-1).int()
-    growth = torch.from_numpy(anatomy.growth_mm / MARGIN_STEP_MM).float().index_select(0, structure)
-    rough = torch.from_numpy(anatomy.roughness_mm / MARGIN_STEP_MM).float().index_select(0, structure)
-    growth = growth.addcmul_(rough, places[3].reshape(-1)).view(shape).round_().clamp_(-127, 127).to(torch.int8)
+    growth = torch.from_numpy(anatomy.growth_mm).float().index_select(0, structure)
+    rough = torch.from_numpy(anatomy.roughness_mm).float().index_select(0, structure)
+    growth.addcmul_(rough, places[3].reshape(-1)).clamp_max_(MOST_GROWTH_MM)
+    within = margin < growth.view(shape)
     yields = torch.zeros(TISSUES, dtype=torch.bool)  # tissues that a growing structure may push aside
     yields[[0, WALL, LUNG, FAT, SOFT]] = True
     may_yield = yields.index_select(0, tissues.view(-1).int()).view(shape)
     in_muscle = (tissues == LVM) & (nearest == LVC)
-    grown = (may_yield | in_muscle) & (margin > 0) & (margin < growth)
-    shrunk = (margin < 0) & (margin > growth) & (tissues == nearest)
+    grown = (may_yield | in_muscle) & outside & within
+    shrunk = ~(outside | within) & (tissues == nearest)
     out = torch.where(grown, nearest, tissues)
     out.masked_fill_(shrunk, WALL)
     out.masked_fill_(shrunk & (nearest == LVC), LVM)
     out.masked_fill_(shrunk & (nearest == LVM), FAT)
     if anatomy.fat_mm:
-        out.masked_fill_((tissues == LUNG) & ~grown & (margin < round(anatomy.fat_mm / MARGIN_STEP_MM)), FAT)
+        out.masked_fill_((tissues == LUNG) & ~grown & (margin < anatomy.fat_mm), FAT)
     return out

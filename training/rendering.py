@@ -15,10 +15,11 @@ from training.artefacts import (
     add_effusion,
     alter_valve,
     blur_motion,
+    near,
     place_lead,
     streaks_of_dense_blood,
 )
-from training.deformation import smooth_noise, torch_generator
+from training.deformation import along, smooth_noise, torch_generator
 from training.heart import (
     AIRWAY,
     AO,
@@ -74,7 +75,7 @@ class RenderingRanges:
     valve_calcium: float = 0.3
     prosthesis: float = 0.07
     effusion: float = 0.12
-    odd_surroundings: float = 0.12
+    odd_surroundings: float = 0.05
 
 
 def _draw_blood(rng: np.random.Generator, ranges: RenderingRanges) -> tuple[float, float, bool]:
@@ -173,9 +174,8 @@ def _odd_surroundings(
         hu.masked_fill_(other > best, float(value + rng.normal(0, 20)))
         torch.maximum(best, other, out=best)
     outside = (tissues > AIRWAY) | (tissues == 0)
-    rim = int(rng.integers(1, 4))
-    near = torch.nn.functional.max_pool3d((~outside)[None, None].float(), 2 * rim + 1, 1, rim)[0, 0] > 0
-    image.copy_(torch.where(outside & ~near, hu, image))
+    outside &= ~near(~outside, float(rng.uniform(1, 4)), spacing_mm)
+    image.copy_(torch.where(outside, hu, image))
 
 
 def _unmix(
@@ -191,11 +191,11 @@ def _unmix(
     streams = _field(shape, spacing_mm, float(rng.uniform(15, 60)), generator).mul_(float(rng.uniform(0.2, 1)))
     atrium = (index[::4, ::4, ::4] == RA).nonzero().float().mul_(4)
     if len(atrium) and rng.random() < 0.7:
-        along = rng.normal(0, 0.5, 3) + np.array([-1.0, 0, 0])  # mostly the lower part, z first
-        along *= rng.uniform(0.5, 2.5) / np.linalg.norm(along) / 25
+        slope = rng.normal(0, 0.5, 3) + np.array([-1.0, 0, 0])  # mostly the lower part, z first
+        slope *= rng.uniform(0.5, 2.5) / np.linalg.norm(slope) / 25
         centre = atrium.mean(0)
         for axis, step in enumerate(spacing_mm[::-1]):
-            ramp = (torch.arange(shape[axis]) - centre[axis]) * float(step * along[axis])
+            ramp = (torch.arange(shape[axis]) - centre[axis]) * float(step * slope[axis])
             streams += ramp.view([-1 if a == axis else 1 for a in range(3)])
     streams.add_(float(rng.uniform(-0.8, 0.8))).mul_(float(rng.uniform(1, 8))).sigmoid_()
     other = float(rng.uniform(30, max(80, hu[SVC])))
@@ -208,15 +208,6 @@ def _banded(positions: torch.Tensor, count: int, sigma: float) -> torch.Tensor:
     """Rows of Gaussian weights over `count` voxels around each position (voxels): float32 [n, count]."""
     weights = (-(positions[:, None] - torch.arange(count)).square() / (2 * sigma**2)).exp()
     return weights / weights.sum(1, keepdim=True)
-
-
-def _along(matrix: torch.Tensor, volume: torch.Tensor, axis: int) -> torch.Tensor:
-    """matrix [m, n] applied along one axis (of length n) of [z, y, x]."""
-    if axis == 2:
-        return volume @ matrix.T
-    if axis == 1:
-        return matrix @ volume
-    return (matrix @ volume.flatten(1)).unflatten(1, volume.shape[1:])
 
 
 def acquire(
@@ -236,20 +227,20 @@ def acquire(
     step = max(slice_mm * float(rng.uniform(0.5, 1.0)), spacing_mm[2]) / spacing_mm[2]
     depth = image.shape[0]
     slices = torch.arange(int(np.ceil((depth - 1) / step)) + 1) * step
-    image = _along(_banded(slices, depth, max(0.3 * slice_mm / spacing_mm[2], 0.35)), image, 0)
+    image = along(_banded(slices, depth, max(0.3 * slice_mm / spacing_mm[2], 0.35)), image, 0)
     noise = torch.randn(image.shape, generator=generator)
     for axis, pixel in ((1, spacing_mm[1]), (2, spacing_mm[0])):
         count = image.shape[axis]
         sharp = _banded(torch.arange(count), count, max(kernel_mm / pixel, 0.35))
         wide = _banded(torch.arange(count), count, (kernel_mm + 0.6) / pixel)
-        image = _along((1 + overshoot) * sharp - overshoot * wide, image, axis)
+        image = along((1 + overshoot) * sharp - overshoot * wide, image, axis)
         if grain / pixel > 0.25:
-            noise = _along(_banded(torch.arange(count), count, grain / pixel), noise, axis)
+            noise = along(_banded(torch.arange(count), count, grain / pixel), noise, axis)
     image.add_(noise, alpha=noise_hu / float(noise[:: max(1, len(noise) // 8)].std()))
     if len(slices) == depth:
         return image
     between = (1 - (torch.arange(depth)[:, None] / step - torch.arange(len(slices))).abs()).clamp_min(0)
-    return _along(between, image, 0)
+    return along(between, image, 0)
 
 
 def render(
