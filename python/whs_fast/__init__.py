@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from whs_fast.errors import InputError, OutputError
     from whs_fast.pipeline import Engine, Result, run
+    from whs_fast.reading import open_phases
     from whs_fast.structures import STRUCTURES
     from whs_fast.volume import Volume
 
     __version__: str
 
-__all__ = ["STRUCTURES", "Engine", "InputError", "OutputError", "Result", "Volume", "__version__", "run"]
+__all__ = ["STRUCTURES", "Engine", "InputError", "OutputError", "Result", "Volume", "__version__", "open_phases", "run"]
 
 _HOMES = {
     "Engine": "whs_fast.pipeline",
@@ -27,6 +28,7 @@ _HOMES = {
     "Result": "whs_fast.pipeline",
     "STRUCTURES": "whs_fast.structures",
     "Volume": "whs_fast.volume",
+    "open_phases": "whs_fast.reading",
     "run": "whs_fast.pipeline",
 }
 

@@ -29,7 +29,7 @@ from whs_fast.measuring import find_doubts, measure
 from whs_fast.network import Model, models_folder, predict_batches
 from whs_fast.picture import Planes, cut_labels, cut_scan, draw, find_valve
 from whs_fast.placing import written_aside
-from whs_fast.reading import read
+from whs_fast.reading import ScanPhase, read
 from whs_fast.refining import refine_valve
 from whs_fast.report import (
     INTERACTIVE_NAME,
@@ -159,21 +159,24 @@ class Engine:
 
     def run(
         self,
-        source: "str | PathLike[str] | SimpleITK.Image | Volume",
+        source: "str | PathLike[str] | SimpleITK.Image | Volume | ScanPhase",
         *,
         series: str | None = None,
+        phase: float | str | None = None,
         progress: Progress | None = None,
     ) -> Result:
         """Segments one scan.
 
-        source is a path (NIfTI, NRRD, MetaImage, a DICOM folder or zip), a SimpleITK image or a Volume; series the UID
-        of one of several DICOM series. progress is called with the name of each step as it begins and the share of the
-        whole that is done. Raises InputError where the scan cannot be used.
+        source is a path (NIfTI, NRRD, MetaImage, a DICOM folder or zip), a SimpleITK image, a Volume, or one of the
+        phases that `whs_fast.open_phases` gives; series is the UID of one of several DICOM series and phase one of
+        several phases, such as 30 (% of the R-R interval): see `whs_fast.reading.read`. progress is called with the
+        name of each step as it begins and the share of the whole that is done. Raises InputError where the scan cannot
+        be used.
         """
         clock = _Clock({}, progress)
         self._prepare_aside()
         with clock.step("read"):
-            volume = read(source, series=series)
+            volume = read(source, series=series, phase=phase)
         grid = volume.grid
         with clock.step("localise"):
             predict = {axis: partial(predict_batches, model, batch=_BATCH) for axis, model in self._localisers.items()}
@@ -197,7 +200,11 @@ class Engine:
             "timings_s": clock.timings_s(),
             "peak_memory_mb": peak_memory_mb(),
             # A doubt about the localiser's point is settled where the labels show the valve itself.
-            "warnings": [*(localised.warnings if refined_mm is None else ()), *find_doubts(measured, grid)],
+            "warnings": [
+                *volume.notes,
+                *(localised.warnings if refined_mm is None else ()),
+                *find_doubts(measured, grid),
+            ],
             "models": {model.name: model.sha256 for model in models},
             "version": version("whs_fast"),
         }
@@ -225,15 +232,16 @@ class Engine:
 
 
 def run(
-    source: "str | PathLike[str] | SimpleITK.Image | Volume",
+    source: "str | PathLike[str] | SimpleITK.Image | Volume | ScanPhase",
     *,
     threads: int | None = None,
     localiser: str = "squeezenet",
     series: str | None = None,
+    phase: float | str | None = None,
     progress: Progress | None = None,
 ) -> Result:
     """Segments one scan with an engine of its own; for several scans, make an Engine. See there for the arguments."""
-    return Engine(threads, localiser).run(source, series=series, progress=progress)
+    return Engine(threads, localiser).run(source, series=series, phase=phase, progress=progress)
 
 
 def check_formats(formats: Sequence[str]) -> None:

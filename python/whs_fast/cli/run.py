@@ -10,14 +10,17 @@ from whs_fast.cli.segmenting import segment
 
 _HELP = """Segment one cardiac CT scan.
 
-INPUT is a NIfTI, NRRD or MetaImage file, a DICOM folder, or a zip of one. DIR receives labels.nii.gz (the ten
-structures on the scan's own grid), measurements.json (volumes, LV mass, valve position), preview.png and report.html.
+INPUT is a NIfTI, NRRD or MetaImage file, a DICOM folder, or a zip of one (`whs-fast series` lists what it holds). DIR
+receives labels.nii.gz (the ten structures on the scan's own grid), measurements.json (volumes, LV mass, valve
+position), preview.png and report.html.
 
 \b
 Examples:
   whs-fast run scan.nii.gz -o results
   whs-fast run dicom_folder -o results --threads 2
   whs-fast run study.zip -o results --series 1.2.840.113619.2.55.3
+  whs-fast run study.zip -o results --phase 75
+  whs-fast run study.zip -o results --phase all
   whs-fast run scan.nrrd -o results --formats nifti,seg.nrrd --overwrite
 """
 
@@ -33,7 +36,15 @@ Examples:
     type=click.Path(path_type=Path),
     help="Folder for the results; made if it is not there.",
 )
-@click.option("--series", metavar="UID", help="Series to take where a DICOM folder holds several.")
+@click.option(
+    "--series", metavar="UID", help="Series to take where there are several; else the thinnest contrast cardiac one."
+)
+@click.option(
+    "--phase",
+    metavar="PERCENT|all",
+    help="Phase to take where there are several, in % of the R-R interval (or a name that `whs-fast series` lists, "
+    "such as 310ms); else the one nearest to end-systole (35). With all, each goes into DIR/phase_NN.",
+)
 @segmentation_options
-def command(source: Path, folder: Path, series: str | None, **options: Any) -> None:
-    segment(source, folder, series=series, **options)
+def command(source: Path, folder: Path, series: str | None, phase: str | None, **options: Any) -> None:
+    segment(source, folder, series=series, phase=phase, **options)

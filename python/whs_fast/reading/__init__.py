@@ -1,19 +1,17 @@
 """Reading a scan into int16 HU on its own grid, or refusing it in one line.
 
     read("scan.nii.gz")    NIfTI (.nii, .nii.gz), NRRD (.nrrd, .nhdr), MetaImage (.mha, .mhd)
-    read("folder")         a DICOM folder, subfolders included; a .zip of one
+    read("folder")         a DICOM folder, subfolders included; a .zip of one; one enhanced multi-frame file
     read(image)            a SimpleITK image, or a Volume
 
 The scan keeps its grid: oblique directions, left-handed ones and anisotropic voxels are normal input. What the later
 steps could only turn into nonsense is refused here: see `read`.
 """
 
-import errno
 import os
-import shutil
-import tempfile
-import zipfile
-import zlib
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,17 +19,19 @@ import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
 
-from whs_fast.errors import InputError, OutputError
+from whs_fast.errors import InputError
+from whs_fast.reading.choosing import Candidate, choose, phases_beside
 from whs_fast.reading.headers import ORTHONORMAL_WITHIN, check_directions, check_spacing, find_voxels
 from whs_fast.reading.hounsfield import settle, to_hounsfield
-from whs_fast.reading.itk import open_header, silence
-from whs_fast.reading.series import read_series
+from whs_fast.reading.itk import open_header
+from whs_fast.reading.opening import EXPECTED, is_dicom, name_of, telling, unpacked
+from whs_fast.reading.phases import Phase, parse_phase
+from whs_fast.reading.series import SeriesLine, describe_series, find_scans, read_scan, read_series
 from whs_fast.reading.voxels import read_voxels
 from whs_fast.volume import Grid, Volume
 
 LEAST_FIELD_OF_VIEW_MM, MOST_FIELD_OF_VIEW_MM = 120.0, 3000.0
 LEAST_SPACING_MM, MOST_SPACING_MM = 0.05, 12.0
-MOST_ZIP_BYTES, MOST_ZIP_FILES = 4 << 30, 50_000
 
 _IMAGE_IO = {
     ".nii": "NiftiImageIO",
@@ -41,67 +41,104 @@ _IMAGE_IO = {
     ".mha": "MetaImageIO",
     ".mhd": "MetaImageIO",
 }
-_EXPECTED = "expected .nii, .nii.gz, .nrrd, .nhdr, .mha, .mhd, a DICOM folder or a .zip of one"
 
 
-def read(source: str | os.PathLike[str] | sitk.Image | Volume, *, series: str | None = None) -> Volume:
+@dataclass(frozen=True)
+class ScanPhase:
+    """One phase of a scan that `open_phases` has found: a source like a path, for as long as the scan is open.
+
+    label is what `--phase` calls it, such as "35%"; folder the name for its results, such as phase_35.
+    """
+
+    label: str
+    folder: str
+    _scan: Candidate = field(repr=False)
+    _name: str = field(repr=False)
+
+
+@contextmanager
+def open_phases(source: str | os.PathLike[str], *, series: str | None = None) -> Iterator[tuple[ScanPhase, ...]]:
+    """Open a DICOM folder or zip and give every phase of the scan that `read` would choose, in order.
+
+    The phases may be images of one series or series of their own. Raises InputError as `read` does.
+    """
+    name = name_of(source)
+    with ExitStack() as stack:
+        with telling(name):
+            if not is_dicom(Path(source)):
+                raise InputError(f"{name}: found a single scan, expected a DICOM folder or zip to have phases")
+            folder = stack.enter_context(unpacked(Path(source), name))
+            scans = find_scans(folder, name, series=series)
+            phases = phases_beside(choose(scans, None, name)[0], scans)
+            if phases[0].phase == Phase():
+                raise InputError(f"{name}: found a scan whose phase is not told, expected one with phases")
+        yield tuple(ScanPhase(scan.phase.label, scan.phase.folder, scan, name) for scan in phases)
+
+
+def list_series(source: str | os.PathLike[str]) -> list[SeriesLine]:
+    """Every series of a DICOM folder or zip, and which of them `read` would take. Raises InputError as `read` does."""
+    name = name_of(source)
+    with telling(name):
+        if not is_dicom(Path(source)):
+            raise InputError(f"{name}: found a single scan, expected a DICOM folder or zip")
+        with unpacked(Path(source), name) as folder:
+            return describe_series(folder, name)
+
+
+def read(
+    source: str | os.PathLike[str] | sitk.Image | Volume | ScanPhase,
+    *,
+    series: str | None = None,
+    phase: float | str | None = None,
+) -> Volume:
     """Read a scan: int16 HU, C-contiguous, indexed z, y, x, on the grid that it has on disk.
 
     Values are rounded to the nearest HU; padding below -1024 HU (scanners write -2000, -3024 and the like) becomes
     -1024. A Volume or image given as int16 is not changed and, where nothing needs clamping, a Volume's array is not
-    copied. `series` is the Series Instance UID of one of several CT series in a folder or zip.
+    copied.
+
+    In a DICOM folder or zip, `series` is the Series Instance UID of one of several CT series, `phase` one of several
+    phases: 30 or "30%" of the R-R interval (the nearest within 5), "310ms" after the R peak, or "4of10" where nothing
+    but their order is known. Left out, the thinnest contrast cardiac series is taken (`whs_fast.reading.choosing`), in
+    the phase nearest to end-systole (`whs_fast.reading.phases`), and the volume's notes tell so.
 
     Raises InputError, one line that names the source, what was found and what was expected, for: a missing, damaged
     or truncated file, or one of another kind; anything but one number a voxel in three dimensions; a header whose
     voxel size, orientation or directions are missing, contradictory, singular or not orthonormal (within 2e-4);
     voxels under 0.05 mm or over 12 mm; a field of view under 120 mm or over 3 m along any axis; NaN or infinite
     voxels; values that cannot be HU (see `whs_fast.reading.hounsfield.settle`), label maps and scans with nothing
-    below -500 HU; DICOM folders without a CT series, with several, or with one that is tilted, uneven, or incomplete
-    (tolerances: `whs_fast.reading.series`). Raises OutputError where a zip cannot be unpacked for lack of space.
+    below -500 HU; DICOM folders without a CT series, with several equally likely ones, or with one whose slices make no
+    regular grid (what is mended and what is not: `whs_fast.reading.stacking`). Raises OutputError where a zip cannot be
+    unpacked for lack of space.
     """
     if isinstance(source, Volume):
-        _refuse_series(series, "volume")
+        _refuse_choice(series, phase, "volume")
         return _checked(source, "volume")
     if isinstance(source, sitk.Image):
-        _refuse_series(series, "image")
+        _refuse_choice(series, phase, "image")
         return _from_image(source)
-    name = "".join(character if character.isprintable() else "?" for character in os.fspath(source))
-    path = Path(source)
-    if not os.fspath(source):
-        raise InputError(f"found an empty path, {_EXPECTED}")
-    try:
-        with silence():
-            return _from_path(path, name, series)
-    except InputError:
-        raise
-    except FileNotFoundError as error:
-        raise InputError(f"{name}: found no such file or folder, {_EXPECTED}") from error
-    except OSError as error:
-        if isinstance(error, OutputError):
-            raise
-        raise InputError(f"{name}: found a file that cannot be read ({error.strerror or 'input error'})") from error
-    except MemoryError as error:
-        raise InputError(f"{name}: found a scan too large for the memory of this computer") from error
+    if isinstance(source, ScanPhase):
+        _refuse_choice(series, phase, "phase")
+        with telling(source._name):
+            return _settled(read_scan(source._scan, source._name), source._name)
+    name, wanted = name_of(source), None if phase is None else parse_phase(phase)
+    with telling(name):
+        path = Path(source)
+        if not is_dicom(path):
+            _refuse_choice(series, phase, name)
+            return _from_file(path, name)
+        with unpacked(path, name) as folder:
+            return _settled(read_series(folder, name, series=series, phase=wanted), name)
 
 
-def _from_path(path: Path, name: str, series: str | None) -> Volume:
-    if path.is_dir():
-        return _settled(read_series(path, name, series=series), name)
-    if not path.is_file():
-        raise FileNotFoundError(errno.ENOENT, "no such file", str(path))
+def _from_file(path: Path, name: str) -> Volume:
     lower = path.name.lower()
-    if lower.endswith(".zip"):
-        # mkdtemp makes the folder readable by this user alone, which patients' slices need.
-        with tempfile.TemporaryDirectory(prefix="whs_fast_", ignore_cleanup_errors=True) as folder:
-            _unpack(path, Path(folder), name)
-            return _settled(read_series(Path(folder), name, series=series), name)
-    _refuse_series(series, name)
     image_io = next((io for suffix, io in _IMAGE_IO.items() if lower.endswith(suffix)), None)
     if image_io is None:
         with path.open("rb") as file:
             dicom = file.read(132)[128:] == b"DICM"
         kind = "a single DICOM file" if dicom else f"a file of another kind ({path.suffix or 'no suffix'})"
-        raise InputError(f"{name}: found {kind}, {_EXPECTED}")
+        raise InputError(f"{name}: found {kind}, {EXPECTED}")
     if path.stat().st_size == 0:
         raise InputError(f"{name}: found an empty file, expected a scan")
     layout = find_voxels(path, name)
@@ -130,8 +167,7 @@ def _checked(volume: Volume, name: str) -> Volume:
     """A volume made outside, with its grid checked and its values brought to HU."""
     _check_grid(volume.grid, name)
     array: NDArray[Any] = np.asarray(volume.array)
-    hounsfield = to_hounsfield(array, name)
-    return Volume(hounsfield, volume.spacing_mm, volume.origin_mm, volume.direction, volume.source)
+    return replace(volume, array=to_hounsfield(array, name))
 
 
 def _settled(volume: Volume, name: str) -> Volume:
@@ -162,33 +198,7 @@ def _check_grid(grid: Grid, name: str) -> None:
         )
 
 
-def _refuse_series(series: str | None, name: str) -> None:
-    if series is not None:
-        raise InputError(f"{name}: found a series UID for a single scan, expected one only with a DICOM folder or zip")
-
-
-def _unpack(path: Path, folder: Path, name: str) -> None:
-    """Unpack a zip under names of our own, so that no entry can choose its place, and only up to a total size."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            entries = [entry for entry in archive.infolist() if not entry.is_dir()]
-            total = sum(entry.file_size for entry in entries)
-            if total > MOST_ZIP_BYTES or len(entries) > MOST_ZIP_FILES:
-                raise InputError(
-                    f"{name}: found {len(entries)} files of {total >> 20} MB in all, expected at most {MOST_ZIP_FILES} "
-                    f"and {MOST_ZIP_BYTES >> 20} MB"
-                )
-            if total > shutil.disk_usage(folder).free:
-                raise OutputError(
-                    f"{name}: found too little space for {total >> 20} MB of temporary files in {folder.parent}"
-                )
-            for number, entry in enumerate(sorted(entries, key=lambda entry: entry.filename)):
-                # ZipExtFile gives no more bytes than the directory announced, so the total above holds.
-                with archive.open(entry) as source, (folder / f"{number:06d}").open("wb") as target:
-                    shutil.copyfileobj(source, target, 1 << 20)
-    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError) as error:
-        raise InputError(f"{name}: found a damaged or encrypted zip, expected an intact one") from error
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise OutputError(f"{name}: found no space left for temporary files in {folder.parent}") from error
-        raise
+def _refuse_choice(series: str | None, phase: float | str | None, name: str) -> None:
+    for what, value in (("series UID", series), ("phase", phase)):
+        if value is not None:
+            raise InputError(f"{name}: found a {what} for a single scan, expected one only with a DICOM folder or zip")

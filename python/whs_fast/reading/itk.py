@@ -37,11 +37,12 @@ def silence() -> Iterator[None]:
                 sitk.ProcessObject.SetGlobalWarningDisplay(_shown_before)
 
 
-def open_header(path: Path, image_io: str) -> sitk.ImageFileReader | None:
-    """A reader that has read the header of a file, or None where the toolkit cannot read it."""
+def open_header(path: Path, image_io: str, *, private: bool = False) -> sitk.ImageFileReader | None:
+    """A reader that has read the header of a file, private tags too if wanted; None where the toolkit cannot."""
     reader = sitk.ImageFileReader()
     reader.SetImageIO(image_io)
     reader.SetFileName(str(path))
+    reader.SetLoadPrivateTags(private)
     try:
         reader.ReadImageInformation()
     except RuntimeError:

@@ -1,258 +1,182 @@
-"""A CT series from a folder of DICOM files, one file a slice.
+"""A CT scan from a folder of DICOM files: classic ones, a slice each, or enhanced ones of many frames.
 
-SimpleITK (GDCM) decodes the slices; which of them belong together, in what order, and whether they make a regular
-grid is decided here, because its series reader stacks whatever it is given: tilted gantries lose their shear, missing
-slices close up, several phases interleave, all without an error. Such series are refused in this version.
+SimpleITK (GDCM) decodes the slices, from every transfer syntax in clinical use; which of them belong together, in what
+order, and how they come onto a regular grid is decided here, because its series reader stacks whatever it is given:
+tilted gantries lose their shear, missing slices close up, several phases interleave, all without an error.
 
-What is tolerated: direction cosines that differ by 1e-4 within the series; slices up to 0.25 mm sideways of the line
-along the slice normal (0.06 degrees of tilt over 250 mm); positions up to 0.1 mm, and up to a quarter of the distance
-between slices, off an even spacing (some scanners write positions with one decimal).
+    find_slices     headers of all images               whs_fast.reading.slices, .enhanced, .clues
+    find_candidates the phases of every CT series       .phases
+    choose          the one that is meant               .choosing
+    arrange         its slices on one grid              .stacking
+    read_scan       the voxels
 
 Messages hold no value of a tag that could name the patient, and no names of files inside the folder: some exports
 name them after the patient. The series' own UID, modality and description are given, for one must be chosen by them.
 """
 
-import os
-import re
+import tempfile
+import threading
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
 
+from whs_fast._kernels import resample_linear
 from whs_fast.errors import InputError
-from whs_fast.reading.hounsfield import convert
-from whs_fast.reading.itk import open_header
+from whs_fast.reading.choosing import Candidate, choose, find_candidates
+from whs_fast.reading.enhanced import open_frames
+from whs_fast.reading.hounsfield import AIR_HU, convert
+from whs_fast.reading.phases import Phase, Wanted
+from whs_fast.reading.slices import THREADS, Slice, find_slices
+from whs_fast.reading.stacking import Stack, arrange, repeated_positions
 from whs_fast.source import Source, read_head
 from whs_fast.volume import Volume
 
-COSINES_WITHIN, SIDEWAYS_MM, UNEVEN_MM, UNEVEN_PART = 1e-4, 0.25, 0.1, 0.25
-MOST_FILES = 50_000
-_THREADS = 4
-_MOST_LISTED = 20
-_CT_STORAGE = re.compile(rb"1\.2\.840\.10008\.5\.1\.4\.1\.1\.2(\.[12])?[\x00 ]")
+Decode: TypeAlias = Callable[[Slice], NDArray[np.int16]]
+
+
+def find_scans(folder: Path, name: str, *, series: str | None = None) -> list[Candidate]:
+    """Every phase of every CT series of a folder and its subfolders, or of the series with the UID `series`.
+
+    `name` is what messages call the folder. Raises InputError where there is none.
+    """
+    found, copies = find_slices(folder, name)
+    return find_candidates(found, copies, name, series)
 
 
 @dataclass(frozen=True)
-class _Slice:
-    path: Path
-    series: str
-    instance: str
+class SeriesLine:
+    """One series of a folder: phases are the labels of those told; distance_mm is that between slices, None where there
+    is none; chosen says that it is the one taken if no other is asked for."""
+
+    uid: str
     modality: str
     description: str
-    frames: int
-    localizer: bool
-    placed: bool
-    size: tuple[int, int]
-    spacing: tuple[float, float]
-    position: tuple[float, ...]
-    cosines: tuple[float, ...]
-    components: int
+    phases: tuple[str, ...]
+    distance_mm: float | None
+    slices: int
+    chosen: bool
 
 
-def read_series(folder: Path, name: str, *, series: str | None = None) -> Volume:
-    """Read the CT series of a folder and its subfolders, or the one of several with the UID `series`.
+def describe_series(folder: Path, name: str) -> list[SeriesLine]:
+    """Every series of a folder and its subfolders. Raises InputError where there is no DICOM image."""
+    found, copies = find_slices(folder, name)
+    chosen, scans = "", list[Candidate]()
+    with suppress(InputError):
+        scans = find_candidates(found, copies, name, None)
+        chosen = choose(scans, None, name)[0].series
+    lines = []
+    for uid in dict.fromkeys(image.series for image in found):
+        images = [image for image in found if image.series == uid]
+        phases = [scan for scan in scans if scan.series == uid]
+        told = tuple(scan.phase.label for scan in phases if scan.phase != Phase())
+        distance = phases[0].distance_mm if phases else None
+        first = images[0]
+        lines.append(
+            SeriesLine(uid, first.modality, first.description, told, distance, len(images), bool(uid) and uid == chosen)
+        )
+    return lines
 
-    `name` is what messages call the folder. The result is int16 with each slice's own slope and intercept applied,
-    slices in ascending order along the normal, not yet checked for HU. Raises InputError where there is not exactly
-    one CT series, and for one that is damaged, tilted, unevenly spaced, not of one orientation, or repeats positions.
+
+def read_series(folder: Path, name: str, *, series: str | None = None, phase: Wanted | None = None) -> Volume:
+    """Read one phase of one CT series of a folder and its subfolders.
+
+    series is a Series Instance UID, phase what was asked for: see `whs_fast.reading.choosing` for what is taken where
+    they are None. The result is int16 with each slice's own slope and intercept applied, slices in ascending order
+    along the normal, not yet checked for HU; notes say what was chosen and mended. Raises InputError where there is no
+    such scan, or where it is damaged or makes no regular grid (`whs_fast.reading.stacking`).
     """
-    slices = _choose(_scan(folder, name), name, series)
-    position, cosines, step = _arrange(slices, name)
-    row, column = cosines[:3], cosines[3:]
-    normal = np.cross(row, column)
-    slices = [slices[index] for index in np.argsort(position @ normal)]
-    first = position[np.argmin(position @ normal)]
+    candidate, notes = choose(find_scans(folder, name, series=series), phase, name)
+    volume = read_scan(candidate, name)
+    return replace(volume, notes=(*notes, *volume.notes))
 
-    width, height = slices[0].size
-    array = np.empty((len(slices), height, width), dtype=np.int16)
 
-    def decode(index: int) -> None:
+def read_scan(candidate: Candidate, name: str) -> Volume:
+    """Read the voxels of one candidate, as read_series does."""
+    with tempfile.TemporaryDirectory(prefix="whs_fast_", ignore_cleanup_errors=True) as space:
+        decode = _decoder(candidate.slices, Path(space), name)
+        slices = _without_copies(candidate.slices, decode)
+        stack = arrange(slices, name)
+        array = _read_voxels(stack, decode)
+    copies = candidate.copies + len(candidate.slices) - len(slices)
+    instances = list(dict.fromkeys(image.instance for image in stack.slices))
+    source = Source(
+        read_head(stack.slices[0].path),
+        tuple(instances),
+        tuple((instances.index(image.instance), image.frame) for image in stack.slices) if stack.straight else None,
+    )
+    notes = (f"{copies} copies of slices were passed over",) if copies else ()
+    return Volume(array, stack.spacing_mm, stack.origin_mm, stack.direction, source, (*notes, *stack.notes))
+
+
+def _decoder(slices: Sequence[Slice], space: Path, name: str) -> Decode:
+    """A function from a slice to its HU; `space` is a folder for single frames of enhanced files."""
+    enhanced = {
+        path: open_frames(path, name) for path in dict.fromkeys(image.path for image in slices if image.enhanced)
+    }
+
+    def decode(image: Slice) -> NDArray[np.int16]:
+        path = image.path
         reader = sitk.ImageFileReader()
         reader.SetImageIO("GDCMImageIO")
-        reader.SetFileName(str(slices[index].path))
         try:
-            image = reader.Execute()
-        except RuntimeError as error:
+            if image.enhanced:
+                path = space / f"{threading.get_ident()}"  # one at a time in each thread
+                enhanced[image.path].write_frame(image.frame, path)
+            reader.SetFileName(str(path))
+            found = reader.Execute()
+        except (RuntimeError, ValueError) as error:
             raise InputError(
-                f"{name}: found slice {index + 1} of {len(slices)} damaged, expected intact files"
+                f"{name}: found a damaged slice among the {len(slices)} of the series, expected intact files"
             ) from error
-        convert(sitk.GetArrayViewFromImage(image)[0], array[index], name)
+        finally:
+            if image.enhanced:
+                path.unlink(missing_ok=True)
+        hounsfield = np.empty((image.size[1], image.size[0]), dtype=np.int16)
+        convert(sitk.GetArrayViewFromImage(found)[0], hounsfield, name)
+        return hounsfield
 
-    with ThreadPoolExecutor(_THREADS) as pool:
-        list(pool.map(decode, range(len(slices))))
-    spacing = (*slices[0].spacing, step)
-    r, c, n = row.tolist(), column.tolist(), normal.tolist()
-    direction = (r[0], c[0], n[0], r[1], c[1], n[1], r[2], c[2], n[2])
-    instances = tuple(image.instance for image in slices)
-    source = Source(read_head(slices[0].path), instances, tuple((index, 1) for index in range(len(slices))))
-    return Volume(array, spacing, (first[0], first[1], first[2]), direction, source)
+    return decode
 
 
-def _scan(folder: Path, name: str) -> list[_Slice]:
-    """The DICOM images below a folder, in the order of their names; anything else is passed over."""
-    paths: list[Path] = []
-    for parent, folders, files in os.walk(folder):
-        folders.sort()
-        paths += [Path(parent) / file for file in sorted(files)]
-        if len(paths) > MOST_FILES:
-            raise InputError(f"{name}: found more than {MOST_FILES} files, expected a folder with one DICOM series")
-
-    def look(path: Path) -> _Slice | None:
-        if not path.is_file():
-            return None
-        with path.open("rb") as file:
-            head = file.read(1024)
-        if head[128:132] != b"DICM" and head[:2] not in (b"\x02\x00", b"\x08\x00"):
-            return None
-        reader = open_header(path, "GDCMImageIO")
-        if reader is not None:
-            return _describe(path, reader)
-        # Reports, plans and indexes are DICOM without an image; a CT slice that cannot be opened must not go missing.
-        if _CT_STORAGE.search(head[132:]):
-            raise InputError(
-                f"{name}: found a damaged or truncated CT slice among its {len(paths)} files, expected intact files"
-            )
-        return None
-
-    with ThreadPoolExecutor(_THREADS) as pool:
-        found = [image for image in pool.map(look, paths) if image is not None]
-    if not found:
-        raise InputError(f"{name}: found {len(paths)} files, none of them a DICOM image, expected a CT series")
-    return found
+def _without_copies(slices: Sequence[Slice], decode: Decode) -> list[Slice]:
+    """The slices less those that show at the same position the same image as another."""
+    copies: set[int] = set()
+    for first, *others in repeated_positions(slices):
+        shown = decode(first)
+        copies.update(id(other) for other in others if np.array_equal(shown, decode(other)))
+    return [image for image in slices if id(image) not in copies]
 
 
-def _describe(path: Path, reader: sitk.ImageFileReader) -> _Slice:
-    def tag(key: str) -> str:
-        return str(reader.GetMetaData(key)).strip(" \0") if reader.HasMetaDataKey(key) else ""
+def _read_voxels(stack: Stack, decode: Decode) -> NDArray[np.int16]:
+    array = np.empty(stack.shape, dtype=np.int16)
 
-    size, spacing = reader.GetSize(), reader.GetSpacing()
-    position, cosines = _numbers(tag("0020|0032")), _numbers(tag("0020|0037"))
-    return _Slice(
-        path=path,
-        series=tag("0020|000e"),
-        instance=tag("0008|0018"),
-        modality=tag("0008|0060"),
-        description=re.sub(r"[^ -~]", "?", tag("0008|103e"))[:64],
-        frames=size[2] if len(size) > 2 else 1,
-        localizer="LOCALIZER" in tag("0008|0008").upper().split("\\"),
-        placed=len(position) == 3 and len(cosines) == 6 and len(_numbers(tag("0028|0030"))) == 2,
-        size=(size[0], size[1]),
-        spacing=(spacing[0], spacing[1]),
-        position=position,
-        cosines=cosines,
-        components=reader.GetNumberOfComponents(),
-    )
+    def place(index: int) -> None:
+        low, high, share = stack.places[index]
+        if stack.straight:
+            array[index] = decode(stack.slices[low])
+            return
+        _move(decode(stack.slices[low]), stack.shifts_px[low], array[index])
+        if low != high:
+            above = np.empty_like(array[index])
+            _move(decode(stack.slices[high]), stack.shifts_px[high], above)
+            array[index] = np.rint((1.0 - share) * array[index] + share * above)
+
+    with ThreadPoolExecutor(THREADS) as pool:
+        list(pool.map(place, range(stack.shape[0])))
+    return array
 
 
-def _numbers(text: str) -> tuple[float, ...]:
-    try:
-        values = tuple(float(word) for word in text.split("\\"))
-    except ValueError:
-        return ()
-    return values if np.isfinite(values).all() else ()
-
-
-def _choose(found: list[_Slice], name: str, series: str | None) -> list[_Slice]:
-    """The slices of the one CT series, or of the series asked for."""
-    by_uid: dict[str, list[_Slice]] = {}
-    for image in found:
-        by_uid.setdefault(image.series, []).append(image)
-    if series is not None:
-        if series not in by_uid:
-            raise InputError(f"{name}: found no series {series}, expected one of {_listed(by_uid)}")
-        if by_uid[series][0].modality != "CT":
-            raise InputError(
-                f"{name}: found modality {by_uid[series][0].modality or '(none)'} in series {series}, expected CT"
-            )
-        return _without_extras(by_uid[series]) or by_uid[series]
-    scans = {uid: images for uid, images in by_uid.items() if images[0].modality == "CT"}
-    if not scans:
-        raise InputError(f"{name}: found no CT series, only {_listed(by_uid)}, expected one")
-    slices = {uid: _without_extras(images) for uid, images in scans.items()}
-    volumes = {uid: images for uid, images in slices.items() if sum(image.frames for image in images) > 1}
-    if len(volumes) > 1:
-        raise InputError(
-            f"{name}: found {len(volumes)} CT series, expected one or its UID (--series UID): {_listed(volumes)}"
-        )
-    if not volumes:
-        raise InputError(f"{name}: found CT images that are no volume, {_listed(scans)}, expected a series of slices")
-    return next(iter(volumes.values()))
-
-
-def _without_extras(images: list[_Slice]) -> list[_Slice]:
-    """Scouts, screenshots and dose reports come with most scans and are not meant."""
-    return [image for image in images if not image.localizer and image.components == 1]
-
-
-def _listed(by_uid: dict[str, list[_Slice]]) -> str:
-    entries = [
-        f"{uid or '(no UID)'} '{images[0].description}' ({images[0].modality or 'no modality'}, "
-        f"{sum(image.frames for image in images)} slices)"
-        for uid, images in by_uid.items()
-    ]
-    rest = len(entries) - _MOST_LISTED
-    return "; ".join(entries[:_MOST_LISTED]) + (f"; and {rest} more" if rest > 0 else "")
-
-
-def _arrange(slices: list[_Slice], name: str) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
-    """Positions [n, 3] in mm, orthonormal row and column cosines [6] and slice distance in mm of a regular stack."""
-    if any(image.frames != 1 for image in slices):
-        raise InputError(f"{name}: found a multi-frame (enhanced) DICOM file, expected one file a slice")
-    if any(image.components != 1 for image in slices):
-        raise InputError(f"{name}: found colour images, expected CT slices")
-    if not all(image.placed for image in slices):
-        raise InputError(f"{name}: found slices without position, orientation or pixel spacing, expected all three")
-    if len(slices) < 2:
-        raise InputError(f"{name}: found a single slice, expected a series of slices")
-    if len({image.size for image in slices}) > 1 or np.ptp([image.spacing for image in slices], axis=0).max() > 1e-4:
-        raise InputError(
-            f"{name}: found slices of different size or pixel spacing in one series, expected the same in all"
-        )
-    cosines = np.array([image.cosines for image in slices])
-    row, column = cosines[0, :3], cosines[0, 3:]
-    if abs(row @ row - 1.0) > 1e-3 or abs(column @ column - 1.0) > 1e-3 or abs(row @ column) > 1e-3:
-        raise InputError(f"{name}: found direction cosines that are not orthonormal, expected orthonormal ones")
-    if np.ptp(cosines, axis=0).max() > COSINES_WITHIN:
-        raise InputError(f"{name}: found slices of different orientation in one series, expected one orientation")
-    # Cosines come with six or more decimals; what is missing to orthonormal is rounding.
-    row = row / np.linalg.norm(row)
-    normal = np.cross(row, column)
-    normal /= np.linalg.norm(normal)
-    column = np.cross(normal, row)
-
-    position = np.array([image.position for image in slices])
-    along = np.sort(position @ normal)
-    gaps = np.diff(along)
-    step = float(along[-1] - along[0]) / (len(slices) - 1)
-    usual = float(np.median(gaps))
-    if gaps.min() < 0.01:
-        repeated = int((gaps < 0.01).sum())
-        raise InputError(
-            f"{name}: found {repeated} of {len(slices)} slices at the position of another (several phases, or copies), "
-            "expected one slice a position"
-        )
-    offset = position - position[np.argmin(position @ normal)]
-    sideways = offset - np.outer(offset @ normal, normal)
-    drift = float(np.linalg.norm(sideways, axis=1).max())
-    if drift > SIDEWAYS_MM:
-        furthest = int(np.argmax(np.linalg.norm(sideways, axis=1)))
-        tilt = np.degrees(np.arctan2(drift, offset[furthest] @ normal))
-        raise InputError(
-            f"{name}: found slices shifted sideways by up to {drift:.1f} mm (gantry tilt of {tilt:.1f} degrees, "
-            "or a moved table), expected slices stacked along their normal"
-        )
-    if gaps.max() > 1.5 * usual:
-        raise InputError(
-            f"{name}: found {int((gaps > 1.5 * usual).sum())} gap(s) of up to {gaps.max():.2f} mm between slices "
-            f"{usual:.2f} mm apart (missing slices, or uneven spacing), expected even spacing"
-        )
-    uneven = float(np.abs(along - (along[0] + step * np.arange(len(along)))).max())
-    if uneven > min(UNEVEN_MM, UNEVEN_PART * step):
-        raise InputError(
-            f"{name}: found distances between slices from {gaps.min():.2f} to {gaps.max():.2f} mm (uneven spacing), "
-            "expected even spacing"
-        )
-    return position, np.concatenate([row, column]), step
+def _move(image: NDArray[np.int16], shift_px: NDArray[np.float64], out: NDArray[np.int16]) -> None:
+    """Resample an image into a larger one, moved by (x, y) voxels, with air around it."""
+    # Padding is raised to air before it mixes with its neighbours.
+    np.maximum(image, AIR_HU, out=image)
+    matrix = np.eye(3, 4)
+    matrix[1:, 3] = -shift_px[::-1]
+    resample_linear(image[None], out[None], matrix, fill=AIR_HU)

@@ -1,0 +1,30 @@
+"""`whs-fast series`."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from whs_fast.reading.series import SeriesLine
+
+
+@click.command("series")
+@click.argument("source", metavar="INPUT", type=click.Path(path_type=Path))
+def command(source: Path) -> None:
+    """List the series of a DICOM folder or zip.
+
+    Each line gives the UID for --series, modality, distance between slices, number of images, description, and the
+    phases for --phase. The one that `whs-fast run` takes by itself is marked with an asterisk.
+    """
+    from whs_fast.reading import list_series
+
+    for line in list_series(source):
+        click.echo(_render(line))
+
+
+def _render(line: "SeriesLine") -> str:
+    distance = "no volume" if line.distance_mm is None else f"{line.distance_mm:.3g} mm"
+    phases = f"  phases {', '.join(line.phases)}" if line.phases else ""
+    mark = "*" if line.chosen else " "
+    return f"{mark} {line.uid}  {line.modality}  {distance}  {line.slices} images  {line.description!r}{phases}"
