@@ -222,7 +222,7 @@ def _range(limits: tuple[float | None, float]) -> str:
 
 
 def _pack(data: bytes) -> str:
-    return base64.b64encode(zlib.compress(data, 9)).decode("ascii")
+    return base64.b64encode(zlib.compress(data, 6)).decode("ascii")
 
 
 def _predict(scan: NDArray[np.uint8]) -> bytes:
