@@ -74,7 +74,7 @@ def evaluate(
         *_never_there(scores, structures),
         *_gathered(scores),
     ]
-    name = scheme or f"all structures of {own.name} and {other.name}"
+    name = scheme or (own.name if own is other else f"shared by {own.name} and {other.name}")
     return Evaluation(collect(scores, structures, errors), name, own.name, other.name, tuple(warnings))
 
 

@@ -16,15 +16,17 @@ from numpy.typing import NDArray
 
 from whs_fast.evaluation import paper
 from whs_fast.evaluation.collecting import Cohort, StructureCohort
-from whs_fast.evaluation.statistics import describe_p
+from whs_fast.evaluation.statistics import describe_p, signed
+from whs_fast.evaluation.tables import difference_digits
 
 _WIDTH_IN = 85 / 25.4
 _DPI = 600
 _SMALL, _TEXT = 6.5, 7.5
 _INK, _QUIET, _FILL, _OTHER = "#1a1d21", "#6a727d", "#dbe4f0", "#b4232a"
 _COLUMNS = 2
-# Round values for the ticks of a logarithmic axis, of which the few that fall inside are shown.
-_ROUND = (1, 2, 3, 5)
+# Leading digits of the ticks of a logarithmic axis: of those with room between their numbers, the first with the most.
+_ROUND = ((1, 2, 5), (1, 3), (1, 2), (2, 5), (1, 1.5, 2, 3, 5, 7), (1, 1.4, 2, 2.8, 4, 6), (1,))
+_APART = 0.18
 
 
 def draw_dice(cohort: Cohort) -> bytes:
@@ -73,9 +75,9 @@ def draw_regression(cohort: Cohort) -> bytes:
             axes.set_ylim(low, high)
             _size_ticks(axes, low, high)
         r = own.log_correlation
-        _corner(axes, f"n = {r.n}" if r.r is None else f"r = {r.r:.3f}, p {_equals(r.p)}")
+        _head(axes, own, f"n = {r.n}" if r.r is None else f"r = {r.r:.3f}, p {_equals(r.p)}")
 
-    return _panels(cohort, panel, lambda own: f"Reference, {own.unit}", lambda own: f"Automatic, {own.unit}")
+    return _panels(cohort, panel, "Reference, {} (ln scale)", "Automatic, {} (ln scale)")
 
 
 def draw_bland_altman(cohort: Cohort) -> bytes:
@@ -97,28 +99,30 @@ def draw_bland_altman(cohort: Cohort) -> bytes:
             _dots(axes, (x + y) / 2, y - x, own)
         axes.xaxis.set_major_locator(MaxNLocator(4))
         axes.yaxis.set_major_locator(MaxNLocator(4))
-        if found.lower is not None and found.upper is not None:
-            digits = 2 if found.upper - found.lower < 10 else 1
-            _corner(axes, f"{found.mean:.{digits}f} ({found.lower:.{digits}f}, {found.upper:.{digits}f})")
+        text = f"n = {found.n}"
+        if found.mean is not None and found.lower is not None and found.upper is not None:
+            digits = difference_digits(own)
+            text = f"{signed(found.mean, digits)} ({signed(found.lower, digits)} to {signed(found.upper, digits)})"
+        _head(axes, own, text)
 
-    return _panels(cohort, panel, lambda own: f"Mean, {own.unit}", lambda own: f"Difference, {own.unit}")
+    return _panels(cohort, panel, "Mean, {}", "Difference, {}")
 
 
-def _panels(
-    cohort: Cohort,
-    draw: Callable[[Axes, StructureCohort], None],
-    x_label: Callable[[StructureCohort], str],
-    y_label: Callable[[StructureCohort], str],
-) -> bytes:
+def _head(axes: Axes, own: StructureCohort, text: str) -> None:
+    """The structure's name and what was found, above the panel, where no point can be hidden by it."""
+    axes.set_title(own.structure.abbreviation, loc="left", fontsize=_TEXT, fontweight="bold", pad=2.5, color=_INK)
+    axes.set_title(text, loc="right", fontsize=_SMALL - 0.5, pad=2.5, color=_INK)
+
+
+def _panels(cohort: Cohort, draw: Callable[[Axes, StructureCohort], None], x_label: str, y_label: str) -> bytes:
+    """A panel a structure, two in a row, as PNG; the labels of the axes take the unit."""
     rows = ceil(len(cohort.structures) / _COLUMNS)
     figure = Figure(figsize=(_WIDTH_IN, 1.5 * rows), dpi=_DPI, layout="constrained")
-    grid = figure.subplots(rows, _COLUMNS, squeeze=False)
-    every = list(grid.ravel())
+    every = list(figure.subplots(rows, _COLUMNS, squeeze=False).ravel())
     for axes, own in zip(every, cohort.structures, strict=False):
         draw(axes, own)
-        axes.set_title(own.structure.abbreviation, fontsize=_TEXT, fontweight="bold", pad=2, color=_INK)
-        axes.set_xlabel(x_label(own), labelpad=1)
-        axes.set_ylabel(y_label(own), labelpad=1)
+        axes.set_xlabel(x_label.format(own.unit), labelpad=1)
+        axes.set_ylabel(y_label.format(own.unit), labelpad=1)
     for axes in every[len(cohort.structures) :]:
         axes.set_axis_off()
     return _finish(figure, every)
@@ -142,22 +146,16 @@ def _dots(axes: Axes, x: NDArray[np.float64], y: NDArray[np.float64], own: Struc
 def _size_ticks(axes: Axes, low: float, high: float) -> None:
     """Ticks at round sizes: the axis is of logarithms, from low to high, but people think in mL."""
     decades = range(int(np.floor(low / np.log(10))), int(np.ceil(high / np.log(10))) + 1)
-    sizes = [digit * 10.0**decade for decade in decades for digit in _ROUND]
-    inside = [size for size in sizes if low <= np.log(size) <= high]
-    if len(inside) < 2:
-        inside = [float(f"{size:.2g}") for size in np.exp(np.linspace(low, high, 5)[1:-1:2])]
-    while len(inside) > 4:
-        inside = inside[::2]
+    inside = [float(f"{size:.3g}") for size in np.exp(np.linspace(low, high, 5)[1:-1:2])]
+    fewest = 1
+    for digits in _ROUND:
+        sizes = sorted(digit * 10.0**decade for decade in decades for digit in digits)
+        sizes = [size for size in sizes if low <= np.log(size) <= high]
+        if len(sizes) > fewest and np.diff(np.log(sizes)).min() >= _APART * (high - low):
+            inside, fewest = sizes, len(sizes)
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_locator(FixedLocator([float(np.log(size)) for size in inside]))
         axis.set_ticklabels([f"{size:g}" for size in inside])
-
-
-def _corner(axes: Axes, text: str) -> None:
-    axes.text(
-        0.03, 0.97, text, transform=axes.transAxes, ha="left", va="top", fontsize=_SMALL, color=_INK, zorder=6,
-        bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.75, "pad": 0.8},
-    )  # fmt: skip
 
 
 def _equals(p: float | None) -> str:

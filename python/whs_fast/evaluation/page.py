@@ -8,6 +8,7 @@ from whs_fast.evaluation.tables import Table, to_html
 from whs_fast.report.tables import STYLE, warning_list
 
 _STYLE = """
+body { max-width: 80rem; }
 .wide { overflow-x: auto; } th, td { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
 th.name, td.name { text-align: left; } th { vertical-align: bottom; white-space: normal; }
 td.paper, th.paper { color: var(--quiet); border-left: 1px solid var(--line); }
@@ -20,7 +21,7 @@ figcaption { color: var(--quiet); font-size: .9rem; }
 def render_page(
     title: str, about: Sequence[str], warnings: Sequence[str], tables: Sequence[Table], figures: Mapping[str, bytes]
 ) -> str:
-    """The page as text; about are lines below the title, figures PNG by caption."""
+    """The page as text; about are lines below the title, figures PNG by caption, shown before the last table."""
     lines = "<br>\n".join(html.escape(line) for line in about)
     drawn = "\n".join(
         f'<figure><img alt="{html.escape(caption)}" src="data:image/png;base64,'
@@ -39,11 +40,12 @@ def render_page(
 <h1>{html.escape(title)}</h1>
 <p class="quiet">{lines}</p>
 {warning_list(warnings)}
-{"".join(to_html(table) for table in tables)}
+{"".join(to_html(table) for table in tables[:-1])}
 <h2>Figures</h2>
 <div class="columns">
 {drawn}
 </div>
+{to_html(tables[-1])}
 </body>
 </html>
 """

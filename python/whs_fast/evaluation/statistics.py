@@ -113,15 +113,17 @@ def summarise(values: ArrayLike) -> Summary:
 def describe(summary: Summary, digits: int) -> str:
     """Mean +- SD where the values look normal, else median (Q1-Q3), with that many digits; a dash for no values."""
     if summary.normal:
-        return f"{summary.mean:.{digits}f} ± {summary.sd:.{digits}f}"
+        assert summary.mean is not None
+        return f"{signed(summary.mean, digits)} ± {summary.sd:.{digits}f}"
     return describe_median(summary, digits)
 
 
 def describe_median(summary: Summary, digits: int) -> str:
     """Median (Q1-Q3), with that many digits; a dash for no values."""
-    if not summary.n:
+    if summary.median is None or summary.q1 is None or summary.q3 is None:
         return "–"
-    return f"{summary.median:.{digits}f} ({summary.q1:.{digits}f}–{summary.q3:.{digits}f})"
+    joint = "–" if summary.q1 >= 0 else " to "
+    return f"{signed(summary.median, digits)} ({signed(summary.q1, digits)}{joint}{signed(summary.q3, digits)})"
 
 
 def describe_p(p: float | None) -> str:
@@ -129,6 +131,12 @@ def describe_p(p: float | None) -> str:
     if p is None:
         return "–"
     return "<0.001" if p < 0.0005 else f"{p:.3f}"
+
+
+def signed(value: float, digits: int) -> str:
+    """A number that may be negative, with a true minus sign, and without one where it rounds to zero."""
+    text = f"{value:.{digits}f}"
+    return f"−{text[1:]}" if float(text) < 0 else text.lstrip("-")
 
 
 def signed_rank(x: ArrayLike, y: ArrayLike) -> Paired:

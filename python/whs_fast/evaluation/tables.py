@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from whs_fast.evaluation import paper
 from whs_fast.evaluation.collecting import AXES, Cohort, StructureCohort
 from whs_fast.evaluation.paper import Quartiles
-from whs_fast.evaluation.statistics import Summary, describe, describe_median, describe_p
+from whs_fast.evaluation.statistics import Summary, describe, describe_median, describe_p, signed
 from whs_fast.evaluation.surfaces import TOLERANCES_MM
 
 NONE = "–"
@@ -82,7 +82,7 @@ def _overlap(cohort: Cohort) -> Table:
     ]
     for name, summary in cohort.overall.items():
         rows.append((name, str(summary.n), describe_median(summary, 3), _range(summary, 3), NONE))
-    rows.append(("overall, not defined there", NONE, NONE, NONE, _quartiles(paper.OVERALL_DICE, 3)))
+    rows.append(("overall, as the paper has it", NONE, NONE, NONE, _quartiles(paper.OVERALL_DICE, 3)))
     notes = [
         "n: cases in which either map has the structure. overall_union: any label against any label; overall_pooled: "
         "2 sum TP / (2 sum TP + sum FP + sum FN) over the structures; mean_structures: mean of the structures' Dice.",
@@ -146,7 +146,7 @@ def _sizes(cohort: Cohort) -> Table:
 def _agreement(cohort: Cohort) -> Table:
     rows = []
     for own in cohort.structures:
-        digits, found = _digits(own), own.agreement
+        digits, found = difference_digits(own), own.agreement
         rows.append(
             (
                 f"{name_of(own)}, {own.unit}",
@@ -202,23 +202,31 @@ def _alike(a: Summary, b: Summary, digits: int) -> tuple[str, str]:
     return describe_median(a, digits), describe_median(b, digits)
 
 
+def difference_digits(own: StructureCohort) -> int:
+    """Decimals for differences of sizes: two where they are small."""
+    return 2 if own.agreement.sd is not None and own.agreement.sd < 1 else 1
+
+
 def _digits(own: StructureCohort) -> int:
     """Two decimals for what is small, such as the coronary sinus, else one."""
     return 2 if own.reference_size.median is not None and own.reference_size.median < 10 else 1
 
 
 def _range(summary: Summary, digits: int) -> str:
-    return f"{summary.low:.{digits}f}–{summary.high:.{digits}f}" if summary.n else NONE
+    if summary.low is None or summary.high is None:
+        return NONE
+    return f"{signed(summary.low, digits)}{'–' if summary.low >= 0 else ' to '}{signed(summary.high, digits)}"
 
 
 def _number(value: float | None, digits: int) -> str:
-    return NONE if value is None else f"{value:.{digits}f}"
+    return NONE if value is None else signed(value, digits)
 
 
 def _with_interval(value: float | None, interval: tuple[float, float] | None, digits: int) -> str:
     if value is None or interval is None:
         return _number(value, digits)
-    return f"{value:.{digits}f} ({interval[0]:.{digits}f} to {interval[1]:.{digits}f})"
+    low, high = interval
+    return f"{signed(value, digits)} ({signed(low, digits)} to {signed(high, digits)})"
 
 
 def _of(values: dict[str, Quartiles], own: StructureCohort, digits: int) -> str:
