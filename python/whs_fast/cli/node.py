@@ -27,6 +27,15 @@ Examples:
 """
 
 
+def _log_to_stderr() -> None:
+    """Our own lines alone: those of libraries could hold what identifies a patient."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    ours = logging.getLogger("whs_fast")
+    ours.addHandler(handler)
+    ours.setLevel(logging.INFO)
+
+
 def _stop_on_signals(stop: threading.Event) -> None:
     for name in (signal.SIGTERM, signal.SIGINT):
         signal.signal(name, lambda number, frame: stop.set())
@@ -111,7 +120,7 @@ def command(
         queue=queue,
         tls=tls,
     )
-    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO)
+    _log_to_stderr()
     stop = threading.Event()
     _stop_on_signals(stop)
     serve(settings, Engine(threads, localiser), stop)

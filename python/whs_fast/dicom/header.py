@@ -6,6 +6,7 @@ patient's name that is too long.
 """
 
 import hashlib
+import logging
 import re
 import warnings
 from collections.abc import Iterator, Mapping
@@ -48,10 +49,16 @@ _FORMS = {
 
 @contextmanager
 def lenient() -> Iterator[None]:
-    """Lets values pass that the standard forbids, and says nothing about them: warnings would show the patient's."""
-    with warnings.catch_warnings(), config.disable_value_validation():
-        warnings.simplefilter("ignore")
-        yield
+    """Lets values pass that the standard forbids, and says nothing about them: messages would show the patient's."""
+    log = logging.getLogger("highdicom")
+    level = log.level
+    log.setLevel(logging.CRITICAL)
+    try:
+        with warnings.catch_warnings(), config.disable_value_validation():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        log.setLevel(level)
 
 
 def read_header(source: Source) -> Dataset:

@@ -309,7 +309,7 @@ def _tls(tls: Tls, *, server: bool) -> ssl.SSLContext:
 
 
 def _silence() -> None:
-    for name in ("pydicom", "pynetdicom"):
+    for name in ("pydicom", "pynetdicom", "highdicom"):
         library = logging.getLogger(name)
         library.propagate = False
         library.handlers = [logging.NullHandler()]

@@ -19,7 +19,7 @@ from highdicom.color import CIELabColor
 from highdicom.seg import SegmentAlgorithmTypeValues, Segmentation, SegmentationTypeValues, SegmentDescription
 from numpy.typing import NDArray
 from pydicom import Dataset
-from pydicom.uid import generate_uid
+from pydicom.uid import CTImageStorage, generate_uid
 from pydicom.valuerep import format_number_as_ds
 
 from whs_fast.dicom.coding import ANATOMICAL_STRUCTURE, ARTIFICIAL_INTELLIGENCE, code_of
@@ -56,7 +56,15 @@ def make_segmentation(
             **equipment(measurements),
         )
         _refer(segmentation, source, header, planes, first)
+        _pad(segmentation)
     return segmentation
+
+
+def _pad(segmentation: Segmentation) -> None:
+    """Makes the byte that fills up an odd number of them 0, as the standard has it; highdicom takes the digit 0."""
+    used = (segmentation.NumberOfFrames * segmentation.Rows * segmentation.Columns + 7) // 8
+    if used % 2:
+        segmentation.PixelData = segmentation.PixelData[:used] + b"\0"
 
 
 def _descriptions() -> list[SegmentDescription]:
@@ -94,6 +102,7 @@ def _planes(header: Dataset, source: Source, grid: Grid, indices: range) -> list
             for name in ("NumberOfFrames", "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"):
                 if name in plane:
                     delattr(plane, name)
+        plane.SOPClassUID = CTImageStorage
         plane.Rows, plane.Columns = grid.shape[1:]
         plane.PixelSpacing = [spacing[1], spacing[0]]
         plane.SliceThickness = plane.SpacingBetweenSlices = spacing[2]
@@ -120,9 +129,11 @@ def _refer(segmentation: Segmentation, source: Source, header: Dataset, planes: 
         segmentation.SharedFunctionalGroupsSequence[0].DerivationImageSequence = derivation
         for frame in frames:
             del frame.DerivationImageSequence
-    elif len(source.instances) < len(source.slices):
+    elif header.SOPClassUID != CTImageStorage:
         slices = {tuple(plane.ImagePositionPatient): index for index, plane in enumerate(planes, first)}
         for frame in frames:
             index = slices[tuple(frame.PlanePositionSequence[0].ImagePositionPatient)]
             image = frame.DerivationImageSequence[0].SourceImageSequence[0]
-            image.ReferencedFrameNumber = source.slices[index][1]
+            image.ReferencedSOPClassUID = header.SOPClassUID
+            if len(source.instances) < len(source.slices):
+                image.ReferencedFrameNumber = source.slices[index][1]

@@ -39,11 +39,12 @@ def make_report(
     """A report of measurements (what measurements.json holds), which refers to a Segmentation and to source."""
     with lenient():
         found = [structure for structure in STRUCTURES if measurements["structures"][structure.key]["volume_ml"]]
-        groups = [_group(structure, measurements, segmentation, header) for structure in found]
+        # A report must measure something: where nothing was found, that is ten times 0 mL.
+        groups = [_group(structure, measurements, segmentation, header) for structure in found or STRUCTURES]
         report = MeasurementReport(
             observation_context=ObservationContext(observer_device_context=_observer(measurements)),
             procedure_reported=CARDIAC_CT,
-            imaging_measurements=groups or None,
+            imaging_measurements=groups,
         )
         images = [instance_of(header, uid) for uid in source.instances]
         return ComprehensiveSR(
