@@ -22,6 +22,7 @@ Examples:
   whs-fast run study.zip -o results --phase 75
   whs-fast run study.zip -o results --phase all
   whs-fast run scan.nrrd -o results --formats nifti,seg.nrrd --overwrite
+  whs-fast run scan.nii.gz -o results --report interactive
 """
 
 
