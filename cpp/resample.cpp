@@ -120,28 +120,35 @@ void accumulate(float* sum, const T* values, float weight, std::int64_t n, bool 
 
 constexpr std::int64_t kSlices = 8; // output slices of one piece of work
 
-// Blends the source into one plane for each of the output slices begin..end. Source axis axes[0] disappears; the planes
-// are indexed [axes[1]][axes[2]], whatever their order in the source. Only rows and columns that are needed are
-// written.
-void blend_planes(const Source& source, const Axes& axes, const Blend& along_z, const Blend& along_y,
-                  const Blend& along_x, std::int64_t begin, std::int64_t end, std::vector<std::vector<float>>& planes) {
+// Blends the source into a plane for each of the output slices begin..end, which stand across the source's rows: all of
+// them are read from a row while it is in the cache. Of the planes, indexed [axes[1]][axes[2]], the rows along_y.needed
+// [first..last) are written, as far as columns are needed.
+void blend_across(const Source& source, const Axes& axes, const Blend& along_z, const Blend& along_y,
+                  const Blend& along_x, std::int64_t begin, std::int64_t end, std::int64_t first, std::int64_t last,
+                  std::vector<std::vector<float>>& planes) {
     const std::int64_t stride[3] = {source.ny * source.nx, source.nx, 1};
-    const std::int64_t step_z = stride[axes[0]], step_y = stride[axes[1]], step_x = stride[axes[2]];
-    const std::int64_t width = along_x.source_n;
-    if (step_z == 1) {
-        // Slices across the source's rows: all of them are read from a row while it is in the cache.
-        for (const std::int64_t y : along_y.needed)
-            for (const std::int64_t x : along_x.needed) {
-                const std::int16_t* row = source.data + y * step_y + x * step_x;
-                for (std::int64_t iz = begin; iz < end; ++iz) {
-                    float sum = 0;
-                    for (std::int64_t t = 0; t < along_z.taps; ++t)
-                        sum += along_z.tap(t, iz) * static_cast<float>(row[along_z.start(iz) + t]);
-                    planes[static_cast<std::size_t>(iz - begin)][static_cast<std::size_t>(y * width + x)] = sum;
-                }
+    for (std::int64_t k = first; k < last; ++k) {
+        const std::int64_t y = along_y.needed[static_cast<std::size_t>(k)];
+        for (const std::int64_t x : along_x.needed) {
+            const std::int16_t* row = source.data + y * stride[axes[1]] + x * stride[axes[2]];
+            for (std::int64_t iz = begin; iz < end; ++iz) {
+                float sum = 0;
+                for (std::int64_t t = 0; t < along_z.taps; ++t)
+                    sum += along_z.tap(t, iz) * static_cast<float>(row[along_z.start(iz) + t]);
+                planes[static_cast<std::size_t>(iz - begin)][static_cast<std::size_t>(y * along_x.source_n + x)] = sum;
             }
-        return;
+        }
     }
+}
+
+// Blends the source into the plane of one output slice that lies along the source's rows. Source axis axes[0]
+// disappears; the plane is indexed [axes[1]][axes[2]], whatever their order in the source. Only rows and columns that
+// are needed are written.
+void blend_plane(const Source& source, const Axes& axes, const Blend& along_z, const Blend& along_y,
+                 const Blend& along_x, std::int64_t iz, std::vector<float>& plane) {
+    const std::int64_t stride[3] = {source.ny * source.nx, source.nx, 1};
+    const std::int64_t step_z = stride[axes[0]], step_x = stride[axes[2]];
+    const std::int64_t width = along_x.source_n;
     const Blend& across = step_x == 1 ? along_y : along_x; // the rows of a plane; columns run along the source's rows
     const Blend& along = step_x == 1 ? along_x : along_y;
     if (across.needed.empty() || along.needed.empty())
@@ -150,23 +157,20 @@ void blend_planes(const Source& source, const Axes& axes, const Blend& along_z, 
     const std::int64_t low = along.needed.front(), length = along.needed.back() + 1 - low;
     constexpr std::size_t kRows = 16; // a cache line of floats: rows are transposed in groups of so many
     std::vector<float> rows(step_x == 1 ? 0 : kRows * static_cast<std::size_t>(length));
-    for (std::int64_t iz = begin; iz < end; ++iz) {
-        float* plane = planes[static_cast<std::size_t>(iz - begin)].data();
-        for (std::size_t group = 0; group < across.needed.size(); group += kRows) {
-            const std::size_t group_end = std::min(across.needed.size(), group + kRows);
-            for (std::size_t k = group; k < group_end; ++k) {
-                const std::int64_t j = across.needed[k];
-                float* sum =
-                    step_x == 1 ? plane + j * width + low : &rows[(k - group) * static_cast<std::size_t>(length)];
-                for (std::int64_t t = 0; t < along_z.taps; ++t)
-                    accumulate(sum, source.data + j * step + (along_z.start(iz) + t) * step_z + low, along_z.tap(t, iz),
-                               length, t == 0);
-            }
-            for (std::int64_t i = 0; step_x != 1 && i < length; ++i)
-                for (std::size_t k = group; k < group_end; ++k)
-                    plane[(low + i) * width + across.needed[k]] =
-                        rows[(k - group) * static_cast<std::size_t>(length) + static_cast<std::size_t>(i)];
+    for (std::size_t group = 0; group < across.needed.size(); group += kRows) {
+        const std::size_t group_end = std::min(across.needed.size(), group + kRows);
+        for (std::size_t k = group; k < group_end; ++k) {
+            const std::int64_t j = across.needed[k];
+            float* sum =
+                step_x == 1 ? plane.data() + j * width + low : &rows[(k - group) * static_cast<std::size_t>(length)];
+            for (std::int64_t t = 0; t < along_z.taps; ++t)
+                accumulate(sum, source.data + j * step + (along_z.start(iz) + t) * step_z + low, along_z.tap(t, iz),
+                           length, t == 0);
         }
+        for (std::int64_t i = 0; step_x != 1 && i < length; ++i)
+            for (std::size_t k = group; k < group_end; ++k)
+                plane[static_cast<std::size_t>((low + i) * width + across.needed[k])] =
+                    rows[(k - group) * static_cast<std::size_t>(length) + static_cast<std::size_t>(i)];
     }
 }
 
@@ -182,41 +186,65 @@ void separable(Source source, View3<typename Finish::Voxel> out, const Sampling&
     const Blend along_z = blend(0, out.nz, sampling.first_slice), along_y = blend(1, out.ny, 0),
                 along_x = blend(2, out.nx, 0);
     const auto fill = static_cast<float>(sampling.fill);
-    const bool across_rows = axes[0] == 2;
-    parallel_chunks(out.nz, kSlices, threads, [&](std::int64_t begin, std::int64_t end, int) {
-        const auto plane_size = static_cast<std::size_t>(along_y.source_n * along_x.source_n);
-        std::vector<std::vector<float>> planes(across_rows ? static_cast<std::size_t>(end - begin) : 1,
+    const auto plane_size = static_cast<std::size_t>(along_y.source_n * along_x.source_n);
+
+    struct Scratch {
+        std::vector<float> row, values;
+    };
+    auto make_scratch = [&] {
+        return Scratch{std::vector<float>(static_cast<std::size_t>(along_x.source_n)),
+                       std::vector<float>(static_cast<std::size_t>(out.nx))};
+    };
+    auto write_row = [&](std::int64_t iz, std::int64_t iy, const std::vector<float>& plane, Scratch& scratch) {
+        typename Finish::Voxel* voxels = out.row(iz, iy);
+        const float covered = along_z.covered(iz) * along_y.covered(iy);
+        if (covered == 0 || along_x.needed.empty()) {
+            std::fill_n(voxels, out.nx, finish(fill));
+            return;
+        }
+        float *row = scratch.row.data(), *values = scratch.values.data();
+        const std::int64_t low = along_x.needed.front(), length = along_x.needed.back() + 1 - low;
+        for (std::int64_t t = 0; t < along_y.taps; ++t)
+            accumulate(row + low, plane.data() + (along_y.start(iy) + t) * along_x.source_n + low, along_y.tap(t, iy),
+                       length, t == 0);
+        const std::int64_t* first = along_x.first.data();
+        const float* weight = along_x.weight.data();
+        for (std::int64_t ix = 0; ix < out.nx; ++ix) {
+            float sum = 0;
+            for (std::int64_t t = 0; t < along_x.taps; ++t)
+                sum += weight[t * out.nx + ix] * row[first[ix] + t];
+            values[ix] = sum;
+        }
+        const float* inside = along_x.inside.data();
+        for (std::int64_t ix = 0; ix < out.nx; ++ix)
+            voxels[ix] = finish(values[ix] + fill * (1.0f - covered * inside[ix]));
+    };
+
+    if (axes[0] == 2) { // few slices need as many rows as many do: threads share the rows of some slices at a time
+        const auto needed = static_cast<std::int64_t>(along_y.needed.size());
+        std::vector<std::vector<float>> planes(static_cast<std::size_t>(std::min(kSlices, out.nz)),
                                                std::vector<float>(plane_size));
-        std::vector<float> row(static_cast<std::size_t>(along_x.source_n)), values(static_cast<std::size_t>(out.nx));
-        if (across_rows)
-            blend_planes(source, axes, along_z, along_y, along_x, begin, end, planes);
+        for (std::int64_t begin = 0; begin < out.nz; begin += kSlices) {
+            const std::int64_t end = std::min(out.nz, begin + kSlices);
+            parallel_chunks(needed, 8, threads, [&](std::int64_t first, std::int64_t last, int) {
+                blend_across(source, axes, along_z, along_y, along_x, begin, end, first, last, planes);
+            });
+            parallel_chunks((end - begin) * out.ny, 32, threads, [&](std::int64_t first, std::int64_t last, int) {
+                Scratch scratch = make_scratch();
+                for (std::int64_t r = first; r < last; ++r)
+                    write_row(begin + r / out.ny, r % out.ny, planes[static_cast<std::size_t>(r / out.ny)], scratch);
+            });
+        }
+        return;
+    }
+    parallel_chunks(out.nz, kSlices, threads, [&](std::int64_t begin, std::int64_t end, int) {
+        std::vector<float> plane(plane_size);
+        Scratch scratch = make_scratch();
         for (std::int64_t iz = begin; iz < end; ++iz) {
-            if (!across_rows && along_z.covered(iz) > 0)
-                blend_planes(source, axes, along_z, along_y, along_x, iz, iz + 1, planes);
-            const std::vector<float>& plane = planes[across_rows ? static_cast<std::size_t>(iz - begin) : 0];
-            for (std::int64_t iy = 0; iy < out.ny; ++iy) {
-                typename Finish::Voxel* voxels = out.row(iz, iy);
-                const float covered = along_z.covered(iz) * along_y.covered(iy);
-                if (covered == 0 || along_x.needed.empty()) {
-                    std::fill_n(voxels, out.nx, finish(fill));
-                    continue;
-                }
-                const std::int64_t low = along_x.needed.front(), length = along_x.needed.back() + 1 - low;
-                for (std::int64_t t = 0; t < along_y.taps; ++t)
-                    accumulate(row.data() + low, plane.data() + (along_y.start(iy) + t) * along_x.source_n + low,
-                               along_y.tap(t, iy), length, t == 0);
-                const std::int64_t* first = along_x.first.data();
-                const float* weight = along_x.weight.data();
-                for (std::int64_t ix = 0; ix < out.nx; ++ix) {
-                    float sum = 0;
-                    for (std::int64_t t = 0; t < along_x.taps; ++t)
-                        sum += weight[t * out.nx + ix] * row[static_cast<std::size_t>(first[ix] + t)];
-                    values[static_cast<std::size_t>(ix)] = sum;
-                }
-                const float* inside = along_x.inside.data();
-                for (std::int64_t ix = 0; ix < out.nx; ++ix)
-                    voxels[ix] = finish(values[static_cast<std::size_t>(ix)] + fill * (1.0f - covered * inside[ix]));
-            }
+            if (along_z.covered(iz) > 0)
+                blend_plane(source, axes, along_z, along_y, along_x, iz, plane);
+            for (std::int64_t iy = 0; iy < out.ny; ++iy)
+                write_row(iz, iy, plane, scratch);
         }
     });
 }
