@@ -12,7 +12,7 @@ pytest.importorskip("nncf")
 
 from whs_fast.dense_vnet import DenseVNet as Slabs  # noqa: E402
 
-from training import export_dense_vnet, scans, train_dense_vnet  # noqa: E402
+from training import crops, export_dense_vnet, scans, train_dense_vnet  # noqa: E402
 from training.heart import ATLAS_VALVE_MM, LVM, _atlas_points, draw_anatomy, load_atlas, sample_tissues  # noqa: E402
 from training.networks import DenseVNet  # noqa: E402
 from training.rendering import render  # noqa: E402
@@ -77,7 +77,7 @@ def test_shares_are_those_of_the_voxels_of_a_block():
 
 def test_the_window_is_the_engines():
     hu = torch.tensor([-1024.0, -300, -297.9, 250, 800, 3000])
-    assert train_dense_vnet.to_window(hu).tolist() == [0, 0, 0, 128, 255, 255]
+    assert crops.to_window(hu).tolist() == [0, 0, 0, 128, 255, 255]
 
 
 def test_seeds_of_training_and_of_held_out_scans_never_meet():
@@ -108,7 +108,7 @@ def trained():
 
 @pytest.fixture(scope="module")
 def region():
-    return train_dense_vnet.draw_crop(np.random.default_rng(8), 64, 1.0)[0]
+    return crops.draw_crop(np.random.default_rng(8), 64, 1.0)[0]
 
 
 @pytest.fixture(scope="module")

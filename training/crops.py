@@ -4,31 +4,29 @@ A crop has the region's proportions at a random scale: it shows more at a coarse
 fine one. Half of the crops are centred on a structure that is small or hard.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 
-from training.artefacts import shift_slabs
-from training.heart import (
-    CS,
-    PA,
-    PV,
-    RA,
-    RVC,
-    STRUCTURES,
-    SVC,
-    AnatomyRanges,
-    draw_anatomy,
-    find_structure,
-    load_atlas,
-    sample_tissues,
-)
-from training.rendering import AIR_HU, RenderingRanges, cut_field_of_view, render
+from training.artefacts import Spacing, shift_slabs
+from training.heart import STRUCTURES, draw_anatomy, load_atlas, sample_tissues
+from training.rendering import AIR_HU, cut_field_of_view, render
 
 REGION_MM = np.array([224.0, 224.0, 320.0])
 SPACING_MM = np.array([0.7, 0.7, 1.0])
 WINDOW_HU = (-300.0, 800.0)
-HARD = {CS: 0.28, PV: 0.24, SVC: 0.20, RVC: 0.12, RA: 0.08, PA: 0.08}  # what hard crops are centred on
+SOURCES = ("atlas", "parametric")  # of anatomies
 HARD_CROPS = 0.5
+HARD_MM = {  # where they are centred: chance, and about where from the valve it lies (x, y, z)
+    "coronary sinus": (0.28, (4.0, 33.0, -25.0)),
+    "left pulmonary veins": (0.12, (23.0, 38.0, 13.0)),
+    "right pulmonary veins": (0.12, (-62.0, 42.0, 6.0)),
+    "superior vena cava": (0.20, (-55.0, 11.0, 35.0)),
+    "right ventricle": (0.12, (-2.0, -23.0, -22.0)),
+    "lower right atrium": (0.08, (-30.0, 15.0, -35.0)),
+    "left pulmonary artery": (0.08, (30.0, 32.0, 38.0)),
+}
 STEPPED = 0.1  # share of crops with misregistered slabs
 CUT = 0.5  # share of crops from a scan that ends inside the region
 
@@ -44,34 +42,44 @@ def draw_scale(rng: np.random.Generator, bounds: tuple[float, float]) -> float:
     return float(np.exp(rng.uniform(*np.log(bounds))))
 
 
+Sample = Callable[[tuple[int, int, int], Spacing, tuple[float, float, float]], torch.Tensor]
+
+
+def draw_source(rng: np.random.Generator, source: str) -> tuple[tuple[float, float, float], Sample]:
+    """An anatomy of one of SOURCES: its valve in patient mm, and what samples its tissues on a grid."""
+    if source == "atlas":
+        anatomy = draw_anatomy(rng, load_atlas())
+        return anatomy.valve_mm, lambda *grid: sample_tissues(anatomy, *grid)
+    from training.parametric import draw_parametric, sample_parametric
+
+    other = draw_parametric(rng)
+    return other.valve_mm, lambda *grid: sample_parametric(other, *grid)
+
+
 def draw_crop(
-    rng: np.random.Generator,
-    side: int,
-    scale: float,
-    anatomies: AnatomyRanges | None = None,
-    renderings: RenderingRanges | None = None,
+    rng: np.random.Generator, side: int, scale: float, source: str = "atlas"
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """One training crop at `scale` times the region's spacing: image uint8 [side]^3, structures uint8 [side]^3."""
-    anatomy = draw_anatomy(rng, load_atlas(), anatomies)
+    valve_mm, sample = draw_source(rng, source)
     spacing = SPACING_MM * scale
-    valve = np.array(anatomy.valve_mm)
+    valve = np.array(valve_mm)
     free = np.maximum(REGION_MM - side * spacing, 0) / 2
     if rng.random() < HARD_CROPS:
-        structure = int(rng.choice(list(HARD), p=list(HARD.values())))
-        aim = np.array(find_structure(anatomy, structure, rng)) - valve + rng.normal(0, 8, 3)
+        chances, places = zip(*HARD_MM.values(), strict=True)
+        aim = np.array(places[rng.choice(len(places), p=chances)]) + rng.normal(0, 12, 3)
     else:
         aim = rng.normal(0, 0.6, 3) * free
     centre = valve + rng.normal(0, 4, 3) + np.clip(aim, -free, free)
     origin = centre - spacing * (side - 1) / 2
     steps = (float(spacing[0]), float(spacing[1]), float(spacing[2]))
-    tissues = sample_tissues(anatomy, (side,) * 3, steps, (float(origin[0]), float(origin[1]), float(origin[2])))
+    tissues = sample((side, side, side), steps, (float(origin[0]), float(origin[1]), float(origin[2])))
     if rng.random() < STEPPED:
         tissues = shift_slabs(tissues, steps, rng)
-    image = render(tissues, steps, rng, renderings)
+    image = render(tissues, steps, rng)
     structures = tissues.masked_fill_(tissues >= STRUCTURES, 0)
     if rng.random() < CUT:
         z, y, x = ((valve - origin) / spacing)[::-1]
-        outside = ~cut_field_of_view(image, steps, (float(z), float(y), float(x)), rng, renderings)
+        outside = ~cut_field_of_view(image, steps, (float(z), float(y), float(x)), rng)
         image.masked_fill_(outside, AIR_HU)
         structures.masked_fill_(outside, 0)
     return to_window(image), structures

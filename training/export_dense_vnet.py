@@ -18,9 +18,10 @@ import torch
 from openvino import opset15 as ops
 from torch import Tensor, nn
 
+from training.crops import draw_crop
 from training.networks import DenseVNet
 from training.packing import pack
-from training.train_dense_vnet import draw_crop, load_averaged
+from training.train_dense_vnet import load_averaged
 
 MODELS = Path(__file__).parents[1] / "python" / "whs_fast" / "models"
 CALIBRATION_SEED = 3  # first number of the seeds of calibration crops

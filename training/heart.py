@@ -42,15 +42,13 @@ class Atlas:
     """The label map on its 1 mm LPS grid with what moving its walls needs.
 
     tissues: uint8 [z, y, x]. nearest: the structure (1..10) whose surface is nearest, uint8. margin_mm: distance to
-    that surface, negative inside the structure, float32. origin_mm: LPS of voxel 0. places: voxels x, y, z of each
-    structure, every 50th.
+    that surface, negative inside the structure, float32. origin_mm: LPS of voxel 0.
     """
 
     tissues: torch.Tensor
     nearest: torch.Tensor
     margin_mm: torch.Tensor
     origin_mm: NDArray[np.float64]
-    places: dict[int, NDArray[np.int64]]
 
 
 def _signed_margins(tissues: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.int8]]:
@@ -87,9 +85,8 @@ def load_atlas() -> Atlas:
     else:
         nearest, margin = _signed_margins(tissues)
         np.savez(margins, nearest=nearest, margin=margin)
-    places = {label: np.argwhere(tissues == label)[::50, ::-1] for label in range(1, STRUCTURES)}
     margin_mm = torch.from_numpy(margin).float().mul_(MARGIN_STEP_MM)
-    return Atlas(torch.from_numpy(tissues), torch.from_numpy(nearest), margin_mm, origin, places)
+    return Atlas(torch.from_numpy(tissues), torch.from_numpy(nearest), margin_mm, origin)
 
 
 @dataclass(frozen=True)
@@ -167,7 +164,7 @@ def draw_anatomy(rng: np.random.Generator, atlas: Atlas, ranges: AnatomyRanges |
         fat_mm=fat_mm,
         valve_mm=(0.0, 0.0, 0.0),
     )
-    return replace(drawn, valve_mm=find_point(drawn, ATLAS_VALVE_MM))
+    return replace(drawn, valve_mm=_find_valve(drawn))
 
 
 def _atlas_points(anatomy: Anatomy, points_mm: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -182,20 +179,14 @@ def _atlas_points(anatomy: Anatomy, points_mm: torch.Tensor) -> tuple[torch.Tens
     return points + shift[..., :3].double(), shift[..., 3]
 
 
-def find_point(anatomy: Anatomy, atlas_mm: NDArray[np.float64]) -> tuple[float, float, float]:
-    """Where a point of the atlas lies in the patient, mm: inverts the backward map by fixed-point iteration."""
+def _find_valve(anatomy: Anatomy) -> tuple[float, float, float]:
+    """Invert the backward map at the valve by fixed-point iteration."""
     point = np.zeros(3)
     inverse = np.linalg.inv(anatomy.to_atlas[:, :3])
     for _ in range(60):
         there = _atlas_points(anatomy, torch.from_numpy(point)[None])[0][0].numpy()
-        point = point + 0.6 * inverse @ (atlas_mm - there)
+        point = point + 0.6 * inverse @ (ATLAS_VALVE_MM - there)
     return (float(point[0]), float(point[1]), float(point[2]))
-
-
-def find_structure(anatomy: Anatomy, structure: int, rng: np.random.Generator) -> tuple[float, float, float]:
-    """A random point of a structure, in patient mm."""
-    places = load_atlas().places[structure]
-    return find_point(anatomy, places[rng.integers(len(places))] + anatomy.atlas.origin_mm)
 
 
 def sample_tissues(

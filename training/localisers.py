@@ -21,10 +21,10 @@ from scipy import ndimage
 from torch import nn
 from whs_fast.network import Model, predict_batches
 
+from training.crops import to_window
 from training.heart import SKIN_FAT, draw_anatomy, load_atlas, sample_tissues
 from training.networks import SliceRegressor, squeezenet, vgg16
 from training.rendering import render
-from training.train_dense_vnet import to_window
 
 AXES = ("sagittal", "coronal", "axial")  # the axis of x, of y, of z: AXES.index(axis) indexes mm tuples
 BACKBONES = {"squeezenet": squeezenet, "vgg16": vgg16}

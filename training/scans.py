@@ -15,7 +15,8 @@ import SimpleITK as sitk
 import torch
 from numpy.typing import NDArray
 
-from training.heart import STRUCTURES, draw_anatomy, load_atlas, rotation, sample_tissues
+from training.deformation import rotation
+from training.heart import STRUCTURES, draw_anatomy, load_atlas, sample_tissues
 from training.rendering import AIR_HU, cut_field_of_view, render
 
 HELD_OUT_SEED = 2

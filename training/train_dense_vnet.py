@@ -1,15 +1,18 @@
 """Train Dense V-Net on drawn hearts: `python -m training.train_dense_vnet --out FOLDER [--resume]`.
 
-Two stages of one run: first the whole region at twice its spacing (cheap steps that see all anatomy), then crops at
-the region's own spacing. The loss is soft Dice + cross-entropy against the share of each structure in a half-resolution
-voxel, so that the trilinear upsampling of the logits puts borders between voxels. Seeds: every sample is drawn from
-(0, seed, step, item); held-out scans use another first number.
+Two stages of one run, each with its own crops and learning rate: the first draws coarse scales (cheap steps that see
+all anatomy), the second those around the region's own spacing. The loss is soft Dice + cross-entropy against the share
+of each structure in a half-resolution voxel, so that the trilinear upsampling of the logits puts borders between
+voxels. Structures that are not labelled (in the scans of a manifest) count as background in both: the marginal loss of
+Shi et al. 2021 (doi 10.1016/j.media.2021.101979). Seeds: every crop is drawn from (0, seed, step), validation from
+(1, i); held-out scans use other first numbers.
 """
 
 import argparse
 import csv
 import math
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -17,23 +20,32 @@ import torch
 import torch.nn.functional as F
 from torch.utils.data import DataLoader, Dataset
 
-from training.crops import draw_crop, draw_scale, to_window
+from training.crops import SOURCES, draw_crop, draw_scale
+from training.curves import draw_curve
 from training.heart import STRUCTURES, load_atlas
 from training.networks import DenseVNet
 
-TRAINING_SEED = 0
+TRAINING_SEED, VALIDATION_SEED = 0, 1
+SAVE_EVERY = 50  # steps
+
+Sample = tuple[torch.Tensor, torch.Tensor, torch.Tensor]  # image, structures, which structures are labelled (bool [11])
 
 
-class Crops(Dataset):
-    def __init__(self, first: int, steps: int, side: int, scale: float, seed: int) -> None:
-        self.first, self.steps, self.side, self.scale, self.seed = first, steps, side, scale, seed
+class Crops(Dataset[Sample]):
+    """Crop `step` of a run: drawn, or in a share of steps from the labelled scans of a manifest."""
+
+    def __init__(self, options: argparse.Namespace, side: int, scales: tuple[float, float], steps: range) -> None:
+        self.options, self.side, self.scales, self.steps = options, side, scales, steps
 
     def __len__(self) -> int:
-        return self.steps
+        return len(self.steps)
 
-    def __getitem__(self, step: int) -> tuple[torch.Tensor, torch.Tensor]:
+    def __getitem__(self, index: int) -> Sample:
         torch.set_num_threads(1)
-        return draw_crop(np.random.default_rng([TRAINING_SEED, self.seed, self.first + step]), self.side, self.scale)
+        rng = np.random.default_rng([TRAINING_SEED, self.options.seed, self.steps[index]])
+        scale = draw_scale(rng, self.scales)
+        source = self.options.sources[int(rng.integers(len(self.options.sources)))]
+        return *draw_crop(rng, self.side, scale, source), torch.ones(STRUCTURES, dtype=torch.bool)
 
 
 def half_resolution_shares(structures: torch.Tensor) -> torch.Tensor:
@@ -45,10 +57,19 @@ def half_resolution_shares(structures: torch.Tensor) -> torch.Tensor:
     return shares.transpose(1, 2).reshape(n, STRUCTURES, z // 2, y // 2, x // 2)
 
 
-def loss_of(logits: torch.Tensor, shares: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Soft Dice over the classes present + cross-entropy; also the Dice of each class for the log."""
-    logits = logits.float()
-    log_p = F.log_softmax(logits, 1)
+def loss_of(
+    logits: torch.Tensor, shares: torch.Tensor, labelled: torch.Tensor | None = None
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Soft Dice over the classes present + cross-entropy; also the Dice of each class for the log.
+
+    logits, shares: [n, 11, z, y, x]. labelled: bool [n, 11]; what is not labelled is part of the background.
+    """
+    log_p = F.log_softmax(logits.float(), 1)
+    if labelled is not None and not bool(labelled.all()):
+        structures = labelled.clone()
+        structures[:, 0] = False
+        background = log_p.masked_fill(structures[:, :, None, None, None], -torch.inf).logsumexp(1, keepdim=True)
+        log_p = torch.cat([background, log_p[:, 1:]], 1)
     cross = -(shares * log_p).sum(1).mean()
     p = log_p.exp()
     axes = (0, 2, 3, 4)
@@ -65,7 +86,25 @@ def load_averaged(checkpoint: Path) -> DenseVNet:
     return model
 
 
-def main() -> None:
+def _as_batch(image: torch.Tensor, device: str) -> torch.Tensor:
+    return (image[:, None].float() / 255).to(device, memory_format=torch.channels_last_3d)
+
+
+def validate(model: torch.nn.Module, crops: Iterable[tuple[torch.Tensor, torch.Tensor]], device: str) -> list[float]:
+    """Dice of each class over all crops (image, structures) together, at half resolution."""
+    counts = np.zeros((3, STRUCTURES))
+    model.eval()
+    for image, structures in crops:
+        with torch.no_grad(), torch.autocast(device, dtype=torch.bfloat16):
+            found = model(_as_batch(image[None], device)).argmax(1).cpu().ravel()
+        truth = half_resolution_shares(structures[None]).argmax(1).ravel()
+        for row, labels in enumerate((found[found == truth], found, truth)):
+            counts[row] += np.bincount(labels.numpy(), minlength=STRUCTURES)
+    model.train()
+    return [float(d) for d in 2 * counts[0] / np.maximum(counts[1] + counts[2], 1)]
+
+
+def parse_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument(
@@ -75,13 +114,23 @@ def main() -> None:
     parser.add_argument(
         "--rates", type=float, nargs=2, default=(3e-3, 1e-3), help="highest learning rate of the stages"
     )
+    parser.add_argument(
+        "--scale", type=float, nargs=2, default=(0.85, 2.2), metavar=("LOW", "HIGH"),
+        help="voxels of the crops in voxels of the region: the coarse stage draws the upper half, the fine the lower",
+    )  # fmt: skip
+    parser.add_argument("--sources", nargs="+", choices=SOURCES, default=["atlas"], help="where anatomies come from")
+    parser.add_argument("--validate-every", type=int, default=250, help="steps between validations; 0: never")
     parser.add_argument("--threads", type=int, default=3)
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in --out")
     parser.add_argument("--start", type=Path, help="begin from the averaged weights of another run's checkpoint")
-    options = parser.parse_args()
+    return parser.parse_args()
+
+
+def main() -> None:
+    options = parse_options()
     options.out.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(options.seed)
     torch.set_num_threads(options.threads)
@@ -101,55 +150,66 @@ def main() -> None:
         optimiser.load_state_dict(state["optimiser"])
         done = state["step"]
 
-    total = sum(options.steps)
-    with (options.out / "log.csv").open("a" if done else "w", newline="") as file:
-        log = csv.writer(file)
+    def save(step: int) -> None:
+        parts = {"model": model, "averaged": averaged, "optimiser": optimiser}
+        part = checkpoint.with_suffix(".part")
+        torch.save({**{name: value.state_dict() for name, value in parts.items()}, "step": step}, part)
+        part.replace(checkpoint)
+        draw_curve(options.out)
+
+    validation: list[tuple[torch.Tensor, torch.Tensor]] = []
+    dice_columns = [f"dice_{i}" for i in range(STRUCTURES)]
+    total, middle = sum(options.steps), math.sqrt(math.prod(options.scale))
+    mode = "a" if done else "w"
+    with (
+        (options.out / "log.csv").open(mode, newline="") as file,
+        (options.out / "validation.csv").open(mode, newline="") as checked,
+    ):
+        log, checks = csv.writer(file), csv.writer(checked)
         if not done:
-            log.writerow(["step", "loss", "seconds", *[f"dice_{i}" for i in range(STRUCTURES)]])
-        for stage, scale in enumerate((2.0, 1.0)):
+            log.writerow(["step", "loss", "seconds", *dice_columns])
+            checks.writerow(["step", *dice_columns])
+        for stage, scales in enumerate(((middle, options.scale[1]), (options.scale[0], middle))):
             start, end = (0, options.steps[0]) if stage == 0 else (options.steps[0], total)
             first = max(start, done)
-            crops = Crops(first, end - first, options.sides[stage], scale, options.seed)
             if first >= end:
                 continue
-            for step, (image, structures) in enumerate(
-                DataLoader(crops, num_workers=options.workers, prefetch_factor=4 if options.workers else None), first
-            ):
-                began = time.perf_counter()
+            crops = Crops(options, options.sides[stage], scales, range(first, end))
+            loader = DataLoader(crops, num_workers=options.workers, prefetch_factor=4 if options.workers else None)
+            began = time.perf_counter()
+            for step, (image, structures, labelled) in enumerate(loader, first):
                 share = (step - start) / (end - start)
                 warm = min(1.0, (step - start + 1) / 50)
                 optimiser.param_groups[0]["lr"] = (
                     options.rates[stage] * warm * (0.02 + 0.49 * (1 + math.cos(math.pi * share)))
                 )
                 target = half_resolution_shares(structures).to(options.device)
-                batch = (image[:, None].float() / 255).to(options.device, memory_format=torch.channels_last_3d)
                 with torch.autocast(options.device, dtype=torch.bfloat16):
-                    logits = model(batch)
-                loss, dice = loss_of(logits, target)
+                    logits = model(_as_batch(image, options.device))
+                loss, dice = loss_of(logits, target, labelled.to(options.device))
                 optimiser.zero_grad(set_to_none=True)
                 loss.backward()
                 torch.nn.utils.clip_grad_norm_(model.parameters(), 5.0)
                 optimiser.step()
                 averaged.update_parameters(model)
-                log.writerow(
-                    [
-                        step,
-                        f"{loss.item():.4f}",
-                        f"{time.perf_counter() - began:.2f}",
-                        *[f"{d:.3f}" for d in dice.tolist()],
-                    ]
-                )
-                if (step + 1) % 50 == 0 or step + 1 == total:
+                seconds, began = time.perf_counter() - began, time.perf_counter()
+                log.writerow([step, f"{loss.item():.4f}", f"{seconds:.2f}", *[f"{d:.3f}" for d in dice.tolist()]])
+                if options.validate_every and (step + 1) % options.validate_every == 0:
+                    for i in range(len(validation), 6):
+                        validation.append(
+                            draw_crop(
+                                np.random.default_rng([VALIDATION_SEED, i]),
+                                options.sides[1],
+                                1.0,
+                                options.sources[i % len(options.sources)],
+                            )
+                        )
+                    found = validate(averaged, validation, options.device)
+                    checks.writerow([step + 1, *[f"{d:.4f}" for d in found]])
+                    checked.flush()
+                if (step + 1) % SAVE_EVERY == 0 or step + 1 == total:
                     file.flush()
-                    torch.save(
-                        {
-                            "model": model.state_dict(),
-                            "averaged": averaged.state_dict(),
-                            "optimiser": optimiser.state_dict(),
-                            "step": step + 1,
-                        },
-                        checkpoint,
-                    )
+                    save(step + 1)
 
 
 if __name__ == "__main__":
