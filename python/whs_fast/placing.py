@@ -84,6 +84,15 @@ def written_aside(folder: Path, *, overwrite: bool, names: Sequence[str] = RESUL
                 parent.rmdir()
 
 
+def write_file(path: Path, text: str, *, overwrite: bool) -> None:
+    """Writes one text file, UTF-8, whole or not at all.
+
+    Raises InputError where there is one and overwrite is false, OutputError where it cannot be written.
+    """
+    with written_aside(path.parent, overwrite=overwrite, names=(path.name,)) as aside:
+        (aside / path.name).write_text(text, encoding="utf-8", newline="\n")
+
+
 def _make_parents(folder: Path) -> list[Path]:
     made: list[Path] = []
     for parent in reversed(folder.parents):

@@ -1,0 +1,57 @@
+"""`whs-fast cohort-table`."""
+
+from pathlib import Path
+
+import click
+
+from whs_fast.extras import require_extra
+
+_HELP = """Describe the patients of a study by groups, as in a paper's Table 1.
+
+CSV has a header and one row a patient. Numbers are described by mean and SD, or by median and quartiles where
+Shapiro-Wilk rejects a normal distribution in a group, and compared by the Kruskal-Wallis test; categories by counts and
+shares, compared by Fisher's exact test over any number of groups (Freeman-Halton). Missing values are counted: an empty
+cell, NA, N/A, NaN, null, missing, a dot or a question mark.
+
+At most five different whole numbers from 0 to 9 in a column are categories. Columns that identify patients are left
+out. Where the exact test would take too long, the chi-squared test stands in its place and is named.
+
+With -o, DIR receives cohort_table.csv, cohort_table.md and cohort_table.json.
+
+\b
+Examples:
+  whs-fast cohort-table patients.csv --by split
+  whs-fast cohort-table patients.csv --by split --continuous vessels -o table1
+"""
+
+
+def _split_names(context: click.Context, parameter: click.Parameter, value: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in value.split(",") if name.strip())
+
+
+@click.command("cohort-table", help=_HELP)
+@click.argument("table", metavar="CSV", type=click.Path(path_type=Path))
+@click.option("--by", required=True, metavar="COLUMN", help="Column that holds the group.")
+@click.option("--categorical", callback=_split_names, default="", metavar="LIST", help="Columns of categories.")
+@click.option("--continuous", callback=_split_names, default="", metavar="LIST", help="Columns of numbers.")
+@click.option("-o", "--output", "folder", metavar="DIR", type=click.Path(path_type=Path), help="Folder for the files.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of the table.")
+@click.option("--overwrite", is_flag=True, help="Replace an earlier table in DIR.")
+def command(
+    table: Path,
+    by: str,
+    categorical: tuple[str, ...],
+    continuous: tuple[str, ...],
+    folder: Path | None,
+    as_json: bool,
+    overwrite: bool,
+) -> None:
+    require_extra("cohort", "scipy")
+    from whs_fast.cohort.baseline import compare_groups
+    from whs_fast.cohort.patients import read_patients
+    from whs_fast.cohort.saving import make_table, save, to_json, to_text
+
+    baseline = compare_groups(read_patients(table), by, categorical=categorical, continuous=continuous)
+    if folder is not None:
+        save(baseline, folder, overwrite=overwrite)
+    click.echo(to_json(baseline) if as_json else to_text(make_table(baseline)))
