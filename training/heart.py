@@ -112,10 +112,10 @@ MOST_GROWTH_MM = 4.8  # half of the myocardium, less what interpolation needs
 
 # Bounds of the movement of each wall in mm. The LV cavity runs from nearly empty to diastole.
 WALL_GROWTH_MM = {
-    PV: (-1.2, 2.0), LA: (-1.5, 1.5), LVC: (-3.0, 5.0), LVM: (-1.5, 3.0), AO: (-2.5, 3.0), CS: (-0.8, 2.5),
+    PV: (-1.2, 2.0), LA: (-1.5, 1.5), LVC: (-3.0, 5.0), LVM: (-0.8, 3.0), AO: (-2.5, 3.0), CS: (-0.8, 2.5),
     SVC: (-2.0, 1.5), RA: (-1.5, 2.0), RVC: (-2.0, 3.0), PA: (-2.0, 2.5),
 }  # fmt: skip
-WALL_ROUGHNESS_MM = {PV: 0.5, LA: 0.6, LVC: 1.5, LVM: 0.7, AO: 0.3, CS: 0.4, SVC: 0.4, RA: 1.0, RVC: 1.0, PA: 0.4}
+WALL_ROUGHNESS_MM = {PV: 0.5, LA: 0.6, LVC: 1.5, LVM: 0.4, AO: 0.3, CS: 0.4, SVC: 0.4, RA: 1.0, RVC: 1.0, PA: 0.4}
 
 
 @dataclass(frozen=True)
@@ -242,8 +242,9 @@ def _tissues_at(anatomy: Anatomy, places: torch.Tensor) -> torch.Tensor:
     yields = torch.zeros(TISSUES, dtype=torch.bool)  # tissues that a growing structure may push aside
     yields[[0, WALL, LUNG, FAT, SOFT]] = True
     may_yield = yields.index_select(0, tissues.view(-1).int()).view(shape)
-    in_muscle = (tissues == LVM) & (nearest == LVC)
-    grown = (may_yield | in_muscle) & outside & within
+    # The left ventricle grows into its muscle alone, or it would leave its cup at the base.
+    may_grow = torch.where(nearest == LVC, tissues == LVM, may_yield)
+    grown = may_grow & outside & within
     shrunk = ~(outside | within) & (tissues == nearest)
     out = torch.where(grown, nearest, tissues)
     out.masked_fill_(shrunk, WALL)
