@@ -135,8 +135,8 @@ def test_equals_the_reference_implementation_of_the_surface_dice(spacing_mm):
 
 
 def test_concentric_balls_lie_as_far_apart_as_their_radii():
-    spacing_mm = (0.5, 0.5, 0.8)
-    one, other = (find_surface(ball((50, 80, 80), (24, 39, 39), r, spacing_mm), spacing_mm) for r in (12.0, 13.5))
+    spacing_mm = (0.5, 0.5, 0.5)
+    one, other = (find_surface(ball((60, 60, 60), (29, 30, 29), r, spacing_mm), spacing_mm) for r in (12.0, 13.5))
     found = compare_surfaces(one, other)
     # To half a voxel: a jagged surface is nearer at its points than the ball it stands for.
     assert found.msd_mm == pytest.approx(1.5, abs=0.4) and found.hd95_mm == pytest.approx(1.5, abs=0.4)

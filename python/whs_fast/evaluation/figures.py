@@ -45,7 +45,7 @@ def draw_dice(cohort: Cohort) -> bytes:
     axes.set_yticks(range(len(names)), names)
     axes.set_ylim(len(names) - 0.4, -0.6)
     axes.axhline(len(keys) - 0.5, color=_QUIET, lw=0.5)
-    lowest = min(min(medians), *(float(own.min()) for own in values if len(own)))
+    lowest = min([*medians, *(float(own.min()) for own in values if len(own))])
     axes.set_xlim(max(-0.02, np.floor(lowest * 10) / 10 - 0.02), 1.01)
     axes.set_xlabel("Dice coefficient")
     axes.grid(axis="x", color="#e3e6ea", lw=0.5)

@@ -84,11 +84,13 @@ def _translate(stored: NDArray[np.int16], table: Mapping[int, int], name: str) -
     for value, label in table.items():
         lookup[value] = label
     labels = np.empty(stored.shape, np.uint8)
+    unknown: set[int] = set()
     for source, target in zip(stored, labels, strict=True):
         np.take(lookup, source.view(np.uint16), out=target, mode="clip")
         if target.max() == _UNKNOWN:
-            values = np.unique(source[target == _UNKNOWN])
-            known = ", ".join(str(value) for value in sorted(table))
-            found = ", ".join(str(value) for value in values[:8]) + (" and more" if len(values) > 8 else "")
-            raise InputError(f"{name}: found the label values {found}, expected 0, {known}")
+            unknown.update(np.unique(source[target == _UNKNOWN]).tolist())
+    if unknown:
+        found = ", ".join(str(value) for value in sorted(unknown)[:8]) + (" and more" if len(unknown) > 8 else "")
+        known = ", ".join(str(value) for value in sorted(table))
+        raise InputError(f"{name}: found the label values {found}, expected 0, {known}")
     return labels
