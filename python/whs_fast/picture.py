@@ -23,7 +23,7 @@ PIXEL_MM = 0.5
 _REACH_MM = (112.0, 112.0, 160.0)  # x, y, z on either side of the valve: the region that is segmented
 _LEAST_MM = 60.0  # of either side of the valve, in view however small the labels are
 _MARGIN_MM = 12.0
-_WINDOW_HU = (-250.0, 650.0)
+_WINDOW_HU = (-250.0, 800.0)  # wide enough that contrast-filled blood is no white that swallows the tints
 
 _BACKGROUND = (14, 16, 20)
 _TEXT = (232, 234, 238)
@@ -217,7 +217,7 @@ def _overlay(image: Image.Image, labels: NDArray[np.uint8]) -> Image.Image:
         cover = np.asarray(soft.filter(ImageFilter.GaussianBlur(1.5)), np.float32) / 255.0
         inside = np.clip((cover - 0.5) * 4.0 + 0.5, 0.0, 1.0)
         outline = np.clip(1.0 - np.abs(cover - 0.55) * 4.0, 0.0, 1.0)
-        alpha = np.maximum(inside * 0.36, outline * 0.95)
+        alpha = np.maximum(inside * 0.45, outline * 0.95)
         image.paste(structure.colour, (left, top, right, bottom), Image.fromarray((alpha * 255).astype(np.uint8)))
     return image
 

@@ -24,8 +24,9 @@ def render_report(measurements: Mapping[str, Any], picture: bytes) -> str:
 </head>
 <body>
 <h1>Whole-heart segmentation</h1>
-{notice(measurements)} {warning_list(measurements["warnings"])} <img alt="Axial, coronal and sagittal plane through the
-aortic valve with the labels" src="data:image/png;base64,{image}">
+{notice(measurements)} {warning_list(measurements["warnings"])}
+<div class="picture"><img alt="Axial, coronal and sagittal plane through the aortic valve with the labels"
+src="data:image/png;base64,{image}"></div>
 <h2>Volumes</h2> {structure_table(measurements)}
 <div class="columns"> <section><h2>Time</h2> {timing_table(measurements)}</section>
 <section><h2>Models <span class="quiet">(SHA-256)</span></h2> {model_table(measurements)}</section> </div>

@@ -14,7 +14,8 @@ STYLE = """
 body { max-width: 72rem; margin: 2rem auto; padding: 0 1.25rem; background: var(--paper); color: var(--ink);
        font: 16px/1.5 system-ui, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif; }
 h1 { font-size: 1.6rem; margin: 0; } h2 { font-size: 1.15rem; margin: 2rem 0 .5rem; }
-.quiet { color: var(--quiet); } img { width: 100%; height: auto; border-radius: 6px; margin-top: 1rem; }
+.quiet { color: var(--quiet); } .picture { overflow-x: auto; margin-top: 1rem; }
+img { width: 100%; min-width: 46rem; height: auto; border-radius: 6px; display: block; }
 table { border-collapse: collapse; width: 100%; } th { text-align: left; font-weight: 600; }
 td, th { padding: .3rem .6rem; border-bottom: 1px solid var(--line); vertical-align: top; }
 td.number, th.number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
@@ -22,7 +23,7 @@ td.hash { font-family: ui-monospace, Consolas, Menlo, monospace; font-size: .8re
 .swatch { display: inline-block; width: .8rem; height: .8rem; border-radius: 3px; margin-right: .6rem; }
 .warnings { background: var(--warn); border-radius: 6px; padding: .6rem 1rem .6rem 2rem; }
 .columns { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(20rem, 100%), 1fr)); gap: 0 2.5rem; }
-@media print { body { margin: 0; } h2 { break-after: avoid; } tr { break-inside: avoid; } }
+@media print { body { margin: 0; } img { min-width: 0; } h2 { break-after: avoid; } tr { break-inside: avoid; } }
 """
 
 

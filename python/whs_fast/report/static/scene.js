@@ -1,7 +1,7 @@
 // The heart in 3D: one mesh a structure, drawn by plotly.js, which the page carries packed.
 
 const VIEWS = { Front: [0, -1, 0], Back: [0, 1, 0], Left: [1, 0, 0], Right: [-1, 0, 0], Head: [0, 0, 1], Feet: [0, 0, -1] };
-const DISTANCE = 1.7;
+const DISTANCE = 1.6;
 const TURN = Math.PI / 18;
 
 // Looking along the body's axis, up is the front: as axial slices are shown.
