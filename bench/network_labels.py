@@ -26,13 +26,14 @@ from numpy.typing import NDArray
 from whs_fast import STRUCTURES
 from whs_fast.cleaning import clean
 from whs_fast.dense_vnet import DenseVNet
+from whs_fast.evaluation.overlap import count_pairs, dice_matrix, overall_figures
 from whs_fast.localising import localise
 from whs_fast.network import models_folder, openvino
 from whs_fast.reading import read
 from whs_fast.segmentation import REGION_SHAPE, region_grid, segment
 
 from training.export_dense_vnet import convert
-from training.score import overlaps, slice_predictors
+from training.localisers import slice_predictors
 from training.train_dense_vnet import load_averaged
 
 CHECKPOINT = Path(__file__).parents[1] / "training" / "checkpoints" / "dense_vnet.pt"
@@ -56,14 +57,17 @@ def float_network(threads: int) -> Callable[..., NDArray[np.int8]]:
     return run
 
 
+def overlaps(found: NDArray[np.uint8], reference: NDArray[np.uint8]) -> NDArray[np.int64]:
+    return count_pairs(found, reference, len(STRUCTURES) + 1)
+
+
 def dice(counts: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Dice of the ten structures of one scan; NaN where the reference has none."""
-    both, found, reference = counts[1:].astype(float).T
-    return np.where(reference > 0, 2 * both / np.maximum(found + reference, 1), np.nan)
+    """Dice of the ten structures of one scan; NaN where neither map has one."""
+    return np.diag(dice_matrix(counts))[1:]
 
 
 def pooled(counts: NDArray[np.int64]) -> float:
-    return float(2 * counts[1:, 0].sum() / counts[1:, 1:].sum())
+    return overall_figures(counts, [s.label for s in STRUCTURES])["overall_pooled"] or 0.0
 
 
 def compare_formats(folder: Path, models: Path, scans: int, threads: int) -> None:

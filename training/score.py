@@ -1,7 +1,14 @@
-"""Score the shipped models on held-out rendered scans: `python -m training.score FOLDER` (made by training.scans).
+"""Score the shipped models on held-out rendered scans, with the figures of `whs-fast evaluate`.
 
-Prints a table and writes the figures into models.json beside the models, from where `whs-fast info` reads them. The
-whole engine runs, as a user would run it, once with each localiser.
+`python -m training.score SCANS -o OUT` (SCANS made by training.scans) runs the whole engine over the scans, once with
+each localiser, and leaves in OUT
+
+    squeezenet/NAME, vgg16/NAME         what `whs-fast run` leaves of each scan
+    squeezenet.json, vgg16.json         the valve as the localiser by itself finds it
+    evaluation_squeezenet, ..._vgg16    what `whs-fast evaluate --pred OUT/squeezenet --ref SCANS --landmarks
+                                        SCANS/valves.json` leaves of them
+
+The figures that `whs-fast info` prints go into models.json beside the models: medians over the scans.
 """
 
 import argparse
@@ -9,81 +16,79 @@ import json
 from pathlib import Path
 
 import numpy as np
-import SimpleITK as sitk
-from numpy.typing import NDArray
-from whs_fast import STRUCTURES, Engine
+from whs_fast import Engine
+from whs_fast.evaluation.collecting import LandmarkCohort, collect_landmark
+from whs_fast.evaluation.evaluating import Evaluation, evaluate
+from whs_fast.evaluation.landmarks import compare_landmark, read_landmarks
+from whs_fast.evaluation.pairing import pair_folders
+from whs_fast.evaluation.saving import save
+from whs_fast.evaluation.schemes import SCHEMES
 from whs_fast.localising import localise
 from whs_fast.reading import read
 
 from training.export_dense_vnet import MODELS
 from training.localisers import slice_predictors
 
-SEVEN = ("left_atrium", "left_ventricle_cavity", "left_ventricle_myocardium", "aorta", "right_atrium",
-         "right_ventricle_cavity", "pulmonary_artery")  # fmt: skip
+LOCALISERS = ("vgg16", "squeezenet")  # the default last: its segmentation is the one reported
 
 
-def overlaps(found: NDArray[np.uint8], reference: NDArray[np.uint8]) -> NDArray[np.int64]:
-    """Voxels of each label 0..10 in both maps, in `found` and in `reference`: [11, 3]."""
-    both = np.bincount(reference[found == reference].ravel(), minlength=11)
-    return np.stack([both, np.bincount(found.ravel(), minlength=11), np.bincount(reference.ravel(), minlength=11)], 1)
-
-
-def score(folder: Path, localiser: str, threads: int | None) -> tuple[dict[str, float], dict[str, float]]:
-    """Figures of the segmentation and of the localiser over all scans of a folder."""
-    valves = json.loads((folder / "valves.json").read_text())
+def segment(scans: Path, out: Path, localiser: str, threads: int | None) -> None:
+    """Runs the engine over the scans of a folder, and the localiser by itself."""
     engine = Engine(threads=threads, localiser=localiser)
     predict = slice_predictors(MODELS, localiser)
-    per_scan, errors, localised, unions = [], [], [], []
-    for name, valve in sorted(valves.items()):
-        scan = read(folder / f"{name}.nii.gz")
-        result = engine.run(scan)
-        reference = sitk.GetArrayFromImage(sitk.ReadImage(str(folder / f"{name}_labels.nii.gz")))
-        counts = overlaps(result.labels, reference)
-        per_scan.append(counts)
-        union = ((result.labels > 0) & (reference > 0)).sum()
-        unions.append(2 * union / (counts[1:, 1].sum() + counts[1:, 2].sum()))
-        errors.append(float(np.linalg.norm(np.subtract(result.aortic_valve_mm, valve))))
-        point_mm = localise(scan, predict, threads=1).point_mm
-        localised.append(float(np.linalg.norm(np.subtract(point_mm, valve))))
-        dice = 2 * counts[1:, 0] / np.maximum(counts[1:, 1:].sum(1), 1)
-        print(
-            f"{name} {localiser} valve {localised[-1]:5.1f} -> {errors[-1]:5.1f} mm  "
-            + " ".join(f"{d:.3f}" for d in dice),
-            flush=True,
-        )
-    counts = np.stack(per_scan)[:, 1:].astype(float)
-    with np.errstate(invalid="ignore"):
-        dice = np.where(counts[..., 2] > 0, 2 * counts[..., 0] / (counts[..., 1] + counts[..., 2]), np.nan)
-    named = {s.key: np.nanmean(dice[:, s.label - 1]) for s in STRUCTURES}
-    pooled = 2 * counts[..., 0].sum(1) / (counts[..., 1].sum(1) + counts[..., 2].sum(1))
-    segmentation = {
-        "overall_union": float(np.mean(unions)),
-        "overall_pooled": float(pooled.mean()),
-        "mean_structures": float(np.nanmean(dice)),
-        "mean_seven_large": float(np.mean([named[key] for key in SEVEN])),
-        **{f"dice_{key}": float(value) for key, value in named.items()},
-    }
-    localisation = {
-        "scans": len(errors),
-        "valve_error_mm_median": float(np.median(errors)),
-        "valve_error_mm_worst": float(np.max(errors)),
-        "valve_within_10_mm": sum(e <= 10 for e in errors),
-        "localiser_error_mm_median": float(np.median(localised)),
-        "localiser_error_mm_worst": float(np.max(localised)),
-        "localiser_within_10_mm": sum(e <= 10 for e in localised),
-    }
-    return {k: round(v, 4) for k, v in segmentation.items()}, {k: round(v, 2) for k, v in localisation.items()}
+    alone = {}
+    for name in sorted(json.loads((scans / "valves.json").read_text())):
+        scan = read(scans / f"{name}.nii.gz")
+        engine.run(scan).save(out / localiser / name, overwrite=True)
+        alone[name] = localise(scan, predict, threads=1).point_mm
+        print(localiser, name, flush=True)
+    (out / f"{localiser}.json").write_text(json.dumps(alone, indent=1) + "\n")
+
+
+def score(scans: Path, out: Path, localiser: str, threads: int | None) -> tuple[Evaluation, LandmarkCohort]:
+    """Evaluates what `segment` left: the labels with the valve as reported, and the valve of the localiser alone."""
+    pairs, valves = pair_folders(out / localiser, scans), scans / "valves.json"
+    found = evaluate(pairs, landmarks=valves, threads=threads)
+    save(found, out / f"evaluation_{localiser}", overwrite=True)
+    true, alone = read_landmarks(valves), read_landmarks(out / f"{localiser}.json")
+    return found, collect_landmark({name: compare_landmark(alone[name], true[name]) for name in alone})
+
+
+def segmentation_figures(found: Evaluation) -> dict[str, float]:
+    """Medians over the scans, and the mean over scans of the seven large structures' mean Dice."""
+    cohort = found.cohort
+    figures = {f"{name}_median": summary.median for name, summary in cohort.overall.items()}
+    figures |= {f"dice_{own.structure.key}_median": own.dice.median for own in cohort.structures}
+    large = [own.dice.mean for own in cohort.structures if own.structure.key in SCHEMES["mm-whs"]]
+    figures["mean_seven_large"] = float(np.mean([mean for mean in large if mean is not None]))
+    return {name: round(value, 4) for name, value in figures.items() if value is not None}
+
+
+def localisation_figures(reported: LandmarkCohort, alone: LandmarkCohort) -> dict[str, float]:
+    """Errors of the valve, as reported and as the localiser by itself finds it, in mm."""
+    figures: dict[str, float] = {"scans": reported.distance.n}
+    for name, cohort in (("valve", reported), ("localiser", alone)):
+        assert cohort.distance.median is not None and cohort.distance.high is not None
+        figures[f"{name}_error_mm_median"] = round(cohort.distance.median, 2)
+        figures[f"{name}_error_mm_worst"] = round(cohort.distance.high, 2)
+        figures[f"{name}_within_10_mm"] = cohort.within_10_mm
+    return figures
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path)
+    parser.add_argument("scans", type=Path)
+    parser.add_argument("-o", "--out", type=Path, required=True)
     parser.add_argument("--threads", type=int)
     options = parser.parse_args()
-    scores = {}
-    for localiser in ("vgg16", "squeezenet"):  # the default last: its segmentation is the one reported
-        scores["dense_vnet"], scores[localiser] = score(options.folder, localiser, options.threads)
-    text = json.dumps({name: scores[name] for name in ("dense_vnet", "squeezenet", "vgg16")}, indent=2)
+    figures: dict[str, dict[str, float]] = {}
+    for localiser in LOCALISERS:
+        segment(options.scans, options.out, localiser, options.threads)
+        found, alone = score(options.scans, options.out, localiser, options.threads)
+        figures["dense_vnet"] = segmentation_figures(found)
+        assert found.cohort.landmark is not None
+        figures[localiser] = localisation_figures(found.cohort.landmark, alone)
+    text = json.dumps({name: figures[name] for name in ("dense_vnet", "squeezenet", "vgg16")}, indent=2)
     (MODELS / "models.json").write_text(text + "\n")
     print(text)
 

@@ -83,7 +83,19 @@ def collect(
         tuple(cases),
         tuple(_collect_structure(cases, structure) for structure in structures),
         {name: summarise(_numbers([case.overall[name] for case in cases])) for name in OVERALL},
-        _collect_landmark(landmarks) if landmarks else None,
+        collect_landmark(landmarks) if landmarks else None,
+    )
+
+
+def collect_landmark(errors: dict[str, LandmarkError]) -> LandmarkCohort:
+    """Errors of one landmark, by case, over the cases; one or more."""
+    offsets = np.array([error.offset_mm for error in errors.values()])
+    distances = [error.distance_mm for error in errors.values()]
+    return LandmarkCohort(
+        errors,
+        tuple(summarise(offsets[:, axis]) for axis in range(len(AXES))),
+        summarise(distances),
+        sum(distance <= NEAR_MM for distance in distances),
     )
 
 
@@ -120,17 +132,6 @@ def _collect_structure(cases: Sequence[CaseScores], structure: Structure) -> Str
         correlate(reference, prediction),
         correlate(np.log(reference[both]), np.log(prediction[both])),
         agree(reference, prediction),
-    )
-
-
-def _collect_landmark(errors: dict[str, LandmarkError]) -> LandmarkCohort:
-    offsets = np.array([error.offset_mm for error in errors.values()])
-    distances = [error.distance_mm for error in errors.values()]
-    return LandmarkCohort(
-        errors,
-        tuple(summarise(offsets[:, axis]) for axis in range(len(AXES))),
-        summarise(distances),
-        sum(distance <= NEAR_MM for distance in distances),
     )
 
 
