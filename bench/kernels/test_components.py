@@ -1,5 +1,8 @@
 """Connected components of the labels of a whole scan. Goals: 1.5 times cc3d, and scipy on what it can do.
 
+Keeping the largest part of each label is what cleaning does with them: ours works on the runs and writes what goes,
+the peer on voxels, by cc3d's components and statistics and a table.
+
 cc3d labels several labels at once, as ours does; it runs on one thread, so four threads of ours against it are told but
 held to the same goal. scipy.ndimage.label knows foreground and background only, so it races on the whole heart.
 """
@@ -55,3 +58,28 @@ def test_one_label_beside_scipy(work, race, connectivity):
     count = ours()
     assert_same_components(out, peer(), count)
     race(f"connected_components, one label, {connectivity} neighbours, scipy", ours, peer, GOAL, rounds=3)
+
+
+@pytest.mark.parametrize("threads", [1, 4])
+def test_the_largest_part_of_each_label(work, race, threads):
+    labels = work.labels.copy()
+    rules = np.tile(np.array([1, 1, 0], np.int64), (labels.max() + 1, 1))
+
+    def ours() -> np.ndarray:
+        np.copyto(labels, work.labels)
+        kernels.keep_parts(labels, rules, threads=threads)
+        return labels
+
+    def peer() -> np.ndarray:
+        parts, count = cc3d.connected_components(work.labels, connectivity=26, return_N=True)
+        sizes = cc3d.statistics(parts)["voxel_counts"].astype(np.int64)
+        owner = np.zeros(count + 1, np.uint8)
+        owner[parts.ravel()] = work.labels.ravel()
+        kept = np.zeros(count + 1, np.uint8)
+        for label in range(1, int(work.labels.max()) + 1):
+            own = np.flatnonzero(owner == label)
+            kept[own[sizes[own] == sizes[own].max(initial=0)]] = label
+        return kept[parts]
+
+    np.testing.assert_array_equal(ours(), peer())
+    race(f"keep_parts, {threads} threads, cc3d on 1", ours, peer, GOAL, rounds=3)
