@@ -112,7 +112,7 @@ MOST_GROWTH_MM = 4.8  # half of the myocardium, less what interpolation needs
 
 # Bounds of the movement of each wall in mm. The LV cavity runs from nearly empty to diastole.
 WALL_GROWTH_MM = {
-    PV: (-1.2, 2.0), LA: (-1.5, 1.5), LVC: (-3.0, 5.0), LVM: (-0.8, 3.0), AO: (-2.5, 3.0), CS: (-0.8, 2.5),
+    PV: (-1.2, 1.4), LA: (-1.5, 1.5), LVC: (-3.0, 5.0), LVM: (-0.8, 3.0), AO: (-2.5, 3.0), CS: (-0.8, 1.2),
     SVC: (-2.0, 1.5), RA: (-1.5, 2.0), RVC: (-2.0, 3.0), PA: (-2.0, 2.5),
 }  # fmt: skip
 WALL_ROUGHNESS_MM = {PV: 0.5, LA: 0.6, LVC: 1.5, LVM: 0.4, AO: 0.3, CS: 0.4, SVC: 0.4, RA: 1.0, RVC: 1.0, PA: 0.4}
