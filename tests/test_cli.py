@@ -190,6 +190,7 @@ def test_info_names_versions_models_and_features(capsys, models):
         "NumPy ",
         "SimpleITK ",
         *(f"{file.stem} +sha256 {hash_of(file)}" for file in models.glob("*.xml")),
+        r"cache +compiled networks in no folder",
         r"overall_union +0\.9",
     ):
         assert re.search(part, text)
