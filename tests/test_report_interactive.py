@@ -169,10 +169,10 @@ def test_it_may_ask_for_nothing(page):
 def test_the_wheel_moves_slices(page, plane):
     x, y, _ = middle_of(page, f"#{plane} canvas")
     first, before = slice_of(page, plane), pixels(page, plane)
-    for _ in range(12):
+    for _ in range(5):
         page.mouse("mouseWheel", x, y, deltaX=0, deltaY=-120)
-    assert slice_of(page, plane) == first + 12
-    for _ in range(32):
+    assert slice_of(page, plane) == first + 5
+    for _ in range(25):
         page.mouse("mouseWheel", x, y, deltaX=0, deltaY=120)
     assert slice_of(page, plane) == first - 20
     # 20 mm from the valve the upper bar has ended in every plane, so that the picture is another one.
@@ -348,6 +348,25 @@ def test_the_heart_turns(page):
     page.ask("document.querySelector('#heart .scene').focus()")
     page.key("ArrowUp")
     page.wait_for("document.querySelector('.scene').layout.scene.camera.eye.z > 0.1")
+
+
+@needs_chromium
+def test_without_webgl_the_slices_remain(browser, path):
+    script = """const give = HTMLCanvasElement.prototype.getContext;
+        HTMLCanvasElement.prototype.getContext = function (kind, ...more) {
+          return kind.startsWith("webgl") ? null : give.call(this, kind, ...more);
+        };"""
+    lost = browser.send("Page.addScriptToEvaluateOnNewDocument", source=script)["identifier"]
+    try:
+        load(browser, path)
+        browser.wait_for("document.documentElement.dataset.ready === 'all'")
+        assert "no WebGL" in browser.ask("document.querySelector('#heart .note').textContent")
+        assert slice_of(browser, "axial") > 1 and pixels(browser, "axial").max() > 100
+        browser.ask("document.querySelector('#structures input').click()")
+        assert browser.problems == []
+    finally:
+        browser.send("Page.removeScriptToEvaluateOnNewDocument", identifier=lost)
+        browser.send("Page.navigate", url="about:blank")
 
 
 @needs_chromium
