@@ -5,6 +5,7 @@
 // in Python. Releasing the GIL is safe because the kernels touch only the memory of their arguments, which the caller
 // holds alive.
 #include "components.hpp"
+#include "dense_vnet.hpp"
 #include "polynomial.hpp"
 #include "resample.hpp"
 #include "statistics.hpp"
@@ -13,7 +14,9 @@
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
 #include <nanobind/stl/array.h>
+#include <nanobind/stl/string.h>
 #include <nanobind/stl/tuple.h>
+#include <nanobind/stl/vector.h>
 
 #include <memory>
 #include <span>
@@ -30,7 +33,10 @@ template <class T>
 using Vector = nb::ndarray<const T, nb::numpy, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 using Rules = nb::ndarray<const std::int64_t, nb::numpy, nb::shape<-1, 3>, nb::c_contig, nb::device::cpu>;
 using Matrix = nb::ndarray<const double, nb::numpy, nb::shape<3, 4>, nb::c_contig, nb::device::cpu>;
-using Logits = nb::ndarray<const std::int8_t, nb::numpy, nb::ndim<4>, nb::c_contig, nb::device::cpu>;
+template <class T>
+using Logits = nb::ndarray<T, nb::numpy, nb::ndim<4>, nb::c_contig, nb::device::cpu>;
+using Kernels = nb::ndarray<const std::int8_t, nb::numpy, nb::ndim<5>, nb::c_contig, nb::device::cpu>;
+using Layer = std::tuple<Kernels, std::vector<float>, std::vector<float>, std::uint8_t>;
 using NoGil = nb::gil_scoped_release;
 
 template <class T>
@@ -39,7 +45,8 @@ whs::View3<T> view(const Volume<T>& array) {
             static_cast<std::int64_t>(array.shape(2))};
 }
 
-whs::View4<const std::int8_t> view(const Logits& array) {
+template <class T>
+whs::View4<T> view(const Logits<T>& array) {
     return {array.data(), static_cast<std::int64_t>(array.shape(0)), static_cast<std::int64_t>(array.shape(1)),
             static_cast<std::int64_t>(array.shape(2)), static_cast<std::int64_t>(array.shape(3))};
 }
@@ -85,7 +92,7 @@ auto fit_minimum(Vector<double> positions, Vector<double> distances, int degree,
     return std::tuple(minimum.position, minimum.value, minimum.residual, minimum.curvature);
 }
 
-void upsample_argmax(Logits logits, Volume<std::uint8_t> out, Matrix out_to_region, int threads) {
+void upsample_argmax(Logits<const std::int8_t> logits, Volume<std::uint8_t> out, Matrix out_to_region, int threads) {
     const NoGil released;
     whs::upsample_argmax(view(logits), view(out), whs::make_affine(out_to_region.data()), threads);
 }
@@ -119,6 +126,40 @@ auto label_statistics(Volume<const std::uint8_t> labels, std::int64_t label_coun
     return std::tuple(numpy(std::move(result.voxels), {k}), numpy(std::move(result.lowest), {k, 3}),
                       numpy(std::move(result.highest), {k, 3}), numpy(std::move(result.centroid), {k, 3}),
                       numpy(std::move(result.touches_border), {k}, bool{}));
+}
+
+whs::QuantisedLayer view(const Layer& layer) {
+    const auto& [weights, scale, bias, zero] = layer;
+    const auto extent = [&weights = weights](std::size_t axis) { return static_cast<std::int64_t>(weights.shape(axis)); };
+    return {weights.data(), extent(0), extent(1), {extent(2), extent(3), extent(4)}, scale, bias, zero};
+}
+
+std::vector<whs::QuantisedLayer> views(const std::vector<Layer>& layers) {
+    std::vector<whs::QuantisedLayer> all;
+    for (const Layer& layer : layers)
+        all.push_back(view(layer));
+    return all;
+}
+
+auto dense_vnet(Volume<const std::uint8_t> region, Logits<std::int8_t> logits,
+                std::tuple<float, float, std::uint8_t> pool, const Layer& entry,
+                const std::vector<std::vector<Layer>>& stacks, const std::vector<Layer>& skips,
+                const std::vector<Layer>& downs, const Layer& last, std::int64_t planes_per_step,
+                const std::string& instructions, int threads) {
+    whs::QuantisedDenseVNet network{{std::get<0>(pool), std::get<1>(pool), std::get<2>(pool)}, view(entry), {},
+                                    views(skips), views(downs), view(last)};
+    for (const std::vector<Layer>& stack : stacks)
+        network.stacks.push_back(views(stack));
+    const whs::Instructions chosen = whs::instructions_named(instructions);
+    std::vector<whs::StageTime> times;
+    {
+        const NoGil released;
+        times = whs::dense_vnet(network, view(region), view(logits), planes_per_step, chosen, threads);
+    }
+    std::vector<std::tuple<std::string, double>> named;
+    for (whs::StageTime& time : times)
+        named.emplace_back(std::move(time.name), time.seconds);
+    return named;
 }
 
 } // namespace
@@ -162,6 +203,20 @@ low > high.)");
 logits: int8 z, y, x, class. out_to_region: 3 x 4, index in out to voxel index x in the region, whose extents are twice
 those of the logits. u = clamp((x + 0.5) / 2 - 0.5) with 8 fractional bits an axis; the lowest label wins a tie;
 more than half a voxel outside the region is 0. Raises ValueError for no class or more than 255.)");
+
+    m.def("instruction_sets", &whs::instruction_sets,
+          "Names of the sets of instructions that this machine and this build have for dense_vnet, the fastest first.");
+
+    m.def("dense_vnet", &dense_vnet, "region"_a.noconvert(), "logits"_a.noconvert(), nb::kw_only(), "pool"_a, "entry"_a,
+          "stacks"_a, "skips"_a, "downs"_a, "last"_a, "planes_per_step"_a = 2, "instructions"_a = "portable",
+          "threads"_a = 1,
+          R"(Run Dense V-Net in integers over a region of uint8, streamed along z; return [(stage, seconds of all threads)].
+
+logits: int8 z / 2, y / 2, x / 2, class; the region's extents are multiples of 8. A layer is (weights int8 [output,
+input, z, y, x], scale, bias, zero): the exact sum s of output o becomes clamp(round_half_even(s * scale[o] + bias[o]),
+0, 255), of the last layer less 128; zero is the integer of its results that stands for 0. pool is (scale, bias, zero)
+for the mean of 3 x 3 x 3 voxels. The same bits for all planes_per_step, instructions and threads. Raises ValueError
+for layers that do not follow from one another, extents that do not fit, instructions that this machine lacks.)");
 
     m.def("connected_components", &connected_components, "labels"_a.noconvert(), "out"_a.noconvert(),
           "connectivity"_a = 26, nb::kw_only(), "threads"_a = 1,

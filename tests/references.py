@@ -296,3 +296,79 @@ def fit_minimum(positions, distances, degree, low, high):  # type: ignore[no-unt
     best = candidates[np.argmin(polynomial(candidates))]
     residual = np.sqrt((weights * residuals**2).sum() / weights.sum())
     return middle + half * best, polynomial(best), residual, polynomial.deriv(2)(best) / half**2
+
+
+def _integer_convolution(features, zeros, layer, stride=1):
+    """float32(exact sum) * scale + bias, rounded half to even, clamped to 0..255; features and results [c, z, y, x].
+
+    zeros: for each input channel the integer that stands for 0, which lies around the volume.
+    """
+    weights, scale, bias, _ = layer
+    side = weights.shape[2]
+    reach = side // 2
+    padded = np.empty((len(features), *(n + 2 * reach for n in features.shape[1:])), np.int64)
+    padded[:] = np.asarray(zeros)[:, None, None, None]
+    padded[(slice(None), *(slice(reach, reach + n) for n in features.shape[1:]))] = features
+    extents = [n // stride for n in features.shape[1:]]
+    sums = np.zeros((len(weights), *extents), np.int64)
+    for z, y, x in np.ndindex(side, side, side):
+        first = (z, y, x)
+        window = padded[
+            (slice(None), *(slice(f, f + stride * n, stride) for f, n in zip(first, extents, strict=True)))
+        ]
+        sums += np.einsum("oc,czyx->ozyx", weights[:, :, z, y, x].astype(np.int64), window)
+    values = sums.astype(np.float32) * np.float32(scale)[:, None, None, None] + np.float32(bias)[:, None, None, None]
+    return np.clip(np.rint(values), 0, 255).astype(np.int64)
+
+
+def _upsample(features, factor):
+    """Trilinear, centres half-way, edges go on; weights of 2 * factor an axis, first along z and y, then x."""
+    whole = 2 * factor
+
+    def along(values, axis):
+        n = values.shape[axis]
+        twice = 2 * np.arange(n * factor) + 1 - factor
+        lower, weight = twice // whole, twice % whole
+        shape = [-1 if a == axis else 1 for a in range(4)]
+        below = np.take(values, np.clip(lower, 0, n - 1), axis) * (whole - weight).reshape(shape)
+        return below + np.take(values, np.clip(lower + 1, 0, n - 1), axis) * weight.reshape(shape)
+
+    lines = along(along(features, 1), 2)
+    if factor == 4:  # halved, rounded up, so that sixteen bits hold what follows
+        lines = (lines + 1) >> 1
+    shift = {2: 6, 4: 8}[factor]
+    return (along(lines, 3) + (1 << (shift - 1))) >> shift
+
+
+def dense_vnet(network, region):
+    """What kernels.dense_vnet is: whole volumes, one layer after another; int8 logits z, y, x, class."""
+    scale, bias, pooled_zero = network["pool"]
+    z, y, x = (side // 2 for side in region.shape)
+    padded = np.pad(region.astype(np.int64), 1)
+    inside = np.pad(np.ones(region.shape, np.int64), 1)
+    total, count = (
+        sum(
+            volume[dz : dz + 2 * z : 2, dy : dy + 2 * y : 2, dx : dx + 2 * x : 2]
+            for dz, dy, dx in np.ndindex(3, 3, 3)
+        )
+        for volume in (padded, inside)
+    )
+    mean = total.astype(np.float32) * (np.float32(scale) / count.astype(np.float32)) + np.float32(bias)
+    joined = [(np.clip(mean, 0, 255) + np.float32(0.5)).astype(np.int64)[None]]
+    joined_zeros = [pooled_zero]
+
+    features = _integer_convolution(region[None].astype(np.int64), [0], network["entry"], 2)
+    zeros = [network["entry"][3]] * len(features)
+    for level, stack in enumerate(network["stacks"]):
+        for layer in stack:
+            features = np.concatenate([features, _integer_convolution(features, zeros, layer)])
+            zeros = zeros + [layer[3]] * (len(features) - len(zeros))
+        drawn = _integer_convolution(features, zeros, network["skips"][level])
+        joined.append(_upsample(drawn, 2**level) if level else drawn)
+        joined_zeros += [network["skips"][level][3]] * len(drawn)
+        if level < len(network["downs"]):
+            down = network["downs"][level]
+            features = _integer_convolution(features, zeros, down, 2)
+            zeros = [down[3]] * len(features)
+    last = _integer_convolution(np.concatenate(joined), joined_zeros, network["last"])
+    return (last - 128).astype(np.int8).transpose(1, 2, 3, 0)

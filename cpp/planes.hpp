@@ -1,0 +1,103 @@
+// Features of one tensor as planes of words, of which only the last few need exist.
+//
+// A word is four channels of one voxel, uint8. A plane of a group of four channels is one long row of words: its rows
+// follow one another with one word between, which stands for what lies outside on the right of one row and on the left
+// of the next. A row above and one below are outside too. So a convolution runs over a plane as over one row, whatever
+// its width, and a neighbour is a fixed number of words away. The plane's producer writes what is outside, as the
+// integer that stands for zero.
+#pragma once
+
+#include "convolution.hpp"
+
+#include <algorithm>
+#include <cstdint>
+#include <cstring>
+#include <memory>
+#include <new>
+#include <utility>
+#include <vector>
+
+#ifdef __linux__
+#include <sys/mman.h>
+#endif
+
+namespace whs {
+
+// Memory in huge pages, where the system has them: a convolution reads from hundreds of places at once, more than the
+// processor can translate for small pages without waiting.
+class HugePages {
+public:
+    explicit HugePages(std::int64_t bytes) {
+        const auto size = static_cast<std::size_t>((bytes + kPage - 1) / kPage * kPage);
+        data_ = static_cast<std::uint8_t*>(::operator new(size, std::align_val_t{kPage}));
+#ifdef __linux__
+        madvise(data_, size, MADV_HUGEPAGE); // a wish: without it everything works
+#endif
+    }
+    HugePages(HugePages&& other) noexcept : data_(std::exchange(other.data_, nullptr)) {}
+    HugePages& operator=(HugePages&& other) noexcept {
+        std::swap(data_, other.data_);
+        return *this;
+    }
+    ~HugePages() { ::operator delete(data_, std::align_val_t{kPage}); }
+
+    std::uint8_t* data() const { return data_; }
+
+private:
+    static constexpr std::int64_t kPage = std::int64_t{1} << 21;
+    std::uint8_t* data_;
+};
+
+class Planes {
+public:
+    // zeros: for each group the integer that stands for 0. capacity: the number of planes that exist at a time.
+    Planes(std::vector<std::uint8_t> zeros, std::int64_t rows, std::int64_t columns, std::int64_t capacity)
+        : rows(rows), columns(columns), pitch(columns + 1), capacity(capacity), zeros_(std::move(zeros)),
+          groups_(static_cast<std::int64_t>(zeros_.size())), stride_(stride(rows, columns + 1)),
+          memory_((groups_ * capacity + 2) * stride_) {
+        // Only the first stage of a stack has results below zero, so there are no more than two such integers.
+        for (const std::int64_t kind : {0, 1})
+            std::memset(memory_.data() + (groups_ * capacity + kind) * stride_, kind == 0 ? zeros_.front() : zeros_.back(),
+                        static_cast<std::size_t>(stride_));
+    }
+
+    // Word of row 0, column 0.
+    std::uint8_t* at(std::int64_t plane, std::int64_t group) const {
+        return memory_.data() + (plane % capacity * groups_ + group) * stride_ + front();
+    }
+    // The same of a plane beyond the volume.
+    const std::uint8_t* outside(std::int64_t group) const {
+        const bool as_first = zero(group) == zeros_.front();
+        return memory_.data() + (groups_ * capacity + (as_first ? 0 : 1)) * stride_ + front();
+    }
+    std::uint8_t zero(std::int64_t group) const { return zeros_[static_cast<std::size_t>(group)]; }
+
+    // Writes what lies around the rows [first, last) of a plane.
+    void write_outside(std::int64_t plane, std::int64_t group, std::int64_t first, std::int64_t last) const {
+        std::uint8_t* words = at(plane, group);
+        for (std::int64_t row = first; row < last; ++row)
+            std::memset(words + 4 * (row * pitch + columns), zero(group), 4);
+        if (first == 0)
+            std::memset(words - 4 * (pitch + 1), zero(group), static_cast<std::size_t>(4 * (pitch + 1)));
+        if (last == rows)
+            std::memset(words + 4 * rows * pitch, zero(group), static_cast<std::size_t>(4 * (pitch + 1)));
+    }
+
+    const std::int64_t rows, columns, pitch, capacity;
+
+private:
+    static constexpr std::int64_t kLine = 64;
+
+    std::int64_t front() const { return (4 * (pitch + 1) + kLine - 1) / kLine * kLine; }
+    // An odd number of cache lines, so that the same place of all planes does not compete for the same cache sets.
+    static std::int64_t stride(std::int64_t rows, std::int64_t pitch) {
+        const std::int64_t words = (rows + 2) * pitch + PackedConvolution::kOverrun + 32;
+        return ((4 * words + kLine - 1) / kLine | 1) * kLine;
+    }
+
+    std::vector<std::uint8_t> zeros_;
+    std::int64_t groups_, stride_;
+    HugePages memory_;
+};
+
+} // namespace whs
