@@ -1,5 +1,6 @@
 """Volumes, myocardial mass and cut edges of a label map: the figures of measurements.json that anatomy decides."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -21,15 +22,17 @@ _CHAMBERS = (
 )
 
 
-def measure(labels: NDArray[np.uint8], grid: Grid, valve_mm: Triple, *, region: Grid, threads: int) -> dict[str, Any]:
+def measure(
+    labels: NDArray[np.uint8], grid: Grid, valve_mm: Triple | None, *, region: Grid | None, threads: int
+) -> dict[str, Any]:
     """The part of measurements.json that the label map decides.
 
-    labels, uint8[z, y, x], lie on grid; valve_mm is (x, y, z), LPS; region is the grid that was segmented. A structure
-    touches the edge of the scan where it has a voxel in the scan's outermost layer, and the edge of the region where it
-    has a voxel within one voxel (of the scan or of the region, the larger) of the region's outer faces.
+    labels, uint8[z, y, x], lie on grid; valve_mm is (x, y, z), LPS; region is the grid that was segmented; both are
+    None, and what depends on them is, where they are not known. A structure touches the edge of the scan where it has a
+    voxel in the scan's outermost layer, and the edge of the region where it has a voxel within one voxel (of the scan
+    or of the region, the larger) of the region's outer faces.
     """
     voxels, lowest, highest, _, at_edge = _kernels.label_statistics(labels, len(STRUCTURES) + 1, threads=threads)
-    to_region = index_map(grid, region)
     structures: dict[str, Any] = {}
     for structure in STRUCTURES:
         label = structure.label
@@ -38,12 +41,12 @@ def measure(labels: NDArray[np.uint8], grid: Grid, valve_mm: Triple, *, region: 
             "label": label,
             "volume_ml": _volume_ml(voxels[label], grid),
             "touches_scan_edge": bool(at_edge[label]),
-            "touches_region_edge": box is not None and _leaves_region(labels, label, box, to_region, region.shape),
+            "touches_region_edge": None if region is None else _touches_region(labels, label, box, grid, region),
         }
     myocardium = BY_KEY["left_ventricle_myocardium"].label
     return {
         "schema": SCHEMA,
-        "aortic_valve_mm": [round(coordinate, 1) for coordinate in valve_mm],
+        "aortic_valve_mm": None if valve_mm is None else [round(coordinate, 1) for coordinate in valve_mm],
         "structures": structures,
         "lv_myocardium_mass_g": round(int(voxels[myocardium]) * grid.voxel_ml * MYOCARDIUM_DENSITY_G_PER_ML, 3),
     }
@@ -53,18 +56,21 @@ def _volume_ml(voxels: int, grid: Grid) -> float:
     return round(int(voxels) * grid.voxel_ml, 3)
 
 
-def _leaves_region(
+def _touches_region(
     labels: NDArray[np.uint8],
     label: int,
-    box: tuple[NDArray[np.int64], NDArray[np.int64]],
-    to_region: NDArray[np.float64],
-    region_shape: tuple[int, int, int],
+    box: tuple[NDArray[np.int64], NDArray[np.int64]] | None,
+    grid: Grid,
+    region: Grid,
 ) -> bool:
+    if box is None:
+        return False
     low, high = box
+    to_region = index_map(grid, region)
     matrix, offset = to_region[:, :3], to_region[:, 3]
     margin = np.maximum(np.abs(matrix).max(axis=1), 1.0)
     # Coordinates that are safely inside; the float noise of a header must not decide about a voxel on the line.
-    inner = np.stack([margin - 0.5 + 1e-6, np.asarray(region_shape) - 0.5 - margin - 1e-6], axis=1)
+    inner = np.stack([margin - 0.5 + 1e-6, np.asarray(region.shape) - 0.5 - margin - 1e-6], axis=1)
     # Lowest and highest region coordinate of any voxel of the box: where both are inside, so is the structure.
     middle = matrix @ ((low + high) / 2.0) + offset
     reach = np.abs(matrix) @ ((high - low) / 2.0)
@@ -88,9 +94,7 @@ def find_doubts(measured: dict[str, Any], grid: Grid) -> list[str]:
     """
     doubts = []
     point = measured["aortic_valve_mm"]
-    steps = np.linalg.norm(grid.affine[:3, :3], axis=0)[::-1]
-    index = np.asarray(mm_to_index(grid, point))
-    distance = float(np.min(np.minimum(index + 0.5, np.asarray(grid.shape) - 0.5 - index) * steps))
+    distance = float("inf") if point is None else _distance_to_edge(grid, point)
     if distance < _NEAR_EDGE_MM:
         place = f"{distance:.0f} mm from the edge of the scan" if distance >= 0 else "outside the scan"
         doubts.append(
@@ -106,6 +110,12 @@ def find_doubts(measured: dict[str, Any], grid: Grid) -> list[str]:
         if cut:
             doubts.append(f"cut off by the edge of the {edge}, volumes are of the part inside: {_names(cut)}")
     return doubts
+
+
+def _distance_to_edge(grid: Grid, point: Sequence[float]) -> float:
+    steps = np.linalg.norm(grid.affine[:3, :3], axis=0)[::-1]
+    index = np.asarray(mm_to_index(grid, point))
+    return float(np.min(np.minimum(index + 0.5, np.asarray(grid.shape) - 0.5 - index) * steps))
 
 
 def _names(structures: list[Structure]) -> str:

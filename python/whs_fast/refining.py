@@ -16,15 +16,18 @@ RADIUS_MM = 20.0  # of an annulus, amply: what lies further from the centre of t
 LEAST_AREA_MM2 = 100.0  # a quarter of a normal annulus
 
 
-def refine_valve(labels: NDArray[np.uint8], grid: Grid, near_mm: Triple) -> Triple | None:
+def refine_valve(labels: NDArray[np.uint8], grid: Grid, near_mm: Triple | None) -> Triple | None:
     """Centre (x, y, z) in mm, LPS, of the interface of LV cavity and aorta near a point, rounded to 0.1 mm.
 
-    labels is uint8[z, y, x] on the grid. None where the two structures do not meet near there.
+    labels is uint8[z, y, x] on the grid; near_mm None stands for anywhere. None where the two structures do not meet
+    there.
     """
     spacing_mm = np.array(grid.spacing_mm[::-1])
-    at = np.array(mm_to_index(grid, near_mm))
-    low = np.maximum(np.floor(at - REACH_MM / spacing_mm), 0).astype(int)
-    high = np.maximum(np.ceil(at + REACH_MM / spacing_mm), 0).astype(int) + 1
+    low, high = np.zeros(3, int), np.array(grid.shape)
+    if near_mm is not None:
+        at = np.array(mm_to_index(grid, near_mm))
+        low = np.maximum(np.floor(at - REACH_MM / spacing_mm), 0).astype(int)
+        high = np.maximum(np.ceil(at + REACH_MM / spacing_mm), 0).astype(int) + 1
     part = labels[tuple(slice(a, b) for a, b in zip(low, high, strict=True))]
     cavity, aorta = (part == BY_KEY[key].label for key in ("left_ventricle_cavity", "aorta"))
     # They meet where the boxes around them do, a voxel wider: a small part, on which the rest is quick.

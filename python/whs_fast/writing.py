@@ -167,8 +167,12 @@ def _nrrd_header(grid: Grid) -> bytes:
             "Tags": f"TerminologyEntry:{terms}|",
         }
         lines += [f"Segment{index}_{key}:={value}" for key, value in values.items()]
+    # Slicer keeps this through every save, so that a file that it crops to what is drawn still tells the scan's grid.
+    to_ras = (np.diag([*_LPS_TO_RAS, 1.0]) @ grid.affine).ravel()
+    geometry = ";".join([*(repr(float(value)) for value in to_ras), *extent.split()])
     lines += [
         "Segmentation_ContainedRepresentationNames:=Binary labelmap|",
+        f"Segmentation_ConversionParameters:=Reference image geometry|{geometry};|Grid of the scan.&",
         "Segmentation_MasterRepresentation:=Binary labelmap",
         "Segmentation_ReferenceImageExtentOffset:=0 0 0",
     ]

@@ -17,7 +17,7 @@ from whs_fast.errors import InputError, OutputError
 
 # In the order of --help. The module has the command's name, with _ for -, and calls its click command `command`. It is
 # imported when it is asked for, and for --help: what is heavy belongs inside its functions.
-COMMANDS = ("demo", "run", "series", "node", "evaluate", "split", "cohort-table", "bench", "info")
+COMMANDS = ("demo", "run", "series", "node", "measure", "evaluate", "split", "cohort-table", "bench", "info")
 
 
 class _Commands(click.Group):

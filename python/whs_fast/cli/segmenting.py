@@ -1,7 +1,8 @@
 """What `run` and `demo` share: segment one scan, with a progress bar, and say what was found."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -63,10 +64,15 @@ def segment(
 
 
 def _tell(result: "Result", page: Path) -> None:
-    for warning in result.measurements["warnings"]:
+    tell_measurements(result.measurements)
+    click.echo(f"Done in {result.measurements['timings_s']['total']:.1f} s: {page}")
+
+
+def tell_measurements(measurements: Mapping[str, Any]) -> None:
+    """Prints volumes and mass on standard output, warnings on standard error."""
+    for warning in measurements["warnings"]:
         click.echo(f"warning: {warning}", err=True)
     for structure in STRUCTURES:
-        volume = result.measurements["structures"][structure.key]["volume_ml"]
+        volume = measurements["structures"][structure.key]["volume_ml"]
         click.echo(f"{structure.name:<28}{volume:9.1f} mL" if volume else f"{structure.name:<28}not found")
-    click.echo(f"{'LV myocardial mass':<28}{result.measurements['lv_myocardium_mass_g']:9.1f} g")
-    click.echo(f"Done in {result.measurements['timings_s']['total']:.1f} s: {page}")
+    click.echo(f"{'LV myocardial mass':<28}{measurements['lv_myocardium_mass_g']:9.1f} g")

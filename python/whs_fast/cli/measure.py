@@ -1,0 +1,45 @@
+"""`whs-fast measure`."""
+
+from pathlib import Path
+
+import click
+
+from whs_fast.cli.segmenting import tell_measurements
+
+_HELP = """Measure a label map, for instance one corrected by hand.
+
+LABELS is a NIfTI, NRRD or MetaImage file with the label values that run writes (1 to 10), or a segmentation of 3D
+Slicer (.seg.nrrd). Segments are known by their terminology or name, so they may be renumbered, reordered, cropped or in
+layers; other segments are left out, and this is told.
+
+FILE receives what measurements.json holds, as far as labels tell it: volumes, LV mass, the aortic valve where LV cavity
+and aorta meet, and warnings.
+
+\b
+Examples:
+  whs-fast measure results/labels.nii.gz
+  whs-fast measure corrected.seg.nrrd -o corrected.json
+"""
+
+
+@click.command("measure", help=_HELP)
+@click.argument("labels", metavar="LABELS", type=click.Path(path_type=Path))
+@click.option("-o", "--output", "file", metavar="FILE", type=click.Path(path_type=Path), help="JSON file to write.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of the table.")
+@click.option("--threads", type=click.IntRange(min=1), metavar="N", help="CPU threads; all available if left out.")
+@click.option("--overwrite", is_flag=True, help="Replace FILE.")
+def command(labels: Path, file: Path | None, as_json: bool, threads: int | None, overwrite: bool) -> None:
+    import json
+
+    from whs_fast.machine import available_threads
+    from whs_fast.placing import write_file
+    from whs_fast.remeasuring import measure_file
+
+    measurements = measure_file(labels, threads=threads or available_threads())
+    text = json.dumps(measurements, indent=2, ensure_ascii=False, allow_nan=False)
+    if file is not None:
+        write_file(file, text + "\n", overwrite=overwrite)
+    if as_json:
+        click.echo(text)
+        return
+    tell_measurements(measurements)
