@@ -118,7 +118,7 @@ def serve(settings: Settings, engine: Engine, stop: threading.Event) -> None:
         _config.STORE_RECV_CHUNKED_DATASET = True
         tempfile.tempdir = str(queue.partial.absolute())
         arrivals = _Arrivals(settings.quiet_s, queue.incoming())
-        server = _listen(settings, queue, arrivals, contexts and contexts[0])
+        entity = _listen(settings, queue, arrivals, contexts and contexts[0])
         LOG.info("listening as %s on %s port %d", settings.title, settings.bind, settings.port)
         LOG.info("queue: %s", ", ".join(f"{count} {state}" for state, count in queue.counts().items()))
         sender = threading.Thread(target=_send_all, args=(settings, queue, contexts and contexts[1], stop))
@@ -135,7 +135,7 @@ def serve(settings: Settings, engine: Engine, stop: threading.Event) -> None:
                     stop.wait(_DISK_DELAY_S)
         finally:
             stop.set()
-            server.shutdown()
+            entity.shutdown()
             sender.join()
             LOG.info("stopped; queue: %s", ", ".join(f"{count} {state}" for state, count in queue.counts().items()))
     finally:
@@ -174,7 +174,7 @@ class _Arrivals:
         return complete
 
 
-def _listen(settings: Settings, queue: Queue, arrivals: _Arrivals, context: ssl.SSLContext | None) -> Any:
+def _listen(settings: Settings, queue: Queue, arrivals: _Arrivals, context: ssl.SSLContext | None) -> AE:
     entity = AE(ae_title=settings.title)
     entity.require_called_aet = True
     entity.require_calling_aet = list(settings.allow)
@@ -202,7 +202,7 @@ def _listen(settings: Settings, queue: Queue, arrivals: _Arrivals, context: ssl.
         LOG.warning("rejected an association: its AE titles, or what it offers, are not ours")
 
     try:
-        return entity.start_server(
+        entity.start_server(
             (settings.bind, settings.port),
             block=False,
             ssl_context=context,
@@ -211,6 +211,7 @@ def _listen(settings: Settings, queue: Queue, arrivals: _Arrivals, context: ssl.
     except OSError as error:
         reason = (error.strerror or "unknown error").lower()
         raise InputError(f"{settings.bind} port {settings.port}: found {reason}, expected a free port") from error
+    return entity
 
 
 class _StoppedError(Exception):

@@ -1,0 +1,232 @@
+"""The DICOM node as a process of its own, between DCMTK's storescu and a real archive, Orthanc.
+
+Skipped where they are not installed; on Debian: apt-get install dcmtk orthanc.
+"""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from importlib import resources
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pydicom
+import pytest
+import scans
+from pynetdicom import AE
+from whs_fast.reading import read
+
+PATH = os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin"))
+ORTHANC, STORESCU, ECHOSCU = (shutil.which(name, path=PATH) for name in ("Orthanc", "storescu", "echoscu"))
+
+pytestmark = [
+    pytest.mark.skipif(ORTHANC is None, reason="Orthanc is not installed (Debian package orthanc)"),
+    pytest.mark.skipif(STORESCU is None or ECHOSCU is None, reason="DCMTK is not installed (Debian package dcmtk)"),
+]
+
+
+@pytest.fixture(scope="module")
+def series(tmp_path_factory):
+    """{number of the series: folder}: the shipped sample, each time under another Series Instance UID."""
+    sample = read(str(resources.files("whs_fast") / "data" / "sample.nii.gz"))
+    folder = tmp_path_factory.mktemp("series")
+    uids = {number: f"1.2.826.0.1.3680043.2.1125.{number}" for number in (1, 2, 3)}
+    return {number: scans.write_dicom(sample, folder / str(number), series=uid) for number, uid in uids.items()}
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def wait_for(condition, seconds=60.0):
+    end = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.05)
+    return found
+
+
+class Orthanc:
+    def __init__(self, folder):
+        self.dicom, self.http, self._known = free_port(), free_port(), {}
+        settings = {
+            "StorageDirectory": str(folder / "storage"),
+            "IndexDirectory": str(folder / "storage"),
+            "DicomPort": self.dicom,
+            "HttpPort": self.http,
+            "DicomAet": "ORTHANC",
+            "RemoteAccessAllowed": False,
+            "AuthenticationEnabled": False,
+            "Plugins": [],
+        }
+        (folder / "orthanc.json").write_text(json.dumps(settings))
+        with (folder / "orthanc.log").open("wb") as log:
+            self.process = subprocess.Popen([ORTHANC, str(folder / "orthanc.json")], stdout=log, stderr=log)
+        wait_for(lambda: self.process.poll() is not None or (answers(self.dicom) and answers(self.http)))
+
+    def get(self, path):
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.http}{path}", timeout=10) as answer:
+            return answer.read()
+
+    def made_of(self, series_uid):
+        """{modality: data set} of what refers to a series, in whatever way its kind does."""
+        for identifier in set(json.loads(self.get("/instances"))) - set(self._known):
+            content = pydicom.dcmread(BytesIO(self.get(f"/instances/{identifier}/file")))
+            self._known[identifier] = content, [element.value for element in content.iterall() if element.VR == "UI"]
+        found = [content for content, values in self._known.values() if refers(values, series_uid)]
+        return {content.Modality: content for content in found}
+
+
+def refers(values, series_uid):
+    """Whether any of them is the UID of the series, or of one of its instances as they are made here."""
+    return any(f"{value}.".startswith(f"{series_uid}.") for value in values)
+
+
+def answers(port):
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+@pytest.fixture(scope="module")
+def orthanc(tmp_path_factory):
+    orthanc = Orthanc(tmp_path_factory.mktemp("orthanc"))
+    yield orthanc
+    orthanc.process.terminate()
+    orthanc.process.wait(30)
+
+
+class Node:
+    def __init__(self, folder, orthanc):
+        self.port, self.folder, self.orthanc, self.process = free_port(), folder, orthanc, None
+
+    def start(self):
+        with (self.folder / "log").open("ab") as log:
+            self.process = subprocess.Popen(
+                [
+                    *(sys.executable, "-m", "whs_fast", "node", "--port", str(self.port), "--allow", "SENDER"),
+                    *("--send-to", f"ORTHANC@127.0.0.1:{self.orthanc.dicom}", "--quiet", "0.5", "--threads", "2"),
+                    *("--queue", str(self.folder / "queue")),
+                ],
+                stderr=log,
+            )
+        wait_for(lambda: self.process.poll() is not None or answers(self.port))
+
+    def kill(self):
+        self.process.kill()
+        assert self.process.wait(10) == -signal.SIGKILL
+
+    def inside(self, state):
+        return sorted(path.name for path in (self.folder / "queue" / state).iterdir())
+
+    @property
+    def log(self):
+        return (self.folder / "log").read_text()
+
+
+@pytest.fixture
+def node(tmp_path, orthanc):
+    node = Node(tmp_path, orthanc)
+    node.start()
+    yield node
+    if node.process.poll() is None:
+        node.process.kill()
+        node.process.wait(10)
+
+
+def dcmtk(tool, node, *arguments, title="SENDER"):
+    called = [tool, "-aet", title, "-aec", "WHSFAST", "127.0.0.1", str(node.port), *map(str, arguments)]
+    # Without TCP_NODELAY it waits 40 ms for the system to acknowledge the first bytes of each instance.
+    return subprocess.run(called, capture_output=True, text=True, env=os.environ | {"TCP_NODELAY": "1"}, timeout=60)
+
+
+def push(node, *paths):
+    done = dcmtk(STORESCU, node, *(("+sd", *paths) if paths[0].is_dir() else paths))
+    assert done.returncode == 0, done.stderr
+
+
+def check_results(orthanc, folder):
+    """Segmentation, report and picture are there, and refer to the series and to each other."""
+    first = pydicom.dcmread(next(folder.iterdir()), stop_before_pixels=True)
+    uid = first.SeriesInstanceUID
+    wait_for(lambda: {"SEG", "SR", "OT"} <= set(orthanc.made_of(uid)))
+    made = orthanc.made_of(uid)
+    instances = {pydicom.dcmread(path, stop_before_pixels=True).SOPInstanceUID for path in folder.iterdir()}
+    segmentation, report = made["SEG"], made["SR"]
+    for dataset in made.values():
+        assert (dataset.StudyInstanceUID, str(dataset.PatientName)) == (first.StudyInstanceUID, scans.PATIENT)
+    (named,) = segmentation.ReferencedSeriesSequence
+    assert named.SeriesInstanceUID == uid
+    assert {item.ReferencedSOPInstanceUID for item in named.ReferencedInstanceSequence} == instances
+    assert np.frombuffer(segmentation.PixelData, np.uint8).any()
+    (study,) = report.CurrentRequestedProcedureEvidenceSequence
+    evidence = [item for group in study.ReferencedSeriesSequence for item in group.ReferencedSOPSequence]
+    assert segmentation.SOPInstanceUID in {item.ReferencedSOPInstanceUID for item in evidence}
+    named = {element.value for element in report.iterall() if element.keyword == "ReferencedSOPInstanceUID"}
+    assert named == {segmentation.SOPInstanceUID, *instances}
+
+
+def test_a_series_comes_back_as_segmentation_report_and_picture(node, orthanc, series):
+    push(node, series[1])
+    check_results(orthanc, series[1])
+    wait_for(lambda: not node.inside("outgoing"))
+    assert node.inside("ready") == node.inside("incoming") == node.inside("failed") == []
+    assert not any(text in node.log for text in (scans.PATIENT, *scans.PATIENT_TAGS.values(), "1.2.826"))
+
+
+def test_killed_and_started_again_it_still_does(node, orthanc, series):
+    paths = sorted(series[2].iterdir())
+    push(node, *paths[:70])
+    node.kill()  # in the middle of receiving
+    assert len(node.inside("incoming")) == 1
+    node.start()
+    push(node, *paths[70:])
+    wait_for(lambda: node.inside("attempts"))
+    node.kill()  # in the middle of its run
+    assert len(node.inside("ready")) == 1 and not orthanc.made_of("1.2.826.0.1.3680043.2.1125.2")
+    node.start()
+    check_results(orthanc, series[2])
+
+
+def test_killed_while_the_archive_is_away_it_sends_later(tmp_path, orthanc, series):
+    away = Node(tmp_path, type("Away", (), {"dicom": free_port()}))
+    away.start()
+    push(away, series[3])
+    wait_for(lambda: "not sent: no connection" in away.log)
+    away.kill()
+    assert len(away.inside("outgoing")) == 1 and not away.inside("ready")
+    away.orthanc = orthanc
+    away.start()
+    check_results(orthanc, series[3])
+    away.process.terminate()
+    assert away.process.wait(20) == 0
+
+
+def test_strangers_are_refused(node, series):
+    assert dcmtk(ECHOSCU, node).returncode == 0
+    for done in (
+        dcmtk(ECHOSCU, node, title="STRANGER"),
+        dcmtk(STORESCU, node, *sorted(series[1].iterdir())[:1], title="STRANGER"),
+    ):
+        assert done.returncode != 0 and "Calling AE Title Not Recognized" in done.stderr
+    assert node.inside("incoming") == []
+
+
+def test_sigterm_ends_it_cleanly(node):
+    entity = AE(ae_title="SENDER")
+    entity.add_requested_context("1.2.840.10008.1.1")
+    association = entity.associate("127.0.0.1", node.port, ae_title="WHSFAST")
+    assert association.is_established  # and stays so
+    node.process.terminate()
+    assert node.process.wait(10) == 0
+    assert "stopped; queue: 0 incoming" in node.log
+    assert Path(node.folder / "queue" / "lock").exists()
+    association.abort()
