@@ -73,8 +73,8 @@ class Page:
         )
         self.settle()
 
-    def open(self, path: Path) -> None:
-        self.send("Page.navigate", url=path.as_uri())
+    def open(self, path: Path, fragment: str = "") -> None:
+        self.send("Page.navigate", url=path.as_uri() + fragment)
         self.wait_for("document.readyState === 'complete'")
 
     def key(self, name: str) -> None:
