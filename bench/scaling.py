@@ -20,8 +20,7 @@ from statistics import median
 import numpy as np
 from whs_fast.benchmarking import make_scan, run_cold
 from whs_fast.machine import available_threads, peak_memory_mb
-from whs_fast.network import models_folder
-from whs_fast.pipeline import DenseVNet
+from whs_fast.pipeline import Engine
 from whs_fast.reading import read
 from whs_fast.segmentation import REGION_SPACING_MM, region_reader
 from whs_fast.volume import axis_aligned_grid, index_to_mm
@@ -31,24 +30,20 @@ SIDES = (160, 240, 320, 400)
 PICTURE = Path(__file__).with_name("scaling.png")
 
 
-def network_alone(scan: Path, side: int, threads: int) -> tuple[float, float, float]:
-    """Seconds of a second call, and peak memory in MB before the first call and after both, of this process."""
+def network_alone(scan: Path, side: int, threads: int) -> tuple[float, float | None]:
+    """Seconds of a second call, and peak memory of this process in MB, the libraries and the region included."""
     volume = read(scan)
     middle = index_to_mm(volume.grid, tuple((n - 1) / 2 for n in volume.array.shape))
     region = axis_aligned_grid(middle, (side,) * 3, REGION_SPACING_MM)
     rows = np.empty(region.shape, np.uint8)
     region_reader(volume, region, threads=threads)(0, rows)
     del volume
-
-    def read_rows(first, out):
-        out[:] = rows[first : first + len(out)]
-
-    network, before = DenseVNet(models_folder(), shape=region.shape, threads=threads), peak_memory_mb()
+    network = Engine(threads)._segmenter
     for _ in range(2):
         start = time.perf_counter()
-        network(read_rows)
+        network(rows)
         seconds = time.perf_counter() - start
-    return seconds, before, peak_memory_mb()
+    return seconds, peak_memory_mb()
 
 
 def measure(folder: Path, threads: int, rounds: int) -> dict:
