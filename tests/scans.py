@@ -111,8 +111,12 @@ def write_dicom(
     description: str = "cardiac 0.6",
     names: Callable[[int], str] = "IM{:04d}".format,
     edit: Callable[[int, dict[str, str]], dict[str, str]] = lambda index, tags: tags,
+    compressor: str = "",
 ) -> Path:
-    """Write one DICOM file a slice through SimpleITK; `edit` may change a slice's tags before it is written."""
+    """Write one DICOM file a slice through SimpleITK; `edit` may change a slice's tags before it is written.
+
+    compressor is one of those of GDCM: JPEG or JPEG2000.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     image = to_image(volume)
     direction = np.reshape(volume.direction, (3, 3))
@@ -149,6 +153,9 @@ def write_dicom(
         writer = sitk.ImageFileWriter()
         writer.SetImageIO("GDCMImageIO")
         writer.KeepOriginalImageUIDOn()
+        if compressor:
+            writer.SetUseCompression(True)
+            writer.SetCompressor(compressor)
         writer.SetFileName(str(path))
         writer.Execute(plane)
     return folder

@@ -67,7 +67,10 @@ class MultiFrame:
         )
 
     def write_frame(self, number: int, target: Path) -> None:
-        """Write one frame, from 1, as a file that any reader of CT slices decodes, with its own slope and intercept."""
+        """Write one frame, from 1, as a file that any reader of CT slices decodes, with its own slope and intercept.
+
+        Raises ValueError where the file has no such pixels.
+        """
         from pydicom import Dataset
         from pydicom.dataset import FileMetaDataset
         from pydicom.encaps import encapsulate, get_frame
@@ -87,6 +90,8 @@ class MultiFrame:
                 length = single.Rows * single.Columns * single.BitsAllocated // 8
                 file.seek(self.pixels_at + (number - 1) * length)
                 frame = file.read(length)
+                if len(frame) < length:
+                    raise ValueError("the file ends before its pixels")
         single.PixelData = frame
         single["PixelData"].VR = "OB" if syntax.is_encapsulated else "OW"
         single.file_meta = FileMetaDataset()

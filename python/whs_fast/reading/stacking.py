@@ -144,8 +144,8 @@ def _space(along: NDArray[np.float64], name: str) -> tuple[tuple[tuple[int, int,
             f"{name}: found {int(wide.sum())} gap(s) of up to {gaps.max():.2f} mm between slices {usual:.2f} mm apart "
             "(missing slices, or uneven spacing), too large to be filled, expected the whole series: export it again"
         )
-    odd = float(np.mean(wide | (gaps < 0.5 * usual)))
-    if odd > MOST_ODD_GAPS:
+    odd = int((wide | (gaps < 0.5 * usual)).sum())
+    if odd > max(1, MOST_ODD_GAPS * len(gaps)):
         raise InputError(
             f"{name}: found distances between slices from {gaps.min():.2f} to {gaps.max():.2f} mm (uneven spacing), "
             "expected even spacing: export one reconstruction alone"
