@@ -7,10 +7,8 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
-import time
 import urllib.request
 from importlib import resources
 from io import BytesIO
@@ -21,6 +19,7 @@ import pydicom
 import pytest
 import scans
 from pynetdicom import AE
+from waiting import answers, free_port, wait_for
 from whs_fast.reading import read
 
 PATH = os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin"))
@@ -39,20 +38,6 @@ def series(tmp_path_factory):
     folder = tmp_path_factory.mktemp("series")
     uids = {number: f"1.2.826.0.1.3680043.2.1125.{number}" for number in (1, 2, 3)}
     return {number: scans.write_dicom(sample, folder / str(number), series=uid) for number, uid in uids.items()}
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-def wait_for(condition, seconds=60.0):
-    end = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.05)
-    return found
 
 
 class Orthanc:
@@ -89,11 +74,6 @@ class Orthanc:
 def refers(values, series_uid):
     """Whether any of them is the UID of the series, or of one of its instances as they are made here."""
     return any(f"{value}.".startswith(f"{series_uid}.") for value in values)
-
-
-def answers(port):
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 @pytest.fixture(scope="module")

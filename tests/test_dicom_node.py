@@ -18,6 +18,7 @@ import scans
 from phantom import make_models, make_phantom
 from pynetdicom import AE, evt
 from pynetdicom.sop_class import CTImageStorage, Verification
+from waiting import answers, free_port, wait_for
 from whs_fast.dicom import node as node_module
 from whs_fast.dicom.node import Settings, Tls, serve
 from whs_fast.dicom.sending import Destination, check_title, parse_destination
@@ -68,12 +69,6 @@ def unchanged_process():
     pydicom.config.settings.reading_validation_mode, pydicom.config.settings.writing_validation_mode = modes
 
 
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
 class Archive:
     """A node that stores what it gets, in memory, and answers with a status of the test's choice."""
 
@@ -117,7 +112,7 @@ def running(engine, queue, **changes):
     thread = threading.Thread(target=target)
     thread.start()
     try:
-        wait_for(lambda: failure or reachable(port))
+        wait_for(lambda: failure or answers(port))
         yield settings
     finally:
         stop.set()
@@ -125,19 +120,6 @@ def running(engine, queue, **changes):
         assert not thread.is_alive()
         if failure:
             raise failure[0]
-
-
-def reachable(port):
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
-
-
-def wait_for(condition, seconds=20.0):
-    end = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.02)
-    return found
 
 
 def associate(settings, title="SENDER", called="WHSFAST", tls=None):

@@ -106,15 +106,6 @@ def reference_to(header: Dataset, uid: str) -> Dataset:
     return reference
 
 
-def series_number(header: Dataset, which: int) -> int:
-    """A number for the `which`-th (1 to 9) series made from a series: 4 gives 4001, 4002 and so on."""
-    try:
-        number = int(header.get("SeriesNumber") or 0)
-    except (TypeError, ValueError):
-        number = 0
-    return (number if 0 <= number < 1_000_000 else 0) * 1000 + which
-
-
 def equipment(measurements: Mapping[str, Any]) -> dict[str, str]:
     """Keywords by which objects name what made them; the serial number is that of the networks' weights."""
     weights = hashlib.sha256(repr(sorted(measurements["models"].items())).encode()).hexdigest()
@@ -123,6 +114,24 @@ def equipment(measurements: Mapping[str, Any]) -> dict[str, str]:
         "manufacturer_model_name": NAME,
         "software_versions": version("whs_fast"),
         "device_serial_number": weights[:16],
+    }
+
+
+def new_series(header: Dataset, which: int, description: str, measurements: Mapping[str, Any]) -> dict[str, Any]:
+    """Keywords for the only object of a new series, the `which`-th (1 to 9) made from the scan's.
+
+    The number of series 4 becomes 4001, 4002 and so on.
+    """
+    try:
+        number = int(header.get("SeriesNumber") or 0)
+    except (TypeError, ValueError):
+        number = 0
+    return equipment(measurements) | {
+        "series_instance_uid": generate_uid(prefix=None),
+        "series_number": (number if 0 <= number < 1_000_000 else 0) * 1000 + which,
+        "series_description": description,
+        "sop_instance_uid": generate_uid(prefix=None),
+        "instance_number": 1,
     }
 
 

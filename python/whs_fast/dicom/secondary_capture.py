@@ -9,9 +9,9 @@ from highdicom.enum import PhotometricInterpretationValues
 from highdicom.sc import SCImage
 from PIL import Image
 from pydicom import Dataset
-from pydicom.uid import ExplicitVRLittleEndian, generate_uid
+from pydicom.uid import ExplicitVRLittleEndian
 
-from whs_fast.dicom.header import equipment, lenient, reference_to, series_number
+from whs_fast.dicom.header import lenient, new_series, reference_to
 from whs_fast.source import Source
 
 
@@ -27,13 +27,8 @@ def make_picture(picture: bytes, source: Source, header: Dataset, measurements: 
             bits_allocated=8,
             coordinate_system="PATIENT",
             patient_orientation=("L", "F"),  # asked for, but the picture has planes of three orientations
-            series_instance_uid=generate_uid(prefix=None),
-            series_number=series_number(header, 3),
-            sop_instance_uid=generate_uid(prefix=None),
-            instance_number=1,
             transfer_syntax_uid=ExplicitVRLittleEndian,
-            series_description="Whole-heart picture",
-            **equipment(measurements),
+            **new_series(header, 3, "Whole-heart picture", measurements),
         )
         capture.PatientOrientation = None
         capture.BodyPartExamined = "HEART"

@@ -23,7 +23,7 @@ from pydicom.uid import CTImageStorage, generate_uid
 from pydicom.valuerep import format_number_as_ds
 
 from whs_fast.dicom.coding import ANATOMICAL_STRUCTURE, ARTIFICIAL_INTELLIGENCE, code_of
-from whs_fast.dicom.header import MANUFACTURER, NAME, equipment, instance_of, lenient, reference_to, series_number
+from whs_fast.dicom.header import MANUFACTURER, NAME, instance_of, lenient, new_series, reference_to
 from whs_fast.source import Source
 from whs_fast.structures import STRUCTURES
 from whs_fast.volume import Grid, index_to_mm
@@ -46,14 +46,9 @@ def make_segmentation(
             pixel_array=labels[first : last + 1],
             segmentation_type=SegmentationTypeValues.BINARY,
             segment_descriptions=_descriptions(),
-            series_instance_uid=generate_uid(prefix=None),
-            series_number=series_number(header, 1),
-            sop_instance_uid=generate_uid(prefix=None),
-            instance_number=1,
-            series_description="Whole-heart segmentation",
             content_label="WHOLE_HEART",
             content_description="Whole-heart segmentation, not for diagnosis",
-            **equipment(measurements),
+            **new_series(header, 1, "Whole-heart segmentation", measurements),
         )
         _refer(segmentation, source, header, planes, first)
         _pad(segmentation)

@@ -28,7 +28,7 @@ from pydicom.sr.codedict import codes
 from pydicom.uid import generate_uid
 
 from whs_fast.dicom.coding import CARDIAC_CT, CUT_OFF, GRAM, MASS, MILLILITER, VOLUME, YES, code_of
-from whs_fast.dicom.header import MANUFACTURER, NAME, equipment, instance_of, lenient, series_number
+from whs_fast.dicom.header import MANUFACTURER, NAME, equipment, instance_of, lenient, new_series
 from whs_fast.source import Source
 from whs_fast.structures import STRUCTURES, Structure
 
@@ -50,13 +50,8 @@ def make_report(
         return ComprehensiveSR(
             evidence=[segmentation, *images],
             content=report[0],
-            series_instance_uid=generate_uid(prefix=None),
-            series_number=series_number(header, 2),
-            sop_instance_uid=generate_uid(prefix=None),
-            instance_number=1,
             is_complete=True,
-            series_description="Whole-heart measurements",
-            **equipment(measurements),
+            **new_series(header, 2, "Whole-heart measurements", measurements),
         )
 
 
