@@ -155,6 +155,48 @@ def test_other_label_sets_and_types(score):
         score(heart, grid, theirs, grid)
 
 
+def test_segments_of_3d_slicer_are_known_by_name(tmp_path):
+    """Slicer numbers labels anew, and crops to what is drawn."""
+    grid = make_grid()
+    heart = make_heart(grid)
+    ours = write_map(tmp_path / "case.nii.gz", heart, grid)
+    image = sitk.GetImageFromArray(np.where(heart > 0, 11 - heart, 0).astype(np.uint8))
+    for index, structure in enumerate(STRUCTURES):
+        image.SetMetaData(f"Segment{index}_Name", structure.name)
+        image.SetMetaData(f"Segment{index}_LabelValue", str(11 - structure.label))
+        image.SetMetaData(f"Segment{index}_Layer", "0")
+    image.SetSpacing(grid.spacing_mm)
+    image.SetOrigin(grid.origin_mm)
+    low = [int(axis.min()) for axis in np.nonzero(heart)][::-1]
+    path = tmp_path / "case.seg.nrrd"
+    cut = sitk.RegionOfInterest(image, [n - first for n, first in zip(image.GetSize(), low, strict=True)], low)
+    for key in image.GetMetaDataKeys():
+        cut.SetMetaData(key, image.GetMetaData(key))
+    sitk.WriteImage(cut, path)
+    case = Case("case", path, ours)
+    check_case(case)
+    found = score_case(case, STRUCTURES, prediction_labels=OURS, reference_labels=OURS, threads=1)
+    assert {own.dice for own in found.structures.values()} == {1.0}
+    assert found.notes == ("the grids differ: the prediction was sampled on the reference's grid, nearest voxel",)
+
+
+def test_segments_that_overlap_are_refused(tmp_path):
+    grid = make_grid(shape=(3, 4, 5))
+    layers = np.ones((3, 4, 5, 2), np.uint8)
+    image = sitk.GetImageFromArray(layers, isVector=True)
+    for layer, structure in enumerate(STRUCTURES[:2]):
+        image.SetMetaData(f"Segment{layer}_Name", structure.name)
+        image.SetMetaData(f"Segment{layer}_LabelValue", "1")
+        image.SetMetaData(f"Segment{layer}_Layer", str(layer))
+    sitk.WriteImage(image, tmp_path / "a.seg.nrrd")
+    ours = write_map(tmp_path / "a.nii.gz", make_heart(grid), grid)
+    case = Case("a", ours, tmp_path / "a.seg.nrrd")
+    with pytest.raises(
+        InputError, match=r"a.seg.nrrd: found segments that overlap .*0.06 mL.*, expected one structure"
+    ):
+        score_case(case, STRUCTURES, prediction_labels=OURS, reference_labels=OURS, threads=1)
+
+
 def test_threads_change_nothing(score):
     grid, other = make_grid(), make_grid((1.7, 2.1, 2.0), (60, 70, 80), OBLIQUE)
     prediction, reference = make_heart(grid, shift_mm=(3.0, 1.0, 0.0)), make_heart(other)

@@ -18,12 +18,12 @@ from numpy.typing import NDArray
 
 from whs_fast import _kernels
 from whs_fast.errors import InputError
+from whs_fast.evaluation.maps import LabelMap, read_map, read_map_grid
 from whs_fast.evaluation.mixups import find_exchanged, find_mirrored, turned_half
 from whs_fast.evaluation.overlap import count_pairs, dice_matrix, overall_figures
 from whs_fast.evaluation.pairing import Case
 from whs_fast.evaluation.schemes import LabelSet
 from whs_fast.evaluation.surfaces import TOLERANCES_MM, SurfaceMeasures, compare_surfaces, find_surface
-from whs_fast.reading.labels import read_grid, read_labels
 from whs_fast.structures import STRUCTURES, Structure
 from whs_fast.volume import Grid, index_map
 
@@ -55,7 +55,7 @@ class CaseScores:
 
 def check_case(case: Case) -> None:
     """Reads both headers. Raises InputError where one cannot be read, or where the maps do not overlap in space."""
-    prediction, reference = read_grid(case.prediction), read_grid(case.reference)
+    prediction, reference = read_map_grid(case.prediction), read_map_grid(case.reference)
     if _boxes_meet(prediction, reference):
         return
     hint = "; with x and y of one header negated (RAS taken for LPS) they would overlap"
@@ -75,43 +75,38 @@ def score_case(
 ) -> CaseScores:
     """Scores of one case. Raises InputError where a map cannot be read or has values that its label set lacks."""
     with ThreadPoolExecutor(min(threads, 2)) as pool:
-        own = pool.submit(read_labels, case.prediction, prediction_labels.table)
-        other = pool.submit(read_labels, case.reference, reference_labels.table)
-        (prediction, prediction_grid), (reference, reference_grid) = own.result(), other.result()
-    keys = [structure.key for structure in structures]
-    labels = [structure.label for structure in structures]
-    notes = [
-        f"nothing is labelled in the {name}"
-        for name, array in (("prediction", prediction), ("reference", reference))
-        if not array.any()
-    ]
-    if not notes:
-        notes = find_mirrored(prediction, prediction_grid, reference, reference_grid, threads=threads)
-    own_ml = _volumes_ml(prediction, prediction_grid, threads)
-    other_ml = _volumes_ml(reference, reference_grid, threads)
-    if not _same_grid(prediction_grid, reference_grid):
+        pending = pool.submit(read_map, case.prediction, prediction_labels)
+        other = pool.submit(read_map, case.reference, reference_labels).result()
+        own = pending.result()
+    notes = [f"{name}: {note}" for name, found in (("prediction", own), ("reference", other)) for note in found.notes]
+    empty = [name for name, found in (("prediction", own), ("reference", other)) if not found.labels.any()]
+    notes += [f"nothing is labelled in the {name}" for name in empty]
+    if not empty:
+        notes += find_mirrored(own.labels, own.grid, other.labels, other.grid, threads=threads)
+    own_ml, other_ml = _volumes_ml(own, threads), _volumes_ml(other, threads)
+    prediction, reference = own.labels, other.labels
+    if not _same_grid(own.grid, other.grid):
         notes.append("the grids differ: the prediction was sampled on the reference's grid, nearest voxel")
-        notes += _told_outside(prediction, prediction_grid, reference_grid, "prediction", "reference", threads)
-        notes += _told_outside(reference, reference_grid, prediction_grid, "reference", "prediction", threads)
-        sampled = np.empty(reference.shape, np.uint8)
-        to_prediction = index_map(reference_grid, prediction_grid)
-        _kernels.resample_nearest(prediction, sampled, to_prediction, 0, threads=threads)
-        prediction = sampled
+        notes += _told_outside(own, other.grid, "prediction", "reference", threads)
+        notes += _told_outside(other, own.grid, "reference", "prediction", threads)
+        prediction = _sampled(prediction, own.grid, other.grid, threads)
     counts = count_pairs(prediction, reference, _LABEL_COUNT)
     notes += find_exchanged(counts, structures)
     dice = np.diag(dice_matrix(counts))
-    surfaces = _score_surfaces(prediction, reference, labels, reference_grid, threads)
-    scores = {
-        key: StructureScores(
-            None if np.isnan(dice[label]) else float(dice[label]),
+    labels = [structure.label for structure in structures]
+    surfaces = _score_surfaces(prediction, reference, labels, other.grid, threads)
+    scores = {}
+    for structure, measured in zip(structures, surfaces, strict=True):
+        label = structure.label
+        absent = bool(np.isnan(dice[label]))
+        scores[structure.key] = StructureScores(
+            None if absent else float(dice[label]),
             float(other_ml[label]),
             float(own_ml[label]),
             None if measured is None else measured.hd95_mm,
             None if measured is None else measured.msd_mm,
-            measured.dice if measured is not None else (None if np.isnan(dice[label]) else 0.0,) * len(TOLERANCES_MM),
+            (None if absent else 0.0,) * len(TOLERANCES_MM) if measured is None else measured.dice,
         )
-        for key, label, measured in zip(keys, labels, surfaces, strict=True)
-    }
     return CaseScores(case.name, scores, overall_figures(counts, labels), tuple(notes))
 
 
@@ -136,9 +131,16 @@ def _score_surfaces(
     return [found[label] for label in labels]
 
 
-def _volumes_ml(labels: NDArray[np.uint8], grid: Grid, threads: int) -> NDArray[np.float64]:
-    voxels = _kernels.label_statistics(labels, _LABEL_COUNT, threads=threads)[0]
-    return voxels.astype(np.float64) * grid.voxel_ml
+def _volumes_ml(found: LabelMap, threads: int) -> NDArray[np.float64]:
+    voxels = _kernels.label_statistics(found.labels, _LABEL_COUNT, threads=threads)[0]
+    return voxels.astype(np.float64) * found.grid.voxel_ml
+
+
+def _sampled(labels: NDArray[np.uint8], grid: Grid, target: Grid, threads: int) -> NDArray[np.uint8]:
+    """Labels on another grid, 0 beyond their own."""
+    out = np.empty(target.shape, np.uint8)
+    _kernels.resample_nearest(labels, out, index_map(target, grid), 0, threads=threads)
+    return out
 
 
 def _same_grid(a: Grid, b: Grid) -> bool:
@@ -156,13 +158,10 @@ def _boxes_meet(a: Grid, b: Grid) -> bool:
     return bool(np.all(np.less(low_a, high_b)) and np.all(np.less(low_b, high_a)))
 
 
-def _told_outside(
-    labels: NDArray[np.uint8], grid: Grid, other: Grid, name: str, other_name: str, threads: int
-) -> list[str]:
+def _told_outside(found: LabelMap, other: Grid, name: str, other_name: str, threads: int) -> list[str]:
     """A note where labelled voxels lie beyond the other map's grid."""
-    covered = np.empty(labels.shape, np.uint8)
-    _kernels.resample_nearest(np.ones(other.shape, np.uint8), covered, index_map(grid, other), 0, threads=threads)
-    outside_ml = np.count_nonzero(labels > covered * np.uint8(255)) * grid.voxel_ml
+    covered = _sampled(np.ones(other.shape, np.uint8), other, found.grid, threads)
+    outside_ml = np.count_nonzero((found.labels > 0) & (covered == 0)) * found.grid.voxel_ml
     if not outside_ml:
         return []
     return [f"{outside_ml:.1f} mL of the {name}'s labels lie outside the {other_name}'s grid and cannot match"]
