@@ -19,6 +19,7 @@ from phantom import make_models, make_phantom
 from pynetdicom import AE, evt
 from pynetdicom.sop_class import CTImageStorage, Verification
 from waiting import answers, free_port, wait_for
+from whs_fast.cli import main
 from whs_fast.dicom import node as node_module
 from whs_fast.dicom.node import Settings, Tls, serve
 from whs_fast.dicom.sending import Destination, check_title, parse_destination
@@ -412,3 +413,23 @@ def test_destinations_that_are_none(text):
 def test_titles_that_are_none(title):
     with pytest.raises(InputError, match="expected 1 to 16 printable ASCII"):
         check_title(title)
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["--send-to", "nowhere"], "destination: found 'nowhere', expected AET@HOST:PORT"),
+        (["--send-to", "A@b:104", "--aet", ""], "AE title: found '', expected 1 to 16 printable ASCII characters"),
+        (["--send-to", "A@b:104", "--allow", "x" * 17], "AE title: found 'xxxxxxxxxxxxxxxxx', expected 1 to 16"),
+        (
+            ["--send-to", "A@b:104", "--tls-cert", "c.pem"],
+            "TLS: found one or two of --tls-cert, --tls-key",
+        ),
+        (["--send-to", "A@b:104", "--bind", "0.0.0.0"], "bind: found 0.0.0.0, which other machines reach"),
+        ([], "Missing option '--send-to'"),
+    ],
+)
+def test_options_that_cannot_be_used(options, told, capsys, tmp_path):
+    assert main(["node", "--queue", str(tmp_path / "queue"), *options]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"whs-fast: {told}") and not (tmp_path / "queue").exists()
