@@ -4,19 +4,17 @@ A crop has the region's proportions at a random scale: it shows more at a coarse
 fine one. Half of the crops are centred on a structure that is small or hard.
 """
 
-from collections.abc import Callable
-
 import numpy as np
 import torch
 
-from training.artefacts import Spacing, shift_slabs
-from training.heart import STRUCTURES, draw_anatomy, load_atlas, sample_tissues
+from training.anatomies import draw, sample
+from training.artefacts import shift_slabs
+from training.heart import STRUCTURES
 from training.rendering import AIR_HU, cut_field_of_view, render
 
 REGION_MM = np.array([224.0, 224.0, 320.0])
 SPACING_MM = np.array([0.7, 0.7, 1.0])
 WINDOW_HU = (-300.0, 800.0)
-SOURCES = ("atlas", "parametric")  # of anatomies
 HARD_CROPS = 0.5
 HARD_MM = {  # where they are centred: chance, and about where from the valve it lies (x, y, z)
     "coronary sinus": (0.28, (4.0, 33.0, -25.0)),
@@ -42,27 +40,16 @@ def draw_scale(rng: np.random.Generator, bounds: tuple[float, float]) -> float:
     return float(np.exp(rng.uniform(*np.log(bounds))))
 
 
-Sample = Callable[[tuple[int, int, int], Spacing, tuple[float, float, float]], torch.Tensor]
-
-
-def draw_source(rng: np.random.Generator, source: str) -> tuple[tuple[float, float, float], Sample]:
-    """An anatomy of one of SOURCES: its valve in patient mm, and what samples its tissues on a grid."""
-    if source == "atlas":
-        anatomy = draw_anatomy(rng, load_atlas())
-        return anatomy.valve_mm, lambda *grid: sample_tissues(anatomy, *grid)
-    from training.parametric import draw_parametric, sample_parametric
-
-    other = draw_parametric(rng)
-    return other.valve_mm, lambda *grid: sample_parametric(other, *grid)
-
-
 def draw_crop(
     rng: np.random.Generator, side: int, scale: float, source: str = "atlas"
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """One training crop at `scale` times the region's spacing: image uint8 [side]^3, structures uint8 [side]^3."""
-    valve_mm, sample = draw_source(rng, source)
+    """One training crop at `scale` times the region's spacing: image uint8 [side]^3, structures uint8 [side]^3.
+
+    source: where its anatomy comes from (training.anatomies.SOURCES).
+    """
+    anatomy = draw(source, rng)
     spacing = SPACING_MM * scale
-    valve = np.array(valve_mm)
+    valve = np.array(anatomy.valve_mm)
     free = np.maximum(REGION_MM - side * spacing, 0) / 2
     if rng.random() < HARD_CROPS:
         chances, places = zip(*HARD_MM.values(), strict=True)
@@ -72,7 +59,7 @@ def draw_crop(
     centre = valve + rng.normal(0, 4, 3) + np.clip(aim, -free, free)
     origin = centre - spacing * (side - 1) / 2
     steps = (float(spacing[0]), float(spacing[1]), float(spacing[2]))
-    tissues = sample((side, side, side), steps, (float(origin[0]), float(origin[1]), float(origin[2])))
+    tissues = sample(anatomy, (side, side, side), steps, (float(origin[0]), float(origin[1]), float(origin[2])))
     if rng.random() < STEPPED:
         tissues = shift_slabs(tissues, steps, rng)
     image = render(tissues, steps, rng)

@@ -19,10 +19,13 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch.utils.data import DataLoader, Dataset
+from whs_fast import InputError
 
-from training.crops import SOURCES, draw_crop, draw_scale
+from training.anatomies import SOURCES
+from training.crops import draw_crop, draw_scale
 from training.curves import draw_curve
 from training.heart import STRUCTURES, load_atlas
+from training.manifest import draw_labelled_crop, read_manifest
 from training.networks import DenseVNet
 
 TRAINING_SEED, VALIDATION_SEED = 0, 1
@@ -36,6 +39,7 @@ class Crops(Dataset[Sample]):
 
     def __init__(self, options: argparse.Namespace, side: int, scales: tuple[float, float], steps: range) -> None:
         self.options, self.side, self.scales, self.steps = options, side, scales, steps
+        self.scans = read_manifest(options.manifest) if options.manifest else ()
 
     def __len__(self) -> int:
         return len(self.steps)
@@ -44,17 +48,23 @@ class Crops(Dataset[Sample]):
         torch.set_num_threads(1)
         rng = np.random.default_rng([TRAINING_SEED, self.options.seed, self.steps[index]])
         scale = draw_scale(rng, self.scales)
+        if self.scans and rng.random() < self.options.manifest_share:
+            return draw_labelled_crop(self.scans[int(rng.integers(len(self.scans)))], rng, self.side, scale)
         source = self.options.sources[int(rng.integers(len(self.options.sources)))]
         return *draw_crop(rng, self.side, scale, source), torch.ones(STRUCTURES, dtype=torch.bool)
 
 
 def half_resolution_shares(structures: torch.Tensor) -> torch.Tensor:
-    """Structures uint8 [n, z, y, x] -> share of each in a 2x2x2 block: float32 [n, 11, z/2, y/2, x/2]."""
+    """Structures uint8 [n, z, y, x] -> share of each in a 2x2x2 block: float32 [n, 11, z/2, y/2, x/2].
+
+    With voxels that are background for certain (label 11, see manifest.py) a twelfth channel has their share.
+    """
     n, z, y, x = structures.shape
+    classes = max(STRUCTURES, int(structures.max()) + 1)
     blocks = structures.view(n, z // 2, 2, y // 2, 2, x // 2, 2).permute(0, 1, 3, 5, 2, 4, 6).reshape(n, -1, 8)
-    shares = torch.zeros(n, blocks.shape[1], STRUCTURES)
+    shares = torch.zeros(n, blocks.shape[1], classes)
     shares.scatter_add_(2, blocks.long(), torch.full(blocks.shape, 0.125))
-    return shares.transpose(1, 2).reshape(n, STRUCTURES, z // 2, y // 2, x // 2)
+    return shares.transpose(1, 2).reshape(n, classes, z // 2, y // 2, x // 2)
 
 
 def loss_of(
@@ -62,19 +72,27 @@ def loss_of(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Soft Dice over the classes present + cross-entropy; also the Dice of each class for the log.
 
-    logits, shares: [n, 11, z, y, x]. labelled: bool [n, 11]; what is not labelled is part of the background.
+    logits, shares: [n, 11, z, y, x]. labelled: bool [n, 11]; what is not labelled in full may lie in the background:
+    there its probability counts as the background's, but for the certain background of a twelfth channel of shares.
     """
     log_p = F.log_softmax(logits.float(), 1)
+    certain, shares = shares[:, STRUCTURES:].sum(1), shares[:, :STRUCTURES]
+    cross = -(certain * log_p[:, 0]).mean()
+    counted = torch.ones(STRUCTURES, dtype=torch.bool, device=logits.device)
     if labelled is not None and not bool(labelled.all()):
         structures = labelled.clone()
         structures[:, 0] = False
         background = log_p.masked_fill(structures[:, :, None, None, None], -torch.inf).logsumexp(1, keepdim=True)
         log_p = torch.cat([background, log_p[:, 1:]], 1)
-    cross = -(shares * log_p).sum(1).mean()
+        counted = labelled.all(0)
+    cross = cross - (shares * log_p).sum(1).mean()
+    if labelled is not None:  # what may lie in the background is background to Dice
+        in_part = (shares * ~labelled[:, :, None, None, None]).sum(1)
+        shares = torch.cat([(shares[:, 0] + in_part + certain)[:, None], shares[:, 1:]], 1)
     p = log_p.exp()
     axes = (0, 2, 3, 4)
     dice = (2 * (p * shares).sum(axes) + 1) / ((p * p).sum(axes) + (shares * shares).sum(axes) + 1)
-    present = shares.sum(axes) > 20
+    present = (shares.sum(axes) > 20) & counted
     return cross + 1 - dice[present].mean(), torch.where(present, dice, torch.nan).detach()
 
 
@@ -119,6 +137,8 @@ def parse_options() -> argparse.Namespace:
         help="voxels of the crops in voxels of the region: the coarse stage draws the upper half, the fine the lower",
     )  # fmt: skip
     parser.add_argument("--sources", nargs="+", choices=SOURCES, default=["atlas"], help="where anatomies come from")
+    parser.add_argument("--manifest", type=Path, help="labelled scans to learn from as well (see training/manifest.py)")
+    parser.add_argument("--manifest-share", type=float, default=0.5, help="share of steps that see them")
     parser.add_argument("--validate-every", type=int, default=250, help="steps between validations; 0: never")
     parser.add_argument("--threads", type=int, default=3)
     parser.add_argument("--workers", type=int, default=1)
@@ -126,7 +146,13 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in --out")
     parser.add_argument("--start", type=Path, help="begin from the averaged weights of another run's checkpoint")
-    return parser.parse_args()
+    options = parser.parse_args()
+    if options.manifest:
+        try:
+            read_manifest(options.manifest)
+        except InputError as error:
+            parser.error(str(error))
+    return options
 
 
 def main() -> None:
