@@ -91,7 +91,6 @@ def test_overwriting_replaces_them(scan, tmp_path):
         (["run", "scan.nii.gz", "-o", "out", "--threads", "0"], "0 is not in the range x>=1"),
         (["run", "scan.nii.gz", "-o", "out", "--threads", "many"], "'many' is not a valid integer"),
         (["run", "scan.nii.gz", "-o", "out", "--localiser", "resnet"], "'resnet' is not one of"),
-        (["run", "scan.nii.gz", "-o", "out", "--formats", "stl"], "'stl', which is not built yet"),
         (["run", "scan.nii.gz", "-o", "out", "--formats", "jpeg"], "'jpeg', which is unknown"),
         (["run", "scan.nii.gz", "-o", "out", "--formats", ","], "expected one or more of nifti, seg.nrrd"),
         (["run", "not there.nii.gz", "-o", "out"], "not there.nii.gz"),
@@ -205,12 +204,6 @@ def test_help_teaches_on_standard_output(arguments, capsys):
     assert captured.err == "" and "Usage: whs-fast" in captured.out
     if arguments[:1] in ([], ["run"]):
         assert "whs-fast run scan.nii.gz -o results" in captured.out
-
-
-def test_formats_not_built_are_not_listed(capsys):
-    main(["run", "--help"])
-    text = capsys.readouterr().out
-    assert "seg.nrrd" in text and "stl" not in text and "glb" not in text and "dicom-seg" in text
 
 
 def test_lists_kept_for_the_help_are_those_of_the_pipeline():

@@ -303,7 +303,7 @@ def test_the_localiser_is_chosen_by_name(models, phantom, tmp_path):
 @pytest.mark.parametrize(
     ("formats", "text"),
     [
-        (("stl",), "'stl', which is not built yet, expected one or more of nifti, seg.nrrd"),
+        (("stl", "obj"), "'obj', which is unknown, expected one or more of nifti, seg.nrrd"),
         (("nifti", "dicom"), "'dicom', which is unknown"),
         ((), "expected one or more"),
         ("nifti", "expected one or more"),

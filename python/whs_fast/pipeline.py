@@ -26,6 +26,7 @@ from whs_fast.errors import InputError
 from whs_fast.localising import localise
 from whs_fast.machine import available_threads, peak_memory_mb
 from whs_fast.measuring import find_doubts, measure
+from whs_fast.meshes import require_mesh, write_meshes
 from whs_fast.network import Model, models_folder, predict_batches
 from whs_fast.picture import Planes, cut_labels, cut_scan, draw, find_valve
 from whs_fast.placing import written_aside
@@ -52,9 +53,15 @@ Progress: TypeAlias = Callable[[str, float], None]
 
 AXES = ("axial", "coronal", "sagittal")
 LOCALISERS = ("squeezenet", "vgg16")
-FORMATS = {"nifti": "labels.nii.gz", "seg.nrrd": "labels.seg.nrrd", "dicom-seg": "labels.dcm"}
+FORMATS = {
+    "nifti": "labels.nii.gz",
+    "seg.nrrd": "labels.seg.nrrd",
+    "dicom-seg": "labels.dcm",
+    "stl": "meshes",
+    "glb": "heart.glb",
+}
 REPORTS = ("plain", "interactive")
-_PLANNED_FORMATS = ("stl", "glb")
+_SURFACES = frozenset(("stl", "glb"))
 
 # What share of a run each step usually takes, for the progress bar.
 _SHARES = {"read": 0.08, "localise": 0.12, "segment": 0.6, "clean": 0.06, "measure": 0.04, "write": 0.1}
@@ -112,8 +119,10 @@ class Result:
                 for name in formats:
                     if name == "dicom-seg":
                         write_objects(aside, self.labels, grid, self.source, self.measurements)
-                    else:
+                    elif name not in _SURFACES:
                         write_labels(aside / FORMATS[name], self.labels, grid, threads=self._threads)
+                if surfaces := _SURFACES.intersection(formats):
+                    write_meshes(aside, surfaces, self.labels, grid, threads=self._threads)
                 picture = drawing.result()
                 (aside / "preview.png").write_bytes(picture)
                 scene = None
@@ -245,16 +254,17 @@ def run(
 
 
 def check_formats(formats: Sequence[str]) -> None:
-    """Raises InputError for a format that is not built, or for none."""
+    """Raises InputError for a format that is not known, or whose extra is not installed, and for none."""
     known = ", ".join(FORMATS)
     if isinstance(formats, str) or not formats:
         raise InputError(f"formats: found {formats!r}, expected one or more of {known}")
     for name in formats:
         if name not in FORMATS:
-            what = "which is not built yet" if name in _PLANNED_FORMATS else "which is unknown"
-            raise InputError(f"formats: found {name!r}, {what}, expected one or more of {known}")
+            raise InputError(f"formats: found {name!r}, which is unknown, expected one or more of {known}")
     if "dicom-seg" in formats:
         require_extra()
+    if _SURFACES.intersection(formats):
+        require_mesh()
 
 
 def check_report(report: str) -> None:

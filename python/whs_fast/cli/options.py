@@ -7,7 +7,7 @@ import click
 # Kept here too, so that --help does not load the networks' runtime; a test holds the two lists together.
 REPORTS = ("plain", "interactive")
 LOCALISERS = ("squeezenet", "vgg16")
-FORMATS = ("nifti", "seg.nrrd", "dicom-seg")
+FORMATS = ("nifti", "seg.nrrd", "dicom-seg", "stl", "glb")
 
 
 def _split_formats(context: click.Context, parameter: click.Parameter, value: str) -> tuple[str, ...]:
@@ -44,7 +44,7 @@ def segmentation_options(command: Callable[..., None]) -> Callable[..., None]:
             default="nifti",
             show_default=True,
             metavar="LIST",
-            help=f"Label files to write, with commas between: {', '.join(FORMATS)}.",
+            help=f"Files to write of the labels, with commas between: {', '.join(FORMATS)}.",
         ),
         click.option(
             "--report",
