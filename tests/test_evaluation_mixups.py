@@ -28,8 +28,8 @@ def test_any_permutation_is_found_and_named(order):
     assert len(found) == (1 if moved else 0)
     for own in moved:
         other = STRUCTURES[order[own.label - 1] - 1]
-        assert f"{other.name.lower()} ({other.label}) as {own.name.lower()} ({own.label})" in found[0]
-    assert not found or found[0].count(" as ") == len(moved)
+        assert f"{other.name.lower()} ({other.label}) to {own.name.lower()} ({own.label})" in found[0]
+    assert not found or found[0].count(") to ") == len(moved)
 
 
 def test_a_poor_segmentation_is_not_called_exchanged():
@@ -55,7 +55,7 @@ def test_a_flipped_array_is_found(axes, said):
     grid = OFF_CENTRE
     prediction = np.ascontiguousarray(np.flip(make_heart(grid, shift_mm=(2.0, 1.0, 0.0)), axes))
     (found,) = find_mirrored(prediction, grid, make_heart(grid), grid, threads=1)
-    assert said in found and "would match much better" in found
+    assert said in found and "it would match much better" in found
 
 
 def test_the_flip_is_named_in_the_patients_directions():
@@ -70,7 +70,7 @@ def test_a_header_with_the_other_sign_is_found():
     grid = Grid(GRID.shape, GRID.spacing_mm, (-70.0, -60.0, GRID.origin_mm[2]))
     heart = make_heart(make_grid())
     (found,) = find_mirrored(heart, turned_half(grid), heart, grid, threads=1)
-    assert "x and y of its header with the other sign" in found
+    assert "with x and y of its header negated" in found
 
 
 @pytest.mark.parametrize("prediction", [HEART, NEAR, make_heart(GRID, shift_mm=(20.0, 0.0, 0.0)), HEART * 0])

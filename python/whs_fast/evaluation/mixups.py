@@ -30,13 +30,13 @@ def find_exchanged(counts: NDArray[np.int64], structures: Sequence[Structure]) -
     dice = np.nan_to_num(dice_matrix(counts)[np.ix_(labels, labels)])
     own, other = linear_sum_assignment(dice, maximize=True)
     moved = [
-        f"{structures[i].name.lower()} ({labels[i]}) as {structures[j].name.lower()} ({labels[j]})"
+        f"{structures[i].name.lower()} ({labels[i]}) to {structures[j].name.lower()} ({labels[j]})"
         for i, j in zip(own, other, strict=True)
         if i != j and dice[i, j] >= max(_AT_LEAST, dice[i, i] + _BETTER_BY)
     ]
     if not moved:
         return []
-    return [f"labels look exchanged: the prediction's {', '.join(moved)} of the reference would match much better"]
+    return [f"labels look exchanged; much better would match, prediction to reference: {', '.join(moved)}"]
 
 
 def find_mirrored(
@@ -58,10 +58,10 @@ def find_mirrored(
     along = _patient_axes(prediction_grid)
     level = [axis for axis in range(3) if along[axis] != 2]
     tried = [
-        *((f"it mirrored {_WAYS[along[axis]]}", _flip(to_prediction, last, [axis])) for axis in range(3)),
-        ("it flipped along both x and y (RAS taken for LPS)", _flip(to_prediction, last, level)),
+        *((f"mirrored {_WAYS[along[axis]]}", _flip(to_prediction, last, [axis])) for axis in range(3)),
+        ("flipped along both x and y (RAS taken for LPS)", _flip(to_prediction, last, level)),
         (
-            "x and y of its header with the other sign (RAS taken for LPS)",
+            "with x and y of its header negated (RAS taken for LPS)",
             index_map(coarse_grid, turned_half(prediction_grid)),
         ),
     ]
@@ -76,7 +76,7 @@ def find_mirrored(
     before = match(to_prediction)
     if found < max(_AT_LEAST, before + _BETTER_BY):
         return []
-    return [f"the prediction looks mirrored: {best} would match much better (Dice {found:.2f} for {before:.2f})"]
+    return [f"the prediction looks mirrored; {best} it would match much better (Dice {found:.2f} for {before:.2f})"]
 
 
 def turned_half(grid: Grid) -> Grid:
