@@ -7,19 +7,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whs_fast import _kernels
-from whs_fast.structures import BY_KEY, MYOCARDIUM_DENSITY_G_PER_ML, STRUCTURES, Structure
+from whs_fast.structures import BY_KEY, CHAMBERS, MYOCARDIUM_DENSITY_G_PER_ML, STRUCTURES, Structure
 from whs_fast.volume import Grid, Triple, index_map, mm_to_index
 
 SCHEMA = 1
 
 _NEAR_EDGE_MM = 25.0
-_CHAMBERS = (
-    "left_atrium",
-    "left_ventricle_cavity",
-    "left_ventricle_myocardium",
-    "right_atrium",
-    "right_ventricle_cavity",
-)
 
 
 def measure(
@@ -101,7 +94,7 @@ def find_doubts(measured: dict[str, Any], grid: Grid) -> list[str]:
             f"the aortic valve was found {place}: the scan may not show the whole heart, or the point is wrong"
         )
     missing = [s for s in STRUCTURES if not measured["structures"][s.key]["volume_ml"]]
-    if any(s.key in _CHAMBERS for s in missing):
+    if any(s.key in CHAMBERS for s in missing):
         doubts.append(f"nothing was found of: {_names(missing)}; the scan may show no contrast-filled heart")
     elif missing:
         doubts.append(f"nothing was found of: {_names(missing)}")

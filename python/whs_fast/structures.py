@@ -36,3 +36,12 @@ STRUCTURES: tuple[Structure, ...] = (
 )
 
 BY_KEY: dict[str, Structure] = {structure.key: structure for structure in STRUCTURES}
+
+# The four chambers with the left ventricular myocardium: what every scan of a heart shows.
+CHAMBERS = (
+    "left_atrium",
+    "left_ventricle_cavity",
+    "left_ventricle_myocardium",
+    "right_atrium",
+    "right_ventricle_cavity",
+)

@@ -7,7 +7,7 @@ picks the structures that both know and that the comparison is about, in the pap
 from dataclasses import dataclass
 
 from whs_fast.errors import InputError
-from whs_fast.structures import BY_KEY, STRUCTURES, Structure
+from whs_fast.structures import BY_KEY, CHAMBERS, STRUCTURES, Structure
 
 
 @dataclass(frozen=True)
@@ -63,20 +63,12 @@ LABEL_SETS: dict[str, LabelSet] = {
     )
 }
 
-_CHAMBERS = (
-    "left_atrium",
-    "left_ventricle_cavity",
-    "left_ventricle_myocardium",
-    "right_atrium",
-    "right_ventricle_cavity",
-)
-
 SCHEMES: dict[str, tuple[str, ...]] = {
     "whs-fast": tuple(BY_KEY),
-    "mm-whs": (*_CHAMBERS, "aorta", "pulmonary_artery"),
-    # Baskaran et al., JACC Cardiovasc Imaging 2020: a scheme only, since no label values were published with it.
-    "baskaran": _CHAMBERS,
-    "totalsegmentator": (*_CHAMBERS, "aorta", "pulmonary_artery"),
+    "mm-whs": (*CHAMBERS, "aorta", "pulmonary_artery"),
+    # Baskaran et al., JACC Cardiovasc Imaging 2020: the structures alone, in label values of another set.
+    "baskaran": CHAMBERS,
+    "totalsegmentator": (*CHAMBERS, "aorta", "pulmonary_artery"),
 }
 
 
