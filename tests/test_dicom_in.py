@@ -17,6 +17,7 @@ import pydicom
 import pytest
 import scans
 from dicom_cases import both, private, tagged, write, write_enhanced
+from highdicom.legacy import LegacyConvertedEnhancedCTImage
 from pydicom.dataset import Dataset
 from scipy import ndimage
 from test_reading import assert_same_volume
@@ -26,8 +27,8 @@ from whs_fast.reading.clues import percent_in
 from whs_fast.reading.series import read_series
 from whs_fast.volume import Volume
 
-SCAN = scans.make_scan()
-FEW = scans.make_scan(shape=(12, 58, 62), spacing_mm=(2.9, 3.1, 11.0))
+# Few slices, as thick as they may be: what is tested does not depend on them.
+SCAN = scans.make_scan(shape=(12, 58, 62), spacing_mm=(2.9, 3.1, 11.0))
 COUNT = SCAN.array.shape[0]
 PATIENT = [value for value in scans.PATIENT_TAGS.values() if value != "20230417"]
 PERCENTS = (5, 35, 75)
@@ -36,7 +37,7 @@ PERCENTS = (5, 35, 75)
 @pytest.fixture(scope="module")
 def phases() -> list[Volume]:
     """The same patient in three phases, on one grid."""
-    return [scans.make_scan(seed=seed) for seed in range(3)]
+    return [scans.make_scan(seed=seed, shape=SCAN.array.shape, spacing_mm=SCAN.spacing_mm) for seed in range(3)]
 
 
 def assert_refused(source: Path, pattern: str, **how: object) -> None:
@@ -71,10 +72,10 @@ SYNTAXES = {
 @pytest.mark.parametrize("signed", (False, True))
 @pytest.mark.parametrize("syntax", SYNTAXES)
 def test_transfer_syntaxes_give_the_same_voxels(syntax: str, signed: bool, tmp_path: Path) -> None:
-    folder = write(FEW, tmp_path / "series", signed=signed, syntax=SYNTAXES[syntax])
+    folder = write(SCAN, tmp_path / "series", signed=signed, syntax=SYNTAXES[syntax])
     assert pydicom.dcmread(next(folder.iterdir())).file_meta.TransferSyntaxUID == SYNTAXES[syntax]
     found = read(folder)
-    assert_same_volume(found, FEW)
+    assert_same_volume(found, SCAN)
     assert found.notes == ()
 
 
@@ -85,10 +86,10 @@ def test_transfer_syntaxes_give_the_same_voxels(syntax: str, signed: bool, tmp_p
 def test_jpeg_and_jpeg_2000_give_the_same_voxels(compressor: str, syntax: str, signed: bool, tmp_path: Path) -> None:
     intercept = "0" if signed else "-1024"
     folder = scans.write_dicom(
-        FEW, tmp_path / "series", edit=lambda _, tags: tags | {"0028|1052": intercept}, compressor=compressor
+        SCAN, tmp_path / "series", edit=lambda _, tags: tags | {"0028|1052": intercept}, compressor=compressor
     )
     assert pydicom.dcmread(next(folder.iterdir())).file_meta.TransferSyntaxUID == syntax
-    assert_same_volume(read(folder), FEW)
+    assert_same_volume(read(folder), SCAN)
 
 
 @pytest.mark.skipif(shutil.which("dcmcjpeg") is None, reason="DCMTK is not installed")
@@ -97,11 +98,11 @@ def test_jpeg_and_jpeg_2000_give_the_same_voxels(compressor: str, syntax: str, s
 )
 @pytest.mark.parametrize("signed", (False, True))
 def test_files_compressed_by_dcmtk_give_the_same_voxels(command: list[str], signed: bool, tmp_path: Path) -> None:
-    plain = write(FEW, tmp_path / "plain", signed=signed)
+    plain = write(SCAN, tmp_path / "plain", signed=signed)
     (tmp_path / "series").mkdir()
     for path in plain.iterdir():
         subprocess.run([*command, path, tmp_path / "series" / path.name], check=True)
-    assert_same_volume(read(tmp_path / "series"), FEW)
+    assert_same_volume(read(tmp_path / "series"), SCAN)
 
 
 @pytest.mark.skipif(shutil.which("dcmcjpeg") is None, reason="DCMTK is not installed")
@@ -110,16 +111,16 @@ def test_lossy_jpeg_of_12_bits_is_nearly_the_same(tmp_path: Path) -> None:
         image.BitsStored, image.HighBit = 12, 11
         return image
 
-    plain = write(Volume(np.minimum(FEW.array, 3000), FEW.spacing_mm, FEW.origin_mm), tmp_path / "plain", edit=edit)
+    plain = write(Volume(np.minimum(SCAN.array, 3000), SCAN.spacing_mm, SCAN.origin_mm), tmp_path / "plain", edit=edit)
     (tmp_path / "series").mkdir()
     for path in plain.iterdir():
         subprocess.run(["dcmcjpeg", "+ee", "+q", "95", path, tmp_path / "series" / path.name], check=True)
     found = read(tmp_path / "series")
-    assert np.abs(found.array.astype(int) - FEW.array).mean() < 15
+    assert np.abs(found.array.astype(int) - SCAN.array).mean() < 15
 
 
 def test_a_syntax_that_cannot_be_read_is_named(tmp_path: Path) -> None:
-    folder = write(FEW, tmp_path / "series", syntax=pydicom.uid.RLELossless)
+    folder = write(SCAN, tmp_path / "series", syntax=pydicom.uid.RLELossless)
     for path in folder.iterdir():
         image = pydicom.dcmread(path)
         image.file_meta.TransferSyntaxUID = pydicom.uid.HTJ2KLossless
@@ -130,11 +131,28 @@ def test_a_syntax_that_cannot_be_read_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize("syntax", ("implicit", "explicit", "RLE", "JPEG-LS"))
 @pytest.mark.parametrize("part", (0.3, 0.7, 0.99))
 def test_a_truncated_slice_is_refused(syntax: str, part: float, tmp_path: Path) -> None:
-    folder = write(FEW, tmp_path / "series", syntax=SYNTAXES[syntax])
+    folder = write(SCAN, tmp_path / "series", syntax=SYNTAXES[syntax])
     path = folder / "1_0007"
     content = path.read_bytes()
     path.write_bytes(content[: int(len(content) * part)])
     assert_refused(folder, "found a damaged")
+
+
+def test_bits_beside_those_stored_do_not_count(tmp_path: Path) -> None:
+    def junk(index: int, image: Dataset) -> Dataset:
+        pixels = np.frombuffer(image.PixelData, "<u2")
+        image.BitsStored, image.HighBit = 12, 11
+        image.PixelData = (pixels | (np.arange(pixels.size) % 16 << 12)).astype("<u2").tobytes()
+        return image
+
+    def shifted(index: int, image: Dataset) -> Dataset:
+        image.PixelData = (np.frombuffer(image.PixelData, "<u2") << 4).tobytes()
+        image.BitsStored, image.HighBit = 12, 15
+        return image
+
+    assert_same_volume(read(write(SCAN, tmp_path / "junk", edit=junk)), SCAN)
+    folder = write(SCAN, tmp_path / "shifted", edit=shifted)
+    assert_refused(folder, "found 12 bits a voxel below bit 15, expected the lowest 12")
 
 
 # ---- phases of one series
@@ -245,7 +263,7 @@ def test_phases_in_series_of_their_own(phases: list[Volume], tmp_path: Path) -> 
     found = read(tmp_path / "study")
     assert_same_volume(found, phases[1])
     assert_told(
-        found, r"took the series 'CorCTA 0.6 Bv40 3 35 %' \(3.7 mm, phase 35%, 46 slices\), one of 4", "took phase"
+        found, r"took the series 'CorCTA 0.6 Bv40 3 35 %' \(11 mm, phase 35%, 12 slices\), one of 4", "took phase"
     )
     assert_same_volume(read(tmp_path / "study", phase=75, series=f"{dicom_cases.ROOT}.3"), phases[2])
     assert_same_volume(read(tmp_path / "study", phase=3), phases[0])
@@ -278,18 +296,18 @@ def test_open_phases_of_a_zip_and_of_no_phases(phases: list[Volume], tmp_path: P
 
 def test_a_phase_with_a_missing_slice_is_still_a_phase(phases: list[Volume], tmp_path: Path) -> None:
     def clue(phase: int, index: int) -> dicom_cases.Edit:
-        if phase == 2 and index == 20:
+        if phase == 2 and index == 5:
             return lambda index, image: None
         return tagged(NominalPercentageOfCardiacPhase=float(PERCENTS[phase]))
 
     folder = write_phases(phases, tmp_path / "series", clue)
     assert_same_volume(read(folder), phases[1])
-    assert_refused(folder, r"found 1 gap\(s\) of up to 7.40 mm", phase=75)
+    assert_refused(folder, r"found 1 gap\(s\) of up to 22.00 mm", phase=75)
 
 
 def test_step_and_shoot_is_one_phase(tmp_path: Path) -> None:
     folder = write(
-        SCAN, tmp_path / "series", edit=lambda index, image: tagged(AcquisitionNumber=index // 16)(index, image)
+        SCAN, tmp_path / "series", edit=lambda index, image: tagged(AcquisitionNumber=index // 4)(index, image)
     )
     found = read(folder)
     assert_same_volume(found, SCAN)
@@ -336,6 +354,28 @@ def test_enhanced_frames_in_no_order_with_intercepts_of_their_own(syntax: str, t
         np.testing.assert_allclose(place, (SCAN.grid.affine @ (0, 0, index, 1))[:3], atol=1e-4)
 
 
+def test_legacy_converted_enhanced_ct_of_highdicom(tmp_path: Path) -> None:
+    """Written by code that is not ours."""
+    classic = []
+    for image in dicom_cases.datasets(SCAN):
+        image.file_meta = pydicom.dataset.FileMetaDataset()
+        image.file_meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
+        for keyword in (
+            "PatientSex",
+            "StudyTime",
+            "AccessionNumber",
+            "ReferringPhysicianName",
+            "StudyID",
+            "Manufacturer",
+        ):
+            setattr(image, keyword, "")
+        classic.append(image)
+    np.random.default_rng(3).shuffle(classic)
+    converted = LegacyConvertedEnhancedCTImage(classic, f"{dicom_cases.ROOT}.5", 5, f"{dicom_cases.ROOT}.5.1", 1)
+    converted.save_as(tmp_path / "scan.dcm", enforce_file_format=True)
+    assert_same_volume(read(tmp_path), SCAN)
+
+
 def test_enhanced_phases(phases: list[Volume], tmp_path: Path) -> None:
     path = write_enhanced(phases, tmp_path / "scan.dcm", percents=PERCENTS, syntax=pydicom.uid.RLELossless)
     found = read(path)
@@ -356,7 +396,7 @@ def test_classic_series_need_no_pydicom(tmp_path: Path) -> None:
         "import sys; sys.modules['pydicom'] = None; from whs_fast.reading import read;"
         f"print(read({str(folder)!r}).array.shape)"
     )
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout == b"(46, 58, 62)\n"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout == b"(12, 58, 62)\n"
 
 
 @pytest.mark.parametrize("syntax", ("explicit", "RLE", "JPEG-LS"))
@@ -373,7 +413,7 @@ def test_enhanced_files_that_do_not_describe_each_frame(tmp_path: Path) -> None:
         del image.PerFrameFunctionalGroupsSequence[5]
 
     path = write_enhanced([SCAN], tmp_path / "scan.dcm", edit=edit)
-    assert_refused(path, "found an enhanced CT file of 46 frames with 45 of them described")
+    assert_refused(path, "found an enhanced CT file of 12 frames with 11 of them described")
 
 
 # ---- copies, and slices at one position
@@ -406,7 +446,7 @@ def test_copies_do_not_hide_the_phases(phases: list[Volume], tmp_path: Path) -> 
 def test_different_images_at_one_position_are_refused(phases: list[Volume], tmp_path: Path) -> None:
     folder = write_phases(phases, tmp_path / "series", lambda phase, index: dicom_cases.unchanged)
     assert_refused(
-        folder, "found 92 of 138 slices at the position of another with a different image .*: export one phase"
+        folder, "found 24 of 36 slices at the position of another with a different image .*: export one phase"
     )
 
 
@@ -554,7 +594,9 @@ def test_the_thinnest_contrast_cardiac_series_is_taken_and_told(tmp_path: Path) 
     )
     found = read(study)
     assert_same_volume(found, best)
-    assert_told(found, r"took the series 'CTA heart thin' \(3.1 mm, 46 slices\), one of 5 CT series \(--series UID")
+    assert_told(
+        found, r"took the series 'CTA heart thin' \(3.1 mm, 46 slices\), one of 5 CT series \(`whs-fast series`"
+    )
     assert [line.chosen for line in list_series(study)] == [False, False, True, False, False]
 
 
@@ -603,7 +645,7 @@ def test_list_series_names_no_patient(phases: list[Volume], tmp_path: Path) -> N
         ("CT", ("5%", "35%", "75%"), 3 * COUNT, True),
         ("MR", (), COUNT, False),
     ]
-    assert lines[0].distance_mm == pytest.approx(3.7) and lines[1].distance_mm is None
+    assert lines[0].distance_mm == pytest.approx(11.0) and lines[1].distance_mm is None
     assert not any(value in repr(lines) for value in PATIENT)
 
 
@@ -641,6 +683,7 @@ def test_public_tilted_series_lie_where_their_files_say(folder: str, notes: tupl
     for path in place.iterdir():
         image = pydicom.dcmread(path)
         best = likeness(found, image, 0, 0)
-        assert best > 0.9
+        # White noise, half a pixel off and interpolated twice, keeps 0.82.
+        assert best > 0.8
         for rows, columns in ((1, 0), (-1, 0), (0, 1), (0, -1)):
             assert likeness(found, image, rows, columns) < best - 0.02

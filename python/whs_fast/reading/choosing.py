@@ -155,13 +155,10 @@ def _lower(image: Slice) -> str:
 
 def _same_acquisition(one: Candidate, other: Candidate) -> bool:
     """Whether two series are reconstructions of one acquisition, so that either shows the same heart beat."""
+    shared = {image.acquired for image in one.slices} & {image.acquired for image in other.slices} - {""}
     first, second = one.first, other.first
-    return bool(first.acquired) and (first.study, first.reference, first.acquired, one.phase) == (
-        second.study,
-        second.reference,
-        second.acquired,
-        other.phase,
-    )
+    same_patient_space = (first.study, first.reference) == (second.study, second.reference)
+    return bool(shared) and same_patient_space and one.phase == other.phase
 
 
 def _softness(candidate: Candidate) -> tuple[float, int, str]:
@@ -174,7 +171,7 @@ def _notes(best: Candidate, candidates: Sequence[Candidate], wanted: Wanted | No
     notes = []
     count = len({candidate.series for candidate in candidates})
     if count > 1:
-        notes.append(f"took the series {best.summary}, one of {count} CT series (--series UID takes another)")
+        notes.append(f"took the series {best.summary}, one of {count} CT series (`whs-fast series` lists them)")
     phases = [candidate.phase for candidate in phases_beside(best, candidates)]
     if wanted is None and len(phases) > 1:
         sure = "" if best.phase.percent is not None else ", as far as its tags tell"

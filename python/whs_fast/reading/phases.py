@@ -173,5 +173,5 @@ def _name(slices: Sequence[Slice], kind: str = "", order: tuple[int, int] | None
     if kind not in ("", "percent", "delay"):
         delay_ms = None
     if percent is None and delay_ms is not None and rr_ms and delay_ms <= rr_ms:
-        percent = 100.0 * delay_ms / rr_ms
+        percent = float(round(100.0 * delay_ms / rr_ms))  # beats differ by more than its decimals
     return Phase(percent, delay_ms, order if kind in ("temporal", "acquisition") else None)

@@ -43,7 +43,8 @@ class Slice:
 
     frame counts from 1; size is (columns, rows), spacing_mm (x, y) between voxels of the image, cosines those of its
     row and column, LPS. placed says whether position, orientation and pixel spacing are there. extra marks localisers,
-    secondary captures, dose sheets and colour pictures. contrast is None where the header does not tell.
+    secondary captures, dose sheets and colour pictures. contrast is None where the header does not tell. bits are the
+    number of those stored and the highest of them.
     """
 
     path: Path
@@ -69,6 +70,7 @@ class Slice:
     position: tuple[float, ...]
     cosines: tuple[float, ...]
     tilt_degrees: float
+    bits: tuple[int, int]
     clues: Clues
 
 
@@ -172,7 +174,6 @@ def describe(
     kinds = {kind.strip() for kind in tag("0008|0008").upper().split("\\")}
     description = re.sub(r"[^ -~]", "?", tag("0008|103e"))[:64]
     clues = find_clues(tag)
-    series_number = numbers(tag("0020|0011"))
     return Slice(
         path=path,
         frame=frame,
@@ -181,11 +182,11 @@ def describe(
         series=tag("0020|000e"),
         study=tag("0020|000d"),
         instance=tag("0008|0018"),
-        number=int(series_number[0]) if series_number else 0,
+        number=_integer(tag("0020|0011"), 0),
         modality=tag("0008|0060"),
         description=description,
         kernel=tag("0018|1210"),
-        acquired=tag("0008|002a") or tag("0008|0032"),
+        acquired=tag("0008|002a") or tag("0018|9074") or tag("0008|0032"),
         reference=tag("0020|0052"),
         extra=colour or bool(kinds & _NO_SLICES) or tag("0008|0016") not in ("", CT_STORAGE, *ENHANCED_STORAGE),
         reformatted=bool(kinds & _REFORMATTED) or {"DERIVED", "SECONDARY"} <= kinds,
@@ -198,6 +199,7 @@ def describe(
         position=position,
         cosines=cosines,
         tilt_degrees=next(iter(numbers(tag("0018|1120"))), 0.0),
+        bits=(_integer(tag("0028|0101"), 16), _integer(tag("0028|0102"), 15)),
         clues=clues,
     )
 
@@ -216,6 +218,11 @@ def _contrast(tag: Callable[[str], str], description: str) -> bool | None:
     if agent:
         return agent not in ("NONE", "NO", "N/A", "NA", "0", "WITHOUT", "NO CONTRAST")
     return True if _CONTRAST.search(description) else None
+
+
+def _integer(text: str, otherwise: int) -> int:
+    found = numbers(text)
+    return int(found[0]) if found else otherwise
 
 
 def numbers(text: str) -> tuple[float, ...]:

@@ -105,6 +105,10 @@ def _check_alike(slices: Sequence[Slice], name: str) -> None:
         raise InputError(f"{name}: found a multi-frame file without positions of its frames, expected enhanced CT")
     if any(image.extra for image in slices):
         raise InputError(f"{name}: found localisers, screenshots or colour images, expected CT slices")
+    stored, high = max((image.bits for image in slices), key=lambda bits: bits[1] - bits[0])
+    if high >= stored:
+        # DICOM asks for the lowest bits (PS3.5, 8.1.1); GDCM does not move others there.
+        raise InputError(f"{name}: found {stored} bits a voxel below bit {high}, expected the lowest {stored}")
     if not all(image.placed for image in slices):
         raise InputError(f"{name}: found slices without position, orientation or pixel spacing, expected all three")
     if len(slices) < 2:
