@@ -13,8 +13,7 @@ from whs_fast.report import box as box_module
 from whs_fast.report import check_interactive, cut_box, prepare_scene
 from whs_fast.report.box import cut_box_labels
 from whs_fast.report.normal_values import NORMAL_VALUES, SOURCES
-from whs_fast.report.surfaces import STEP, make_surface
-from whs_fast.structures import STRUCTURES
+from whs_fast.structures import BY_KEY, STRUCTURES
 from whs_fast.volume import Grid, Volume, index_to_mm, mm_to_index
 
 
@@ -94,31 +93,24 @@ def test_a_large_scan_gives_a_small_box():
     assert box.grid.shape == (320, 224, 224)
 
 
-@pytest.mark.parametrize("shape", [(40, 40, 40), (31, 52, 44)])
-def test_surfaces_are_closed_and_keep_their_volume(shape):
-    z, y, x = np.indices(shape)
-    centre = np.asarray(shape) // 2
-    ball = (z - centre[0]) ** 2 + (y - centre[1]) ** 2 + (x - centre[2]) ** 2 < 13**2
-    for mask in (ball, ball & (x > centre[2] - 4), ball | (z == 0)):
-        vertices, faces = make_surface(mask)
-        edges = {}
-        for face in faces:
-            for a, b in zip(face, np.roll(face, -1), strict=True):
-                edges[int(a), int(b)] = edges.get((int(a), int(b)), 0) + 1
-        assert all(edges.get((b, a)) == count for (a, b), count in edges.items())
-    vertices, faces = make_surface(ball)
-    a, b, c = (vertices[faces[:, corner]] for corner in range(3))
-    volume = np.einsum("ij,ij->i", a, np.cross(b, c)).sum() / 6.0
-    assert abs(volume / np.count_nonzero(ball) - 1.0) < 0.05  # positive: the faces look outwards
-    np.testing.assert_allclose(vertices.mean(axis=0), centre[::-1], atol=0.1)
-
-
-def test_what_is_too_small_for_a_surface_is_left_out():
-    mask = np.zeros((20, 20, 20), bool)
-    assert [len(part) for part in make_surface(mask)] == [0, 0]
-    mask[10, 10, 10] = True
-    assert [len(part) for part in make_surface(mask)] == [0, 0]
-    assert STEP == 2
+def test_surfaces_are_light_and_lie_where_the_labels_do():
+    volume, labels = make_case(TURNED)
+    box = cut_box(volume, labels, VALVE_MM, threads=2)
+    scene = prepare_scene(box, labels, volume.grid, VALVE_MM, threads=2)
+    numbers, at = np.frombuffer(unpacked(scene, "surfaces"), "<i4"), 0
+    assert [entry["label"] for entry in scene.meta["surfaces"]] == [BY_KEY[key].label for key in BARS_MM]
+    for entry, (low, high) in zip(scene.meta["surfaces"], BARS_MM.values(), strict=True):
+        parts = []
+        for count in (entry["vertices"], entry["faces"]):
+            parts.append(np.cumsum(numbers[at : at + 3 * count].reshape(-1, 3), axis=0))
+            at += 3 * count
+        vertices = parts[0] * scene.meta["surface_step_mm"] + scene.meta["origin_mm"] - VALVE_MM
+        np.testing.assert_allclose([vertices.min(axis=0), vertices.max(axis=0)], [low, high], atol=1.0)
+        a, b, c = (vertices[parts[1][:, corner]] for corner in range(3))
+        enclosed = np.einsum("ij,ij->i", a, np.cross(b, c)).sum() / 6.0
+        assert abs(enclosed / np.prod(np.subtract(high, low)) - 1.0) < 0.02
+        assert entry["faces"] < 10_000
+    assert at == len(numbers)
 
 
 def test_without_the_extra_one_line_says_what_to_install(monkeypatch):

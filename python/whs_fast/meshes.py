@@ -74,8 +74,11 @@ def write_meshes(
         write_glb(folder / "heart.glb", meshes)
 
 
-def make_meshes(labels: NDArray[np.uint8], grid: Grid, *, threads: int) -> list[Mesh]:
-    """Surfaces of all structures that labels, uint8[z, y, x] on the grid, hold at least half a sample (0.5 mm3) of."""
+def make_meshes(labels: NDArray[np.uint8], grid: Grid, *, threads: int, step_mm: float = STEP_MM) -> list[Mesh]:
+    """Surfaces of all structures that labels, uint8[z, y, x] on the grid, hold at least half a sample of.
+
+    A sample is a cube of step_mm: twice the step gives a quarter of the triangles.
+    """
     voxels, lowest, highest, _, _ = _kernels.label_statistics(labels, len(STRUCTURES) + 1, threads=threads)
     meshes = []
     for structure in STRUCTURES:
@@ -83,7 +86,7 @@ def make_meshes(labels: NDArray[np.uint8], grid: Grid, *, threads: int) -> list[
         if not voxels[label]:
             continue
         box = tuple(slice(a, b + 1) for a, b in zip(lowest[label], highest[label], strict=True))
-        mesh = _make_mesh(labels[box] == label, grid, lowest[label], structure, threads)
+        mesh = _make_mesh(labels[box] == label, grid, lowest[label], structure, step_mm, threads)
         if mesh is not None:
             meshes.append(mesh)
     return meshes
@@ -152,11 +155,16 @@ def write_glb(path: Path, meshes: Sequence[Mesh]) -> None:
 
 
 def _make_mesh(
-    mask: NDArray[np.bool_], grid: Grid, first: NDArray[np.int64], structure: Structure, threads: int
+    mask: NDArray[np.bool_],
+    grid: Grid,
+    first: NDArray[np.int64],
+    structure: Structure,
+    step_mm: float,
+    threads: int,
 ) -> Mesh | None:
     spacing = np.linalg.norm(grid.affine[:3, :3], axis=0)[::-1]
-    field, start = _sample(mask, spacing, threads)
-    wanted = np.count_nonzero(mask) * float(np.prod(spacing)) / STEP_MM**3
+    field, start = _sample(mask, spacing, step_mm, threads)
+    wanted = np.count_nonzero(mask) * float(np.prod(spacing)) / step_mm**3
     if round(wanted) < 1:
         return None
     # Half and twice the volume, in samples, hold the level between them; its surface is found by halving.
@@ -167,7 +175,7 @@ def _make_mesh(
         if abs(enclosed - wanted) <= _VOLUME_WITHIN * wanted:
             break
         low, high = (level, high) if enclosed > wanted else (low, level)
-    corners = (vertices * STEP_MM + start) / spacing + first
+    corners = (vertices * step_mm + start) / spacing + first
     corners = corners[:, ::-1] @ grid.affine[:3, :3].T + grid.affine[:3, 3]
     cross, enclosed = _enclose(corners, faces)
     if enclosed < 0:  # turned by a left-handed grid, or by none, since z, y, x is one
@@ -213,22 +221,22 @@ def _enclose(vertices: NDArray[np.float64], faces: NDArray[np.int64]) -> tuple[N
 
 
 def _sample(
-    mask: NDArray[np.bool_], spacing: NDArray[np.float64], threads: int
+    mask: NDArray[np.bool_], spacing: NDArray[np.float64], step_mm: float, threads: int
 ) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
-    """The blurred mask every STEP_MM and the place in mm of the first sample from the first voxel, both z, y, x."""
+    """The blurred mask every step_mm and the place in mm of the first sample from the first voxel, both z, y, x."""
     from scipy.ndimage import gaussian_filter
 
     sigma = np.maximum(_BLUR_MM, _BLUR_VOXELS * spacing)
-    room = np.ceil(_REACH * sigma / STEP_MM) + 2
-    count = np.ceil((np.array(mask.shape) - 1) * spacing / STEP_MM).astype(int) + 2 * room.astype(int) + 1
-    start = -room * STEP_MM
+    room = np.ceil(_REACH * sigma / step_mm) + 2
+    count = np.ceil((np.array(mask.shape) - 1) * spacing / step_mm).astype(int) + 2 * room.astype(int) + 1
+    start = -room * step_mm
     source = np.pad(mask, 1).astype(np.int16) * np.int16(_FULL)
     out = np.empty(count, np.int16)
-    to_source = np.column_stack([np.diag(STEP_MM / spacing), start / spacing + 1.0])
+    to_source = np.column_stack([np.diag(step_mm / spacing), start / spacing + 1.0])
     # Several samples a step, so that thin walls of fine scans are not missed.
-    samples = np.clip(np.ceil(STEP_MM / spacing), 1, 8).astype(int).tolist()
+    samples = np.clip(np.ceil(step_mm / spacing), 1, 8).astype(int).tolist()
     _kernels.resample_linear(source, out, to_source, samples, 0, threads=threads)
-    field = gaussian_filter(out.astype(np.float32) / _FULL, sigma / STEP_MM, mode="constant", truncate=_REACH)
+    field = gaussian_filter(out.astype(np.float32) / _FULL, sigma / step_mm, mode="constant", truncate=_REACH)
     return field, start
 
 
