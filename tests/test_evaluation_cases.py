@@ -155,6 +155,16 @@ def test_other_label_sets_and_types(score):
         score(heart, grid, theirs, grid)
 
 
+def test_interpolated_maps_are_refused(score):
+    """Rounded, the middle of 2 and 8 would be the aorta."""
+    grid = make_grid()
+    heart = make_heart(grid)
+    smooth = heart.astype(np.float32)
+    smooth[20:] = (smooth[20:] + smooth[19:-1]) / 2
+    with pytest.raises(InputError, match=r"case.nrrd: found values between whole numbers, expected the whole numbers"):
+        score(heart, grid, smooth, grid)
+
+
 def test_segments_of_3d_slicer_are_known_by_name(tmp_path):
     """Slicer numbers labels anew, and crops to what is drawn."""
     grid = make_grid()

@@ -22,11 +22,18 @@ _SAMPLED_VOXELS = 8_000_000
 
 
 def convert(
-    block: NDArray[Any], out: NDArray[np.int16], name: str, *, slope: float = 1.0, intercept: float = 0.0
+    block: NDArray[Any],
+    out: NDArray[np.int16],
+    name: str,
+    *,
+    slope: float = 1.0,
+    intercept: float = 0.0,
+    whole: bool = False,
 ) -> None:
     """Write slope * block + intercept, rounded to the nearest integer, into an int16 block of the same shape.
 
-    Raises InputError for values that are not finite or do not fit into int16.
+    Raises InputError for values that are not finite or do not fit into int16, and where whole is asked for also for
+    values that rounding would change.
     """
     values: NDArray[Any] = (
         block if (slope, intercept) == (1.0, 0.0) else block * np.float64(slope) + np.float64(intercept)
@@ -40,6 +47,8 @@ def convert(
         )
     if np.issubdtype(values.dtype, np.floating):
         np.copyto(out, np.rint(values), casting="unsafe")
+        if whole and np.any(out != values):
+            raise InputError(f"{name}: found values between whole numbers, expected the whole numbers of a label map")
     else:
         np.copyto(out, values, casting="unsafe")
 

@@ -34,11 +34,12 @@ def read_labels(path: Path, table: Mapping[int, int]) -> tuple[NDArray[np.uint8]
     """Labels, uint8[z, y, x], and the grid they lie on.
 
     table gives for each value that may be stored the label (0 to 254) it stands for; 0 stands for itself. Raises
-    InputError for a file that is missing, damaged or not a 3D map, and for values that the table lacks.
+    InputError for a file that is missing, damaged or not a 3D map, for values that the table lacks, and for values
+    between whole numbers, which probabilities and maps that were interpolated have.
     """
     layout, grid = _open(path)
     with _told(path):
-        stored = read_voxels(layout, str(path))
+        stored = read_voxels(layout, str(path), whole=True)
     return _translate(stored, table, str(path)), grid
 
 

@@ -39,11 +39,11 @@ class Layout:
     intercept: float = 0.0
 
 
-def read_voxels(layout: Layout, name: str) -> NDArray[np.int16]:
+def read_voxels(layout: Layout, name: str, *, whole: bool = False) -> NDArray[np.int16]:
     """Read voxels into int16, indexed z, y, x, with slope and intercept applied and rounded.
 
     Raises InputError where the file is shorter than its header says, where compressed data are damaged, and for
-    values that are not finite or do not fit into int16.
+    values that are not finite, do not fit into int16 or, where whole is asked for, are no whole numbers.
     """
     plain = (layout.slope, layout.intercept) == (1.0, 0.0) and layout.dtype == np.dtype(np.int16)
     slice_bytes = layout.shape[1] * layout.shape[2] * layout.dtype.itemsize
@@ -69,7 +69,7 @@ def read_voxels(layout: Layout, name: str) -> NDArray[np.int16]:
                 filled, rest = filled + len(part), rest[len(part) :]
             if not plain:
                 block = buffer.view(layout.dtype).reshape(row.shape)
-                convert(block, row, name, slope=layout.slope, intercept=layout.intercept)
+                convert(block, row, name, slope=layout.slope, intercept=layout.intercept, whole=whole)
         if layout.compressed:
             # The checksum comes after the last voxel; whatever else follows within reason is not ours.
             for _ in zip(range(64), chunks, strict=False):
