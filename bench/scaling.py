@@ -25,7 +25,7 @@ from whs_fast.reading import read
 from whs_fast.segmentation import REGION_SPACING_MM, read_region
 from whs_fast.volume import axis_aligned_grid, index_to_mm
 
-SLICES = (100, 200, 400, 600, 800, 1000)
+SLICES = (100, 250, 400, 600, 800, 1000)
 SIDES = (160, 240, 320, 400)
 PICTURE = Path(__file__).with_name("scaling.png")
 
@@ -78,12 +78,12 @@ def plot(found: dict) -> None:
         x = [int(key) for key in found[name]]
         rows = list(found[name].values())
         axis.plot(x, [row[0] for row in rows], "o-", color="#0072b2")
-        axis.set(xlabel=title, xticks=x, ylim=(0, None))
+        axis.set(xlabel=title, xticks=x, ylim=(0, 1.15 * max(row[0] for row in rows)))
         axis.set_ylabel("network, s" if name == "region" else "whole run, cold, s", color="#0072b2")
         axis.spines["top"].set_visible(False)
         memory = axis.twinx()
         memory.plot(x, [row[-1] for row in rows], "s--", color="#d55e00")
-        memory.set(ylim=(0, None))
+        memory.set(ylim=(0, 1.15 * max(row[-1] for row in rows)))
         memory.set_ylabel("peak memory, MB", color="#d55e00")
         memory.spines["top"].set_visible(False)
     figure.savefig(PICTURE, dpi=90)
