@@ -3,6 +3,7 @@
 import gzip
 import hashlib
 import json
+import logging
 import os
 import re
 import subprocess
@@ -13,7 +14,8 @@ import SimpleITK as sitk
 from phantom import make_models, make_phantom
 from test_pipeline import to_image
 from whs_fast import pipeline
-from whs_fast.cli import main, options
+from whs_fast.cli import COMMANDS, main, options
+from whs_fast.structures import STRUCTURES
 
 RESULTS = {"labels.nii.gz", "measurements.json", "preview.png", "report.html"}
 
@@ -231,3 +233,70 @@ def test_a_real_process_ends_with_status_and_one_line(tmp_path):
     assert done.returncode in (1, 2)  # 1 as long as no trained models are installed
     assert done.stdout == "" and done.stderr.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
+
+
+def test_json_lines_tell_progress_and_the_result(scan, tmp_path, capsys):
+    assert main(["run", str(scan), "-o", str(tmp_path / "out"), "--json"]) == 0
+    captured = capsys.readouterr()
+    assert captured.err == ""
+    *steps, last = [json.loads(line) for line in captured.out.splitlines()]
+    assert {line["event"] for line in steps} == {"progress"}
+    assert [line["step"] for line in steps] == ["read", "localise", "segment", "clean", "measure", "write", "done"]
+    done = [line["done"] for line in steps]
+    assert done == sorted(done) and done[0] == 0.0 and done[-1] == 1.0
+    written = json.loads((tmp_path / "out" / "measurements.json").read_text("utf-8"))
+    assert last == {"event": "result", "folder": str(tmp_path / "out"), "measurements": written}
+
+
+def test_json_lines_end_with_a_fault_on_standard_error(tmp_path, capsys):
+    assert main(["run", str(tmp_path / "gone.nii.gz"), "-o", str(tmp_path / "out"), "--json"]) == 2
+    out, error = said(capsys)
+    assert "gone.nii.gz" in error and {json.loads(line)["event"] for line in out.splitlines()} == {"progress"}
+
+
+def test_verbose_logs_the_steps_and_nothing_of_the_input_and_ends_with_the_command(scan, tmp_path, capsys):
+    assert main(["run", str(scan), "-o", str(tmp_path / "out"), "-v"]) == 0
+    lines = capsys.readouterr().err.splitlines()
+    for step in ("read", "localise", "segment", "clean", "measure", "write"):
+        assert sum(f"INFO {step}: " in line for line in lines) == 1
+    assert any("DEBUG scan of 90 x 90 x 80 voxels of 2 x 2 x 2 mm" in line for line in lines)
+    assert not any("Doe" in line for line in lines)
+    assert logging.getLogger("whs_fast").handlers == [] and logging.getLogger("whs_fast").level == logging.NOTSET
+    assert main(["run", str(scan), "-o", str(tmp_path / "out"), "--overwrite"]) == 0
+    assert capsys.readouterr().err == ""
+
+
+def test_every_command_can_be_verbose(capsys):
+    for name in COMMANDS:
+        assert main([name, "--help"]) == 0
+        assert capsys.readouterr().out.count("--verbose") == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("whs-fast coh", {"cohort-table"}),
+        ("whs-fast run --local", {"--localiser"}),
+        ("whs-fast run --localiser s", {"squeezenet"}),
+        ("whs-fast run --formats nifti,s", {"nifti,seg.nrrd", "nifti,stl"}),
+    ],
+)
+def test_the_shell_completes_commands_options_and_values(words, expected, capsys, monkeypatch):
+    monkeypatch.setenv("_WHS_FAST_COMPLETE", "bash_complete")
+    monkeypatch.setenv("COMP_WORDS", words)
+    monkeypatch.setenv("COMP_CWORD", str(len(words.split()) - 1))
+    assert main([]) == 0
+    assert {line.partition(",")[2] for line in capsys.readouterr().out.splitlines()} == expected
+
+
+def test_the_shell_gets_its_completion_script(capsys, monkeypatch):
+    monkeypatch.setenv("_WHS_FAST_COMPLETE", "zsh_source")
+    assert main([]) == 0
+    assert "_WHS_FAST_COMPLETE=zsh_complete whs-fast" in capsys.readouterr().out
+
+
+def test_surfaces_come_with_a_run(scan, tmp_path):
+    assert main(["run", str(scan), "-o", str(tmp_path / "out"), "--formats", "stl,glb"]) == 0
+    made = {path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*") if path.is_file()}
+    surfaces = {"heart.glb", *(f"meshes/{structure.key}.stl" for structure in STRUCTURES)}
+    assert made == surfaces | RESULTS - {"labels.nii.gz"}

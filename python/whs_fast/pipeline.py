@@ -5,6 +5,7 @@ networks, which are compiled once, at the first scan, and then serve any number 
 """
 
 import json
+import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
@@ -65,6 +66,9 @@ _SURFACES = frozenset(("stl", "glb"))
 
 # What share of a run each step usually takes, for the progress bar.
 _SHARES = {"read": 0.08, "localise": 0.12, "segment": 0.6, "clean": 0.06, "measure": 0.04, "write": 0.1}
+
+# No name of a file and nothing from its header is ever logged: both can hold a patient's name.
+_log = logging.getLogger(__name__)
 
 _SLICE_SHAPE = (1, 192, 192)
 _BATCH = 4
@@ -187,11 +191,13 @@ class Engine:
         with clock.step("read"):
             volume = read(source, series=series, phase=phase)
         grid = volume.grid
+        _log.debug("scan of %d x %d x %d voxels of %.3g x %.3g x %.3g mm", *grid.shape[::-1], *grid.spacing_mm)
         with clock.step("localise"):
             predict = {axis: partial(predict_batches, model, batch=_BATCH) for axis, model in self._localisers.items()}
             localised = localise(volume, predict, threads=self._threads)
             for model in self._localisers.values():
                 model.release_memory()
+        _log.debug("valve by the localiser: %.1f, %.1f, %.1f mm (LPS)", *localised.point_mm)
         with clock.step("segment"):
             region = region_grid(grid, localised.point_mm)
             labels = segment(volume, region, self._segmenter, threads=self._threads)
@@ -291,7 +297,9 @@ class _Clock:
             self._progress(name, round(sum(_SHARES[earlier] for earlier in names[: names.index(name)]), 3))
         start = time.perf_counter()
         yield
-        self._seconds[name] += time.perf_counter() - start
+        seconds = time.perf_counter() - start
+        self._seconds[name] += seconds
+        _log.info("%s: %.2f s", name, seconds)
 
     def timings_s(self) -> dict[str, float]:
         total = self._before + time.perf_counter() - self._start

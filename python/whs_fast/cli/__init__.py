@@ -13,11 +13,15 @@ from collections.abc import Sequence
 
 import click
 
+from whs_fast.cli.logs import verbose_option
 from whs_fast.errors import InputError, OutputError
 
 # In the order of --help. The module has the command's name, with _ for -, and calls its click command `command`. It is
 # imported when it is asked for, and for --help: what is heavy belongs inside its functions.
 COMMANDS = ("demo", "run", "series", "node", "measure", "evaluate", "split", "cohort-table", "bench", "info")
+
+# The shell asks for completions through this variable, as click's completion scripts have it.
+_COMPLETE = "_WHS_FAST_COMPLETE"
 
 
 class _Commands(click.Group):
@@ -28,6 +32,8 @@ class _Commands(click.Group):
         if cmd_name not in COMMANDS:
             return None
         command: click.Command = importlib.import_module(f"whs_fast.cli.{cmd_name.replace('-', '_')}").command
+        if not any("--verbose" in parameter.opts for parameter in command.params):
+            command.params.append(verbose_option())
         return command
 
 
@@ -45,6 +51,10 @@ def cli(context: click.Context) -> None:
       whs-fast demo                          segment the sample scan that comes with the package
       whs-fast run scan.nii.gz -o results    segment a scan of yours
       whs-fast run --help                    everything about inputs, formats and options
+
+    \b
+    To complete commands and options with the tab key, in bash (or zsh, fish):
+      eval "$(_WHS_FAST_COMPLETE=bash_source whs-fast)"
     """
     if context.invoked_subcommand is None:
         click.echo(context.get_help())
@@ -53,6 +63,10 @@ def cli(context: click.Context) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line and returns its exit status."""
     try:
+        if completion := os.environ.get(_COMPLETE):
+            from click.shell_completion import shell_complete
+
+            return shell_complete(cli, {}, "whs-fast", _COMPLETE, completion)
         # Not cli.main(), which writes lines of its own to standard error.
         with cli.make_context("whs-fast", list(sys.argv[1:] if arguments is None else arguments)) as context:
             cli.invoke(context)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from whs_fast.cli.logs import log_to_stderr
 from whs_fast.cli.options import LOCALISERS
 from whs_fast.errors import InputError
 
@@ -25,15 +26,6 @@ Examples:
   whs-fast node --send-to ARCHIVE@127.0.0.1:4242
   whs-fast node --send-to ARCHIVE@pacs:104 --bind 0.0.0.0 --allow SCANNER --allow ARCHIVE
 """
-
-
-def _log_to_stderr() -> None:
-    """Our own lines alone: those of libraries could hold what identifies a patient."""
-    handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-    ours = logging.getLogger("whs_fast")
-    ours.addHandler(handler)
-    ours.setLevel(logging.INFO)
 
 
 def _stop_on_signals(stop: threading.Event) -> None:
@@ -120,7 +112,7 @@ def command(
         queue=queue,
         tls=tls,
     )
-    _log_to_stderr()
+    log_to_stderr(click.get_current_context(), logging.INFO)
     stop = threading.Event()
     _stop_on_signals(stop)
     serve(settings, Engine(threads, localiser), stop)

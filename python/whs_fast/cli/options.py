@@ -18,6 +18,11 @@ def _split_formats(context: click.Context, parameter: click.Parameter, value: st
     return names
 
 
+def _complete_formats(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
+    before, comma, last = incomplete.rpartition(",")
+    return [before + comma + name for name in FORMATS if name.startswith(last) and name not in before.split(",")]
+
+
 def _check_report(context: click.Context, parameter: click.Parameter, value: str) -> str:
     from whs_fast.pipeline import check_report
 
@@ -41,6 +46,7 @@ def segmentation_options(command: Callable[..., None]) -> Callable[..., None]:
         click.option(
             "--formats",
             callback=_split_formats,
+            shell_complete=_complete_formats,
             default="nifti",
             show_default=True,
             metavar="LIST",
@@ -55,6 +61,9 @@ def segmentation_options(command: Callable[..., None]) -> Callable[..., None]:
             help="Page to write: report.html alone, or with report_interactive.html, to scroll and turn the heart in.",
         ),
         click.option("--overwrite", is_flag=True, help="Replace earlier results in DIR."),
+        click.option(
+            "--json", "as_json", is_flag=True, help="Tell progress and results as JSON on standard output, a line each."
+        ),
     )
     for option in reversed(options):
         command = option(command)

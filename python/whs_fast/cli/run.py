@@ -14,6 +14,15 @@ INPUT is a NIfTI, NRRD or MetaImage file, a DICOM folder, or a zip of one (`whs-
 receives labels.nii.gz (the ten structures on the scan's own grid), measurements.json (volumes, LV mass, valve
 position), preview.png and report.html.
 
+With --json, standard output holds one JSON object a line, for programs that show progress:
+
+\b
+  {"event": "progress", "step": "segment", "done": 0.2}     done: share of the whole
+  {"event": "phase", "phase": "75"}                         with --phase all, before each
+  {"event": "result", "folder": "results", "measurements": {...}}
+
+What fails has its line on standard error and an exit status above 0, as without --json.
+
 \b
 Examples:
   whs-fast run scan.nii.gz -o results

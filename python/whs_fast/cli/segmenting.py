@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from whs_fast.cli.progress import progress_bar
+from whs_fast.cli.progress import json_line, progress_bar, progress_lines
 from whs_fast.errors import InputError
 from whs_fast.structures import STRUCTURES
 
@@ -26,21 +26,25 @@ def segment(
     formats: tuple[str, ...],
     report: str,
     overwrite: bool,
+    as_json: bool = False,
 ) -> None:
     """Segments a scan into a folder and prints the volumes; warnings go to standard error.
 
     The phase "all" segments each into a folder of its own below; where some of them fail, the others are written, and
-    the exit status is 4.
+    the exit status is 4. as_json prints lines of JSON instead: see `whs-fast run --help`.
     """
     from whs_fast.pipeline import Engine
     from whs_fast.placing import check_folder
     from whs_fast.reading import open_phases
 
     def segment_one(engine: Engine, part: "Path | ScanPhase", place: Path, **choice: str | None) -> None:
-        with progress_bar() as progress:
+        with progress_lines() if as_json else progress_bar() as progress:
             result = engine.run(part, progress=progress, **choice)
             result.save(place, formats, overwrite, progress, report=report)
-        _tell(result, place / ("report_interactive.html" if report == "interactive" else "report.html"))
+        if as_json:
+            json_line("result", folder=str(place), measurements=result.measurements)
+        else:
+            _tell(result, place / ("report_interactive.html" if report == "interactive" else "report.html"))
 
     if phase != "all":
         check_folder(folder, overwrite=overwrite)
@@ -52,7 +56,10 @@ def segment(
         engine = Engine(threads, localiser)
         failed = []
         for part in phases:
-            click.echo(f"Phase {part.label}")
+            if as_json:
+                json_line("phase", phase=part.label)
+            else:
+                click.echo(f"Phase {part.label}")
             try:
                 segment_one(engine, part, folder / part.folder)
             except InputError as error:
