@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 import SimpleITK as sitk
+import slicerio
 from whs_fast.cli import main
 from whs_fast.errors import InputError
 from whs_fast.measuring import measure
@@ -151,6 +152,22 @@ def test_a_corrected_segmentation_comes_back_cropped_renumbered_and_reordered(ou
     np.testing.assert_allclose(found.grid.affine, GRID.affine, atol=1e-9)
     np.testing.assert_array_equal(found.maps[0], labels)
     assert_measured(path, labels)
+
+
+def test_slicers_own_python_library_reads_names_colours_and_terms_and_what_it_saves_is_measured(tmp_path):
+    write_labels(tmp_path / "labels.seg.nrrd", heart(), GRID)
+    segmentation = slicerio.read_segmentation(str(tmp_path / "labels.seg.nrrd"))
+    np.testing.assert_allclose(segmentation["ijkToLPS"], GRID.affine, atol=1e-9)
+    for segment, structure in zip(segmentation["segments"], STRUCTURES, strict=True):
+        assert segment["id"] == structure.key and segment["name"] == structure.name
+        np.testing.assert_allclose(np.multiply(segment["color"], 255), structure.colour, atol=1e-3)
+        assert segment["terminology"]["type"] == ["SCT", structure.snomed, structure.name]
+        assert segment["terminology"]["category"] == ["SCT", "123037004", "Anatomical Structure"]
+    renumbered = [(structure.name, 21 + i) for i, structure in enumerate(STRUCTURES[::-1])]
+    segmentation = slicerio.extract_segments(segmentation, renumbered)
+    slicerio.write_segmentation(str(tmp_path / "saved.seg.nrrd"), segmentation)
+    assert sitk.ReadImage(str(tmp_path / "saved.seg.nrrd")).GetMetaData("Segment0_LabelValue") == "21"
+    assert_measured(tmp_path / "saved.seg.nrrd", heart())
 
 
 def test_segments_that_overlap_come_in_layers_and_count_each_for_itself(ours, tmp_path):
