@@ -114,9 +114,9 @@ def _fields(anatomy: ParametricAnatomy, lattice: Lattice) -> tuple[list[tuple[in
     add_tube(fields["aorta"], lattice, heart.tubes["aorta"][0])
     for name in ("veins", "arteries"):
         own = tube(lattice, *heart.tubes[name], reach_mm=8)
-        for other in BLOOD:
+        for other in fields:
             if other not in ("veins", "arteries"):
-                own = torch.maximum(own, -fields[other])
+                own = torch.maximum(own, (1.0 if other in ("filled_lv", "rv") else 0.0) - fields[other])
         fields[name] = own
     fields["pv"] = torch.maximum(fields["pv"], -fields["la"])
     fields["cs"] = torch.maximum(fields["cs"], -fields["ra"])
@@ -174,7 +174,9 @@ def _sample_slab(
         near = torch.ones(index.shape[:3], dtype=torch.bool)
         for axis, (low, high) in enumerate(span):
             along = index[..., 2 - axis]
-            slack = float((along.diff(dim=0).abs().max() + along.diff(dim=1).abs().max() + along.diff(dim=2).abs().max()))
+            slack = float(
+                (along.diff(dim=0).abs().max() + along.diff(dim=1).abs().max() + along.diff(dim=2).abs().max())
+            )
             near &= (along > low - slack) & (along < high + slack)
         out = []
         for axis in range(3):

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 
 from training.parametric_shapes import (
+    FAR_MM,
     Lattice,
     Tube,
     Vector,
@@ -80,14 +81,14 @@ def draw_sizes(rng: np.random.Generator) -> Sizes:
     annulus = float(np.clip(rng.normal(12.0, 1.1), 9.5, 15))
     return Sizes(
         lv_cavity_ml=float(lv),
-        lv_mass_g=float(np.clip(np.exp(rng.normal(np.log(135), 0.28)) * (1.15 if dilated else 1.0), 65, 320)),
+        lv_mass_g=float(np.clip(np.exp(rng.normal(np.log(135), 0.28)) * (1.15 if dilated else 1.0), 65, 270)),
         rv_ml=float(rv),
         la_ml=float(la),
         ra_ml=float(ra),
         annulus=annulus,
         mitral=float(np.clip(rng.normal(14.5, 1.3) * (la / 84) ** 0.12, 11, 20)),
         tricuspid=float(np.clip(rng.normal(16.0, 1.5) * (ra / 80) ** 0.12, 12, 22)),
-        pulmonary=float(np.clip(rng.normal(12.0, 1.4), 9, 18)),
+        pulmonary=float(np.clip(rng.normal(11.5, 1.4), 8.5, 18)),
         ascending=float(np.clip(annulus * rng.normal(1.16, 0.15), 10.5, 25)),
         descending=float(np.clip(rng.normal(10.2, 1.4), 7.5, 17)),
         svc=float(np.clip(rng.normal(8.0, 1.4), 5, 12)),
@@ -165,7 +166,8 @@ def lv_raw(heart: Heart, lattice: Lattice) -> torch.Tensor:
     )
     out = heart.aortic_axis
     outflow = Tube(np.stack([4 * out, -7 * out, centre]), vec(heart.sizes.annulus, heart.sizes.annulus, 0.6 * radius))
-    return smooth_union(smooth_union(body, tube(lattice, inflow), 5.0), tube(lattice, outflow), 5.0)
+    valves = tube(lattice, inflow, reach_mm=FAR_MM), tube(lattice, outflow, reach_mm=FAR_MM)
+    return smooth_union(smooth_union(body, valves[0], 5.0), valves[1], 5.0)
 
 
 def lv_wall(heart: Heart, lattice: Lattice, blood: torch.Tensor) -> torch.Tensor:
@@ -181,7 +183,7 @@ def lv_wall(heart: Heart, lattice: Lattice, blood: torch.Tensor) -> torch.Tensor
     mitral, _ = plane(lattice, heart.mitral, heart.mitral_axis)
     aortic, off = plane(lattice, ORIGIN, heart.aortic_axis)
     base = torch.maximum(mitral, aortic - 0.4 * (off - heart.sizes.annulus).clamp_(min=0))
-    return torch.maximum(blood - thickness, base)
+    return torch.maximum(torch.where(blood < FAR_MM, blood - thickness, blood), base)
 
 
 def lv_cavity(heart: Heart, lattice: Lattice, blood: torch.Tensor) -> torch.Tensor:
@@ -206,18 +208,18 @@ def rv_body(heart: Heart, lattice: Lattice) -> torch.Tensor:
     neck = Tube(np.stack([heart.tricuspid + 4 * t, heart.tricuspid - 8 * t, inner]), vec(radius, radius, 0.6 * radius))
     height, off = plane(lattice, heart.tricuspid, t)
     raw = smooth_union(body, tube(lattice, neck), 8.0)
-    raw = torch.maximum(raw, 4.0 - lattice.along(ORIGIN - 8 * heart.apex, heart.apex))  # not beyond the base
-    raw = torch.maximum(raw, -0.3 * outer - lattice.along(heart.equator, heart.septal))  # nor around the free wall
-    return torch.maximum(raw, height + 0.45 * (off - radius).clamp_(0, 12))
+    beyond_base = 2.0 - lattice.along(ORIGIN - 8 * heart.apex, heart.apex)
+    around_wall = -0.3 * outer - lattice.along(heart.equator, heart.septal)
+    raw = -smooth_union(-raw, -torch.maximum(beyond_base, around_wall), 18.0)  # a rounded shoulder
+    return torch.maximum(raw, height + 0.4 * (off - radius).clamp_(0, 40))
 
 
-def rv_field(heart: Heart, lattice: Lattice, lv: torch.Tensor) -> torch.Tensor:
-    """The whole right ventricle: body and outflow tract, up to the pulmonary valve. lv: what the left one takes."""
+def rv_field(heart: Heart, lattice: Lattice) -> torch.Tensor:
+    """The right ventricle's body and outflow tract, up to the pulmonary valve; the left one is not yet carved."""
     outflow = tube(lattice, *heart.tubes["rvot"])
     raw = smooth_union(rv_body(heart, lattice), outflow, 6.0)
     height, off = plane(lattice, heart.pulmonic, heart.pulmonic_axis)
-    raw = torch.maximum(raw, height + 0.5 * (off - heart.sizes.pulmonary).clamp_(0, 12))
-    return carve(raw, lv)
+    return torch.maximum(raw, height + 0.5 * (off - heart.sizes.pulmonary).clamp_(0, 12))
 
 
 def la_body(heart: Heart, lattice: Lattice) -> torch.Tensor:
@@ -263,7 +265,7 @@ def chamber_fields(heart: Heart, lattice: Lattice, roughness: torch.Tensor) -> d
     out["cs"] = tube(lattice, *tubes["cs"], reach_mm=12)
     # Above the base the muscle is cut, but the right ventricle still keeps out of where it would be.
     beyond = torch.minimum(filled, blood - 0.6 * heart.lv_wall)
-    out["rv"] = carve(rv_field(heart, lattice, beyond) + 0.9 * deep * roughness, out["aorta"], 2.2)
+    out["rv"] = carve(carve(rv_field(heart, lattice) + 0.9 * deep * roughness, beyond), out["aorta"], 2.2)
 
     la = carve(la_body(heart, lattice), out["cs"], 1.3)
     veins = tube(lattice, *tubes["pv"])
@@ -317,8 +319,12 @@ def solve_chambers(heart: Heart) -> Heart:
 
     heart = replace(heart, lv_wall=_solve(wall, whole, 3.0, 28.0))
     filled = lv_wall(heart, lattice, blood)
-    heart = replace(heart, la_scale=_solve(
-        lambda scale: volume_ml(la_body(replace(heart, la_scale=scale), lattice), lattice), s.la_ml * 0.88, 0.5, 2.0))
+    heart = replace(
+        heart,
+        la_scale=_solve(
+            lambda scale: volume_ml(la_body(replace(heart, la_scale=scale), lattice), lattice), s.la_ml * 0.88, 0.5, 2.0
+        ),
+    )
     heart = replace(heart, ra_scale=_solve(
         lambda scale: volume_ml(ra_body(replace(heart, ra_scale=scale), lattice), lattice), s.ra_ml * 0.92, 0.5, 2.0))  # fmt: skip
 
@@ -330,4 +336,3 @@ def solve_chambers(heart: Heart) -> Heart:
         return volume_ml(carve(rv_body(trial, lattice), taken), lattice)
 
     return replace(heart, rv_depth=_solve(right, 0.95 * s.rv_ml, 0.0, 60.0))
-

@@ -110,7 +110,7 @@ def _place_aorta(heart: Heart, tubes: dict[str, list[Tube]], rng: np.random.Gene
 def _place_pulmonary_artery(heart: Heart, tubes: dict[str, list[Tube]], rng: np.random.Generator) -> Vector:
     s, p = heart.sizes, heart.pulmonic
     first, second = _ascending(heart)
-    trunk_radius = s.pulmonary * rng.uniform(1.05, 1.25)
+    trunk_radius = s.pulmonary * rng.uniform(1.0, 1.22)
     right, left = trunk_radius * rng.uniform(0.66, 0.82), trunk_radius * rng.uniform(0.66, 0.82)
     clear = s.ascending + 3.0
     middle = first + vec(0, 0, -2) + (clear + trunk_radius) * unit(vec(0.9, -0.38, 0))
@@ -198,8 +198,9 @@ def _place_left_atrium(heart: Heart, tubes: dict[str, list[Tube]], rng: np.rando
         (rs, ri, rs_end, ri_end, rng.random() < 0.06, sizes[2:4]),
     ):
         if common:  # one trunk that divides before the hilum
-            start, fork = 0.5 * (upper + lower), 0.5 * (upper + lower) + 0.45 * (
-                0.5 * (upper_end + lower_end) - 0.5 * (upper + lower)
+            start, fork = (
+                0.5 * (upper + lower),
+                0.5 * (upper + lower) + 0.45 * (0.5 * (upper_end + lower_end) - 0.5 * (upper + lower)),
             )
             wide = 1.3 * float(radii.mean())
             ways.append(([start, fork], [wide, wide]))
@@ -230,7 +231,9 @@ def _place_left_atrium(heart: Heart, tubes: dict[str, list[Tube]], rng: np.rando
     width = float(trunk.radii.max())
     size = (s.la_ml / 84) ** 0.25 * rng.uniform(0.8, 1.2)
     tip = vec(beside[0] + width + 6, beside[1] + rng.uniform(-4, 8), rng.uniform(18, 32))
-    bend = vec(0.5 * (start[0] + tip[0]) + 6, 0.5 * (start[1] + tip[1]) + 3, 0.5 * (start[2] + tip[2]) + rng.normal(3, 2))
+    bend = vec(
+        0.5 * (start[0] + tip[0]) + 6, 0.5 * (start[1] + tip[1]) + 3, 0.5 * (start[2] + tip[2]) + rng.normal(3, 2)
+    )
     tubes["laa"] = [curve([start + 0.4 * (c - start), start, bend, tip], [8 * size, 7 * size, 8.5 * size, 4.5 * size])]
     lobe = bend + size * vec(7, rng.normal(0, 3), rng.choice([-8.0, 8.0]))
     tubes["laa"].append(Tube(np.stack([bend, lobe]), vec(6 * size, 4 * size)))
@@ -290,7 +293,9 @@ def _place_coronary_arteries(heart: Heart, tubes: dict[str, list[Tube]], rng: np
     groove_ring = [heart.tricuspid + (s.tricuspid + 6) * (np.cos(a) * front + np.sin(a) * low)
                    for a in np.deg2rad([-40, 0, 45, 90])]  # fmt: skip
     tubes["arteries"] += [
-        curve([left, stem, *descending], [radius * 1.3, radius * 1.2, radius, 0.9 * radius, 0.8 * radius, 0.6 * radius]),
+        curve(
+            [left, stem, *descending], [radius * 1.3, radius * 1.2, radius, 0.9 * radius, 0.8 * radius, 0.6 * radius]
+        ),
         curve([stem, *ring], [radius, radius, 0.9 * radius, 0.8 * radius, 0.6 * radius]),
         curve([right, *groove_ring], [radius * 1.1, radius, radius, 0.9 * radius, 0.7 * radius]),
     ]

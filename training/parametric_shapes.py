@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-FAR_MM = 30.0  # a tube is not evaluated farther away than its reach; fields start at this value
+FAR_MM = 45.0  # a tube is not evaluated farther away than its reach; fields start at this value
 
 Vector = NDArray[np.float64]
 

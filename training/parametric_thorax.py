@@ -122,7 +122,9 @@ def draw_thorax(heart: Heart, rng: np.random.Generator) -> Thorax:
     )
 
 
-def _oval(lattice: Lattice, centre: Vector, side: torch.Tensor, front: torch.Tensor, back: torch.Tensor) -> torch.Tensor:
+def _oval(
+    lattice: Lattice, centre: Vector, side: torch.Tensor, front: torch.Tensor, back: torch.Tensor
+) -> torch.Tensor:
     """Distance to an upright oval whose half-axes vary with z."""
     x, y = lattice.axis(0) - float(centre[0]), lattice.axis(1) - float(centre[1])
     depth = torch.where(y < 0, front, back)
