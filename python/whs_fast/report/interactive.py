@@ -61,7 +61,7 @@ def prepare_scene(box: Box, labels: NDArray[np.uint8], grid: Grid, valve_mm: Tri
     from plotly.offline import get_plotlyjs
 
     shown = cut_box_labels(labels, grid, box, threads=threads)
-    meshes = make_meshes(shown, box.grid, threads=threads, step_mm=_SAMPLE_MM)
+    meshes = make_meshes(labels, grid, threads=threads, step_mm=_SAMPLE_MM)
     surfaces, numbers = _pack_surfaces(meshes, box.grid.origin_mm)
     last = np.asarray(box.grid.shape[::-1]) - 1
     valve = np.clip(np.rint(mm_to_index(box.grid, valve_mm)[::-1]), 0, last).astype(int)
