@@ -1,6 +1,7 @@
 """Threads, memory and features of the machine."""
 
 import os
+import platform
 import subprocess
 import sys
 
@@ -44,3 +45,21 @@ def test_features_are_known_ones_in_order():
     assert len(set(features)) == len(features)
     if sys.platform == "linux":
         assert features
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the allocator of glibc")
+def test_freed_memory_goes_back_to_the_system():
+    """200 MB of blocks that come from the heap, whose end is held by the last of them."""
+    program = """
+from pathlib import Path
+from whs_fast.machine import return_memory
+def resident_mb():
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096 / 1e6
+blocks = [bytes(100_000) for _ in range(2000)]
+del blocks[:-1]
+kept = resident_mb()
+return_memory()
+print(kept > 150, resident_mb() < kept - 150)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["True", "True"]
