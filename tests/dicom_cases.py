@@ -4,19 +4,39 @@ A scan is written as classic files, a slice each, or as one enhanced multi-frame
 by edits of its datasets. Patient tags are always there, so that tests can look for them in messages.
 """
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 import pydicom
+import pytest
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.sequence import Sequence as Items
-from scans import PATIENT
+from scans import PATIENT, PATIENT_TAGS, make_scan
+from whs_fast.errors import InputError
+from whs_fast.reading import read
 from whs_fast.volume import Volume
 
 CT, ENHANCED, SECONDARY_CAPTURE = (f"1.2.840.10008.5.1.4.1.1.{end}" for end in ("2", "2.1", "7"))
 ROOT = "1.2.826.0.1.3680043.2.1125"
 INTERCEPT = -1024
+
+# Few slices, as thick as they may be: what is tested does not depend on them.
+SCAN = make_scan(shape=(12, 58, 62), spacing_mm=(2.9, 3.1, 11.0))
+COUNT = SCAN.array.shape[0]
+# The same patient in three phases, on one grid.
+PHASES = [make_scan(seed=seed, shape=SCAN.array.shape, spacing_mm=SCAN.spacing_mm) for seed in range(3)]
+PERCENTS = (5, 35, 75)
+NAMES = [value for value in PATIENT_TAGS.values() if value != "20230417"]
+SYNTAXES = {
+    "implicit": pydicom.uid.ImplicitVRLittleEndian,
+    "explicit": pydicom.uid.ExplicitVRLittleEndian,
+    "big endian": pydicom.uid.ExplicitVRBigEndian,
+    "deflated": pydicom.uid.DeflatedExplicitVRLittleEndian,
+    "RLE": pydicom.uid.RLELossless,
+    "JPEG-LS": pydicom.uid.JPEGLSLossless,
+}
 
 Edit = Callable[[int, Dataset], Dataset | None]
 
@@ -184,3 +204,38 @@ def write_enhanced(
     image.PixelData = np.stack(stored).astype("<u2").tobytes()
     edit(image)
     return save(image, path, syntax=syntax)
+
+
+def write_phases(folder: Path, clue: Callable[[int, int], Edit]) -> Path:
+    """Phases in one series, in no order; `clue` gives the edit of a slice from the phase's and the slice's number."""
+    for phase, volume in enumerate(PHASES):
+
+        def edit(index: int, image: Dataset, phase: int = phase) -> Dataset | None:
+            image.SOPInstanceUID = f"{image.SOPInstanceUID}.{phase}"
+            image.SeriesInstanceUID = f"{ROOT}.1"
+            return clue(phase, index)(index, image)
+
+        write(volume, folder / f"{(2, 0, 1)[phase]}", edit=edit)
+    return folder
+
+
+def in_percent(phase: int, index: int) -> Edit:
+    """The plainest clue: the standard's own tag."""
+    return tagged(NominalPercentageOfCardiacPhase=float(PERCENTS[phase]))
+
+
+def assert_refused(source: Path, pattern: str, **how: object) -> None:
+    with pytest.raises(InputError) as caught:
+        read(source, **how)
+    message = str(caught.value)
+    assert re.search(pattern, message), message
+    assert message.startswith(f"{source}: found ") and "expected" in message and "\n" not in message
+    assert not any(value in message for value in NAMES)
+
+
+def assert_told(volume: Volume, *patterns: str) -> None:
+    """One note for each pattern, in order, and none that names patient or UID."""
+    assert len(volume.notes) == len(patterns), volume.notes
+    for note, pattern in zip(volume.notes, patterns, strict=True):
+        assert re.search(pattern, note), note
+        assert "\n" not in note and not any(value in note for value in [*NAMES, ROOT])
