@@ -55,7 +55,7 @@ from pathlib import Path
 from whs_fast.machine import return_memory
 def resident_mb():
     return int(Path("/proc/self/statm").read_text().split()[1]) * 4096 / 1e6
-blocks = [bytes(100_000) for _ in range(2000)]
+blocks = [b"x" * (100_000 + n) for n in range(2000)]
 del blocks[:-1]
 kept = resident_mb()
 return_memory()
