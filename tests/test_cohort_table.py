@@ -128,6 +128,12 @@ def test_yes_alone_has_a_row_and_other_pairs_have_two(tmp_path):
     assert variables["af"].shown == ("1",) and variables["sex"].shown == ("f", "m")
 
 
+def test_codes_beside_missing_values_are_the_same_with_a_point(tmp_path):
+    _, variables = described(write(tmp_path / "t.csv", "af,g\n1.0,a\n0.0,a\n1,b\n,b\n"))
+    assert variables["af"].counts == {"0": {"all": 1, "a": 1, "b": 0}, "1": {"all": 2, "a": 1, "b": 1}}
+    assert variables["af"].shown == ("1",) and variables["af"].missing == {"all": 1, "a": 0, "b": 1}
+
+
 def test_capitals_make_no_level_of_their_own(tmp_path):
     found, variables = described(write(tmp_path / "t.csv", "sex,g\nmale,a\nMale,a\nfemale,b\nmale,b\n"))
     assert variables["sex"].counts["male"] == {"all": 3, "a": 2, "b": 1}

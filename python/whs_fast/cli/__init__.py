@@ -1,8 +1,8 @@
 """The command line: `whs-fast run`, `demo`, `bench` and so on, one module of this package a command.
 
-Exit status: 0 done; 1 a fault of ours; 2 the input or the options are wrong; 3 the output cannot be written; 130
-interrupted. Each but 0 comes with one line on standard error. Set WHS_FAST_DEBUG=1 to see the whole traceback of a
-fault.
+Exit status: 0 done; 1 a fault of ours; 2 the input or the options are wrong; 3 the output cannot be written; 4 some
+scans or phases of several failed; 130 interrupted. Each but 0 comes with one line on standard error. Set
+WHS_FAST_DEBUG=1 to see the whole traceback of a fault.
 """
 
 import importlib

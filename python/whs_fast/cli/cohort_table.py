@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from whs_fast.cli.progress import progress_bar
 from whs_fast.extras import require_extra
 
 _HELP = """Describe the patients of a study by groups, as in a paper's Table 1.
@@ -51,7 +52,10 @@ def command(
     from whs_fast.cohort.patients import read_patients
     from whs_fast.cohort.saving import make_table, save, to_json, to_text
 
-    baseline = compare_groups(read_patients(table), by, categorical=categorical, continuous=continuous)
+    with progress_bar() as progress:
+        baseline = compare_groups(
+            read_patients(table), by, categorical=categorical, continuous=continuous, progress=progress
+        )
     if folder is not None:
         save(baseline, folder, overwrite=overwrite)
     click.echo(to_json(baseline) if as_json else to_text(make_table(baseline)))

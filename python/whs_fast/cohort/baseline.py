@@ -7,7 +7,7 @@ counted in rows of their own. Where the exact test would take too long, which ne
 Pearson's chi-squared test stands in its place and is named.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -71,12 +71,18 @@ class Baseline:
 
 
 def compare_groups(
-    table: PatientTable, by: str, *, categorical: Collection[str] = (), continuous: Collection[str] = ()
+    table: PatientTable,
+    by: str,
+    *,
+    categorical: Collection[str] = (),
+    continuous: Collection[str] = (),
+    progress: Callable[[str, float], None] | None = None,
 ) -> Baseline:
     """Describes and compares all columns of a table by the groups that one column names.
 
     Columns of numbers are continuous, except for at most five different whole numbers from 0 to 9; all others are
-    categorical; the last two arguments name columns to take otherwise. Columns that identify patients are left out.
+    categorical; categorical and continuous name columns to take otherwise. Columns that identify patients are left out.
+    progress is called with each column and the share that is done.
     Raises InputError for columns that are not there, more than 12 groups or none, and a column in which most values are
     numbers and some are not.
     """
@@ -95,7 +101,9 @@ def compare_groups(
         notes.append(f"{without} of {len(of_row)} rows have no value in {by} and are left out.")
     rows = {group: [i for i, own in enumerate(of_row) if own == group] for group in groups}
     rows = {ALL: [i for i, own in enumerate(of_row) if own is not None]} | rows
-    for name, values in table.columns.items():
+    for place, (name, values) in enumerate(table.columns.items()):
+        if progress is not None:
+            progress(name, place / len(table.columns))
         if name == by:
             continue
         numbers = _read_numbers(table, name, values) if name not in categorical else None
@@ -106,6 +114,8 @@ def compare_groups(
         elif numbers is not None and (name in continuous or not _are_codes(numbers)):
             variables.append(_describe_numbers(name, values, numbers, rows))
         else:
+            if numbers is not None:  # 1 and 1.0 are one code; some programs write the latter beside missing values
+                values = [None if np.isnan(number) else f"{number:g}" for number in numbers]
             own_notes, described = _describe_categories(name, values, rows)
             notes += own_notes
             variables.append(described)

@@ -21,7 +21,7 @@ from math import comb, prod
 from operator import sub
 
 # Partly filled tables looked at, each counted once for every 200 patients begun: some seconds.
-MOST_STEPS = 3_000_000
+MOST_STEPS = 1_500_000
 
 _Rows = tuple[int, ...]
 
