@@ -262,7 +262,7 @@ def test_a_fault_of_ours_does_not_stop_the_node(series, tmp_path, caplog):
 
 
 def test_a_full_disk_is_no_fault_of_the_series(series, engine, tmp_path, caplog, monkeypatch):
-    monkeypatch.setattr(node_module, "_DISK_DELAY_S", 0.2)
+    monkeypatch.setattr(node_module, "_DISK_DELAY_S", 0.05)
 
     class Full:
         def __init__(self):
@@ -270,7 +270,7 @@ def test_a_full_disk_is_no_fault_of_the_series(series, engine, tmp_path, caplog,
 
         def run(self, *arguments, **options):
             self.calls += 1
-            if self.calls < 6:
+            if self.calls < 8:
                 raise OSError(28, "No space left on device")
             return engine.run(*arguments, **options)
 
@@ -286,10 +286,10 @@ def test_a_series_that_kills_the_node_is_set_aside(engine, series, tmp_path):
     (name,) = inside(tmp_path, "incoming")
     job = f"{name}-000000"
     (tmp_path / "incoming" / name).rename(tmp_path / "ready" / job)
-    (tmp_path / "attempts" / job).write_text("3")
+    (tmp_path / "attempts" / job).write_text("5")
     with running(engine, tmp_path):
         wait_for(lambda: len(inside(tmp_path, "failed")) == 2)
-    assert "died 3 times" in (tmp_path / "failed" / f"{job}.txt").read_text()
+    assert "died 5 times" in (tmp_path / "failed" / f"{job}.txt").read_text()
 
 
 def test_stopped_in_a_run_it_runs_again(engine, series, tmp_path):
