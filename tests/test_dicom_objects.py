@@ -10,6 +10,7 @@ from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 
+import dicom_cases
 import highdicom
 import numpy as np
 import pydicom
@@ -25,7 +26,6 @@ from whs_fast.dicom import coding, header
 from whs_fast.dicom.segmentation_object import make_segmentation
 from whs_fast.measuring import measure
 from whs_fast.reading import read
-from whs_fast.source import Source
 from whs_fast.structures import BY_KEY, STRUCTURES
 
 TURNED = (0.8, -0.6, 0.0, 0.6, 0.8, 0.0, 0.0, 0.0, 1.0)
@@ -189,25 +189,35 @@ def test_every_frame_names_the_slice_it_lies_on(case):
     assert set(named) == set(places) and len(named) == len(places)
 
 
-def test_an_enhanced_source_is_named_by_frames(case, tmp_path):
-    count = case.grid.shape[0]
-    image = pydicom.dcmread(BytesIO(case.source.head))
-    image.SOPClassUID, image.NumberOfFrames = EnhancedCTImageStorage, 2 * count
-    image.SharedFunctionalGroupsSequence = image.PerFrameFunctionalGroupsSequence = []
-    head = BytesIO()
-    image.save_as(head)
-    # The second of two phases, last frame first.
-    source = Source(head.getvalue(), ("1.2.3",), tuple((0, 2 * count - index) for index in range(count)))
-    dicom.write_objects(tmp_path, case.labels, case.grid, source, case.measurements)
-    segmentation = pydicom.dcmread(tmp_path / "labels.dcm")
-    check_voxels(segmentation, case.labels, case.grid)
+def test_an_enhanced_source_is_named_by_frames(tmp_path):
+    """Of two phases, the frames in no order, the ones of the second."""
+    phases = [scans.make_scan(seed, direction=TURNED) for seed in (0, 1)]
+    path = dicom_cases.write_enhanced(phases, tmp_path / "series" / "enhanced", percents=(35, 75))
+    volume = read(path.parent, phase=75)
+    np.testing.assert_array_equal(volume.array, phases[1].array)
+    labels = make_labels(volume.grid.shape)
+    dicom.write_objects(tmp_path, labels, volume.grid, volume.source, make_measurements(labels, volume.grid))
+    segmentation, image = pydicom.dcmread(tmp_path / "labels.dcm"), pydicom.dcmread(path)
+    check_voxels(segmentation, labels, volume.grid)
     for _, position, _, group in frames(segmentation):
-        index = round((np.linalg.inv(case.grid.affine) @ (*position, 1.0))[2])
         derivation = group.DerivationImageSequence[0].SourceImageSequence[0]
         assert derivation.ReferencedSOPClassUID == EnhancedCTImageStorage
-        assert (derivation.ReferencedSOPInstanceUID, derivation.ReferencedFrameNumber) == ("1.2.3", 2 * count - index)
+        assert derivation.ReferencedSOPInstanceUID == image.SOPInstanceUID
+        named = image.PerFrameFunctionalGroupsSequence[derivation.ReferencedFrameNumber - 1]
+        np.testing.assert_allclose(
+            np.array(named.PlanePositionSequence[0].ImagePositionPatient, float), position, atol=1e-4
+        )
+        assert named.CardiacSynchronizationSequence[0].NominalPercentageOfCardiacPhase == 75
     assert len(segmentation.SourceImageSequence) == 1
     check_conformance(tmp_path / "labels.dcm", tmp_path / "measurements.dcm")
+
+
+@pytest.mark.parametrize("syntax", dicom_cases.SYNTAXES)
+def test_headers_of_every_transfer_syntax(syntax, tmp_path):
+    series = dicom_cases.write(scans.make_scan(), tmp_path, syntax=dicom_cases.SYNTAXES[syntax])
+    found = header.read_header(read(series).source)
+    assert (found.PatientName, found.StudyDate, found.SeriesNumber) == (scans.PATIENT, "20230417", 1)
+    assert found.FrameOfReferenceUID == f"{dicom_cases.ROOT}.8" and "PixelData" not in found
 
 
 def test_a_resampled_source_is_named_as_a_whole(case, tmp_path):
