@@ -118,10 +118,10 @@ def test_releasing_memory_changes_no_answer(model):
 @pytest.mark.parametrize("missing", ["xml", "bin"])
 def test_a_missing_file_is_named_at_once(tmp_path, missing):
     make_models(tmp_path)
-    file = tmp_path / f"dense_vnet_decoder.{missing}"
+    file = tmp_path / f"squeezenet_axial.{missing}"
     file.unlink()
     with pytest.raises(ModelError, match=re.escape(f"{file}: found no such file")):
-        Model(tmp_path / "dense_vnet_decoder.xml", threads=1)
+        Model(tmp_path / "squeezenet_axial.xml", threads=1)
 
 
 def test_a_broken_model_is_refused_in_one_line(tmp_path):
