@@ -22,6 +22,7 @@ from pydicom.sr.codedict import codes
 from pydicom.uid import CTImageStorage, DeflatedExplicitVRLittleEndian, EnhancedCTImageStorage, ExplicitVRLittleEndian
 from scipy import ndimage
 from whs_fast import InputError, OutputError, dicom
+from whs_fast.cli import main
 from whs_fast.dicom import coding, header
 from whs_fast.dicom.segmentation_object import make_segmentation
 from whs_fast.measuring import measure
@@ -422,3 +423,10 @@ def test_segmentation_does_not_change_the_labels(case):
     before = case.labels.copy()
     make_segmentation(case.labels, case.grid, case.source, header.read_header(case.source), case.measurements)
     np.testing.assert_array_equal(case.labels, before)
+
+
+def test_a_scan_that_is_not_dicom_is_refused_before_it_is_read(tmp_path, capsys):
+    (tmp_path / "scan.nii").write_bytes(b"never looked at")
+    assert main(["run", str(tmp_path / "scan.nii"), "-o", str(tmp_path / "out"), "--formats", "nifti,dicom-seg"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line == f"whs-fast: {dicom.NO_SOURCE}" and not (tmp_path / "out").exists()

@@ -33,9 +33,14 @@ def segment(
     The phase "all" segments each into a folder of its own below; where some of them fail, the others are written, and
     the exit status is 4. as_json prints lines of JSON instead: see `whs-fast run --help`.
     """
+    from whs_fast.dicom import NO_SOURCE
     from whs_fast.pipeline import Engine
     from whs_fast.placing import check_folder
     from whs_fast.reading import open_phases
+    from whs_fast.reading.opening import is_dicom
+
+    if "dicom-seg" in formats and source.exists() and not is_dicom(source):
+        raise InputError(NO_SOURCE)  # before any work is done
 
     def segment_one(engine: Engine, part: "Path | ScanPhase", place: Path, **choice: str | None) -> None:
         with progress_lines() if as_json else progress_bar() as progress:

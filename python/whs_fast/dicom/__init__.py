@@ -20,6 +20,11 @@ from whs_fast.errors import InputError
 from whs_fast.source import Source
 from whs_fast.volume import Grid
 
+NO_SOURCE = (
+    "formats: found dicom-seg for a scan that is not DICOM, expected a DICOM folder or zip: a segmentation object "
+    "refers to the series that it was made from"
+)
+
 LABELS, MEASUREMENTS, PICTURE = "labels.dcm", "measurements.dcm", "preview.dcm"
 
 
@@ -43,10 +48,7 @@ def write_objects(
     from whs_fast.dicom.structured_report import make_report
 
     if source is None:
-        raise InputError(
-            "formats: found dicom-seg for a scan that is not DICOM, expected a DICOM folder or zip: a segmentation "
-            "object refers to the series that it was made from"
-        )
+        raise InputError(NO_SOURCE)
     header = read_header(source)
     segmentation = make_segmentation(labels, grid, source, header, measurements)
     write(segmentation, folder / LABELS)
