@@ -11,6 +11,7 @@ import pydicom
 import pytest
 import scans
 from dicom_cases import (
+    COUNT,
     PERCENTS,
     PHASES,
     SCAN,
@@ -131,6 +132,23 @@ def test_enhanced_frames_in_no_order_with_intercepts_of_their_own(syntax: str, t
         np.testing.assert_allclose(place, (SCAN.grid.affine @ (0, 0, index, 1))[:3], atol=1e-4)
 
 
+@pytest.mark.parametrize("how", ("no table", "several fragments", "extended table"))
+def test_enhanced_frames_in_fragments(how: str, tmp_path: Path) -> None:
+    path = write_enhanced([SCAN], tmp_path / "scan.dcm", syntax=pydicom.uid.RLELossless)
+    image = pydicom.dcmread(path)
+    frames = list(pydicom.encaps.generate_frames(image.PixelData, number_of_frames=COUNT))
+    match how:
+        case "no table":
+            image.PixelData = pydicom.encaps.encapsulate(frames, has_bot=False)
+        case "several fragments":
+            image.PixelData = pydicom.encaps.encapsulate(frames, fragments_per_frame=3)
+        case _:
+            pixels, offsets, lengths = pydicom.encaps.encapsulate_extended(frames)
+            image.PixelData, image.ExtendedOffsetTable, image.ExtendedOffsetTableLengths = pixels, offsets, lengths
+    image.save_as(path)
+    assert_same_volume(read(path), SCAN)
+
+
 def test_legacy_converted_enhanced_ct_of_highdicom(tmp_path: Path) -> None:
     """Written by code that is not ours."""
     classic = []
@@ -182,7 +200,7 @@ def test_truncated_enhanced_files_are_refused(syntax: str, part: float, tmp_path
     path = write_enhanced([SCAN], tmp_path / "scan.dcm", syntax=SYNTAXES[syntax])
     content = path.read_bytes()
     path.write_bytes(content[: int(len(content) * part)])
-    assert_refused(path, "damaged|no pixels")
+    assert_refused(path, "found a damaged|found an enhanced CT file of 12 frames with")
 
 
 def test_enhanced_files_that_do_not_describe_each_frame(tmp_path: Path) -> None:
@@ -190,4 +208,4 @@ def test_enhanced_files_that_do_not_describe_each_frame(tmp_path: Path) -> None:
         del image.PerFrameFunctionalGroupsSequence[5]
 
     path = write_enhanced([SCAN], tmp_path / "scan.dcm", edit=edit)
-    assert_refused(path, "found an enhanced CT file of 12 frames with 11 of them described")
+    assert_refused(path, "found an enhanced CT file of 12 frames with 11 descriptions and pixels of 12")

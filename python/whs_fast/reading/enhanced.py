@@ -10,8 +10,11 @@ DICOM PS3.3, A.38 (Enhanced CT Image) and C.7.6.16 (functional groups).
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO, Literal
+
+import numpy as np
 
 from whs_fast.errors import InputError
 from whs_fast.reading.slices import CT_STORAGE, Slice, describe
@@ -19,7 +22,7 @@ from whs_fast.reading.slices import CT_STORAGE, Slice, describe
 if TYPE_CHECKING:
     from pydicom import Dataset
 
-_PIXEL_DATA = 0x7FE00010
+_PIXEL_DATA = (0x7FE0, 0x0010)
 _DESCRIBES_PIXELS = (
     "SamplesPerPixel",
     "PhotometricInterpretation",
@@ -34,12 +37,16 @@ _DESCRIBES_PIXELS = (
 
 @dataclass(frozen=True)
 class MultiFrame:
-    """An enhanced file, opened: its header, the tags of each frame's groups as text, and the byte of its pixels."""
+    """An enhanced file, opened.
+
+    frames are the tags of each frame's groups as text; pixels the parts of the file, first byte and length, that hold
+    each frame.
+    """
 
     path: Path
     header: "Dataset"
     frames: tuple[dict[str, str], ...]
-    pixels_at: int
+    pixels: tuple[tuple[tuple[int, int], ...], ...]
 
     def describe(self) -> list[Slice]:
         """One Slice a frame."""
@@ -63,7 +70,7 @@ class MultiFrame:
             frames=len(self.frames),
             colour=int(self.header.SamplesPerPixel) != 1,
             frame=number,
-            enhanced=True,
+            file=self,
         )
 
     def write_frame(self, number: int, target: Path) -> None:
@@ -73,7 +80,7 @@ class MultiFrame:
         """
         from pydicom import Dataset
         from pydicom.dataset import FileMetaDataset
-        from pydicom.encaps import encapsulate, get_frame
+        from pydicom.encaps import encapsulate
 
         syntax = self.header.file_meta.TransferSyntaxUID
         single = Dataset()
@@ -82,17 +89,14 @@ class MultiFrame:
         groups = self.frames[number - 1]
         single.RescaleIntercept, single.RescaleSlope = groups.get("0028|1052", "0"), groups.get("0028|1053", "1")
         single.SOPClassUID, single.SOPInstanceUID = CT_STORAGE, self.header.SOPInstanceUID
+        frame = b""
         with self.path.open("rb") as file:
-            if syntax.is_encapsulated:
-                file.seek(self.pixels_at)
-                frame = encapsulate([get_frame(file, number - 1, number_of_frames=len(self.frames))])
-            else:
-                length = single.Rows * single.Columns * single.BitsAllocated // 8
-                file.seek(self.pixels_at + (number - 1) * length)
-                frame = file.read(length)
-                if len(frame) < length:
-                    raise ValueError("the file ends before its pixels")
-        single.PixelData = frame
+            for start, length in self.pixels[number - 1]:
+                file.seek(start)
+                frame += file.read(length)
+        if len(frame) < sum(length for _, length in self.pixels[number - 1]):
+            raise ValueError("the file ends before its pixels")
+        single.PixelData = encapsulate([frame]) if syntax.is_encapsulated else frame
         single["PixelData"].VR = "OB" if syntax.is_encapsulated else "OW"
         single.file_meta = FileMetaDataset()
         single.file_meta.TransferSyntaxUID = syntax
@@ -114,29 +118,52 @@ def open_frames(path: Path, name: str) -> MultiFrame:
     try:
         with path.open("rb") as file:
             header = dcmread(file, stop_before_pixels=True)
-            at, syntax = file.tell(), header.file_meta.TransferSyntaxUID
-            element = file.read(4)
-        described = header.PerFrameFunctionalGroupsSequence
-        count = int(header.NumberOfFrames)
+            syntax = header.file_meta.TransferSyntaxUID
+            if syntax == DeflatedExplicitVRLittleEndian:
+                raise InputError(f"{name}: found a deflated enhanced CT file, expected another transfer syntax")
+            for keyword in _DESCRIBES_PIXELS:
+                header[keyword].value  # noqa: B018 - converted here, so that a damaged value is found here
+            count = int(header.NumberOfFrames)
+            pixels = _find_pixels(file, header, count)
         shared = _tags(header.get("SharedFunctionalGroupsSequence", []))
-        frames = tuple(shared | _tags([groups]) for groups in described)
-        for keyword in _DESCRIBES_PIXELS:
-            header[keyword].value  # noqa: B018 - converted here, so that a damaged value is found here
-    except OSError:
+        frames = tuple(shared | _tags([groups]) for groups in header.PerFrameFunctionalGroupsSequence)
+        del header.PerFrameFunctionalGroupsSequence
+    except (InputError, OSError):
         raise
     except Exception as error:  # pydicom raises whatever its parsing meets
         raise InputError(f"{name}: found a damaged enhanced CT file, expected intact files") from error
-    if syntax == DeflatedExplicitVRLittleEndian:
-        raise InputError(f"{name}: found a deflated enhanced CT file, expected another transfer syntax")
-    group_first = _PIXEL_DATA.to_bytes(4, "little" if syntax.is_little_endian else "big")
-    wanted = group_first[2:] + group_first[:2] if syntax.is_little_endian else group_first
-    if count < 1 or count != len(frames) or element != wanted:
+    if count < 1 or count != len(frames) or count != len(pixels):
         raise InputError(
-            f"{name}: found an enhanced CT file of {count} frames with {len(frames)} of them described"
-            f"{'' if element == wanted else ' and no pixels'}, expected pixels and descriptions of all"
+            f"{name}: found an enhanced CT file of {count} frames with {len(frames)} descriptions and pixels of "
+            f"{len(pixels)}, expected the same number of each"
         )
-    # Tag, and a length of 4 bytes; explicit files have VR and 2 reserved bytes between them.
-    return MultiFrame(path, header, frames, at + (8 if syntax.is_implicit_VR else 12))
+    return MultiFrame(path, header, frames, pixels)
+
+
+def _find_pixels(file: BinaryIO, header: "Dataset", count: int) -> tuple[tuple[tuple[int, int], ...], ...]:
+    """Where the pixels of each frame are, in a file that has been read up to them; none where it ends there."""
+    from pydicom.encaps import parse_basic_offsets, parse_fragments
+
+    syntax = header.file_meta.TransferSyntaxUID
+    order: Literal["little", "big"] = "little" if syntax.is_little_endian else "big"
+    tag = file.read(4)
+    if (int.from_bytes(tag[:2], order), int.from_bytes(tag[2:], order)) != _PIXEL_DATA:
+        return ()
+    # After the tag a length of 4 bytes; explicit files have VR and 2 reserved bytes between them.
+    start = file.seek(4 if syntax.is_implicit_VR else 8, 1)
+    if not syntax.is_encapsulated:
+        length = header.Rows * header.Columns * header.BitsAllocated // 8
+        return tuple(((start + index * length, length),) for index in range(count))
+    table = parse_basic_offsets(file)
+    base = file.tell()
+    fragments = []
+    for at in parse_fragments(file)[1]:
+        file.seek(at + 4)
+        fragments.append((at + 8, int.from_bytes(file.read(4), "little")))
+    if len(table) == count:
+        edges = np.searchsorted([at - 8 - base for at, _ in fragments], [*table, np.inf])
+        return tuple(tuple(fragments[low:high]) for low, high in pairwise(edges))
+    return (tuple(fragments),) if count == 1 else tuple((fragment,) for fragment in fragments)
 
 
 def _tags(groups: "Iterable[Dataset]") -> dict[str, str]:

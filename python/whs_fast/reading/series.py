@@ -30,7 +30,6 @@ from numpy.typing import NDArray
 from whs_fast._kernels import resample_linear
 from whs_fast.errors import InputError
 from whs_fast.reading.choosing import Candidate, choose, find_candidates
-from whs_fast.reading.enhanced import open_frames
 from whs_fast.reading.hounsfield import AIR_HU, convert
 from whs_fast.reading.phases import Phase, Wanted
 from whs_fast.reading.slices import THREADS, Slice, find_slices
@@ -117,18 +116,15 @@ def read_scan(candidate: Candidate, name: str) -> Volume:
 
 def _decoder(slices: Sequence[Slice], space: Path, name: str) -> Decode:
     """A function from a slice to its HU; `space` is a folder for single frames of enhanced files."""
-    enhanced = {
-        path: open_frames(path, name) for path in dict.fromkeys(image.path for image in slices if image.enhanced)
-    }
 
     def decode(image: Slice) -> NDArray[np.int16]:
         path = image.path
         reader = sitk.ImageFileReader()
         reader.SetImageIO("GDCMImageIO")
         try:
-            if image.enhanced:
+            if image.file is not None:
                 path = space / f"{threading.get_ident()}"  # one at a time in each thread
-                enhanced[image.path].write_frame(image.frame, path)
+                image.file.write_frame(image.frame, path)
             reader.SetFileName(str(path))
             found = reader.Execute()
         except (RuntimeError, ValueError) as error:
@@ -136,7 +132,7 @@ def _decoder(slices: Sequence[Slice], space: Path, name: str) -> Decode:
                 f"{name}: found a damaged slice among the {len(slices)} of the series, expected intact files"
             ) from error
         finally:
-            if image.enhanced:
+            if image.file is not None:
                 path.unlink(missing_ok=True)
         hounsfield = np.empty((image.size[1], image.size[0]), dtype=np.int16)
         convert(sitk.GetArrayViewFromImage(found)[0], hounsfield, name)

@@ -12,12 +12,16 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from whs_fast.errors import InputError
 from whs_fast.reading.clues import Clues, find_clues
 from whs_fast.reading.itk import open_header
+
+if TYPE_CHECKING:
+    from whs_fast.reading.enhanced import MultiFrame
 
 MOST_FILES = 50_000
 THREADS = 4
@@ -41,15 +45,15 @@ _REFORMATTED = {"MPR", "MIP", "MINIP", "AVERAGE", "VRT", "PROJECTION IMAGE", "RE
 class Slice:
     """What the header of one image, or of one frame of a multi-frame file, says.
 
-    frame counts from 1; size is (columns, rows), spacing_mm (x, y) between voxels of the image, cosines those of its
-    row and column, LPS. placed says whether position, orientation and pixel spacing are there. extra marks localisers,
-    secondary captures, dose sheets and colour pictures. contrast is None where the header does not tell. bits are the
-    number of those stored and the highest of them.
+    frame counts from 1, and file is the enhanced file that holds it, if one does; size is (columns, rows), spacing_mm
+    (x, y) between voxels of the image, cosines those of its row and column, LPS. placed says whether position,
+    orientation and pixel spacing are there. extra marks localisers, secondary captures, dose sheets and colour
+    pictures. contrast is None where the header does not tell. bits are the number of those stored and the highest.
     """
 
     path: Path
     frame: int
-    enhanced: bool
+    file: "MultiFrame | None"
     frames: int
     series: str
     study: str
@@ -166,7 +170,7 @@ def describe(
     frames: int,
     colour: bool,
     frame: int = 1,
-    enhanced: bool = False,
+    file: "MultiFrame | None" = None,
 ) -> Slice:
     """A Slice from its tags, given as text by `tag("gggg|eeee")`, empty where there is none."""
     position, cosines, spacing = numbers(tag("0020|0032")), numbers(tag("0020|0037")), numbers(tag("0028|0030"))
@@ -177,7 +181,7 @@ def describe(
     return Slice(
         path=path,
         frame=frame,
-        enhanced=enhanced,
+        file=file,
         frames=frames,
         series=tag("0020|000e"),
         study=tag("0020|000d"),

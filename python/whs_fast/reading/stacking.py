@@ -101,7 +101,7 @@ def arrange(slices: Sequence[Slice], name: str) -> Stack:
 
 
 def _check_alike(slices: Sequence[Slice], name: str) -> None:
-    if any(image.frames != 1 and not image.enhanced for image in slices):
+    if any(image.frames != 1 and image.file is None for image in slices):
         raise InputError(f"{name}: found a multi-frame file without positions of its frames, expected enhanced CT")
     if any(image.extra for image in slices):
         raise InputError(f"{name}: found localisers, screenshots or colour images, expected CT slices")
