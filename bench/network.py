@@ -1,8 +1,8 @@
-"""The INT8 Dense V-Net over slabs beside what users would otherwise run, in one run, as ratios.
+"""The INT8 Dense V-Net beside what users would otherwise run, in one run, as ratios.
 
 `python bench/network.py [--threads 4]`. All take the same region of the shipped sample, prepared beforehand:
 
-- whs_fast: the three INT8 parts over slabs, uint8 region -> int8 logits, 320^3;
+- whs_fast: our own integer kernel, uint8 region -> int8 logits, 320^3;
 - torch FP32: the same network from its checkpoint, inference mode, contiguous and channels_last_3d;
 - OpenVINO FP32: the same network converted without quantisation, whole, precision pinned to f32;
 - nnU-Net: the 3D full-resolution U-Net as TotalSegmentator uses it (untrained weights, as many
@@ -30,15 +30,13 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 from whs_fast.dense_vnet import DenseVNet
-from whs_fast.network import describe_runtime, models_folder, openvino
+from whs_fast.network import describe_runtime, models_folder
 from whs_fast.reading import read
-from whs_fast.segmentation import REGION_SHAPE, REGION_SPACING_MM, region_grid, region_reader
+from whs_fast.segmentation import REGION_SHAPE, REGION_SPACING_MM, read_region, region_grid
 from whs_fast.volume import index_to_mm
 
-from training.export_dense_vnet import convert
-from training.train_dense_vnet import load_averaged
+from bench.float_network import openvino_network, torch_network
 
-CHECKPOINT = Path(__file__).parents[1] / "training" / "checkpoints" / "dense_vnet.pt"
 PATCH, PATCH_MM = 128, 1.5
 
 
@@ -46,22 +44,11 @@ def sample_region(threads: int) -> NDArray[np.uint8]:
     """The uint8 region about the middle of the shipped sample."""
     sample = read(str(resources.files("whs_fast") / "data" / "sample.nii.gz"))
     middle = index_to_mm(sample.grid, tuple((n - 1) / 2 for n in sample.array.shape))
-    out = np.empty(REGION_SHAPE, np.uint8)
-    region_reader(sample, region_grid(sample.grid, middle), threads=threads)(0, out)
-    return out
+    return read_region(sample, region_grid(sample.grid, middle), threads=threads)
 
 
-def int8_network(region: NDArray[np.uint8], threads: int) -> Callable[[], object]:
-    network = DenseVNet(models_folder(), shape=REGION_SHAPE, threads=threads)
-
-    def read_rows(first: int, out: NDArray[np.uint8]) -> None:
-        out[:] = region[first : first + len(out)]
-
-    return lambda: network(read_rows)
-
-
-def torch_network(region: NDArray[np.uint8], memory_format: torch.memory_format) -> Callable[[], object]:
-    model = load_averaged(CHECKPOINT).eval().to(memory_format=memory_format)
+def torch_run(region: NDArray[np.uint8], memory_format: torch.memory_format) -> Callable[[], object]:
+    model = torch_network().to(memory_format=memory_format)
     x = torch.from_numpy(region)[None, None].float().div(255).contiguous(memory_format=memory_format)
 
     def run() -> object:
@@ -69,14 +56,6 @@ def torch_network(region: NDArray[np.uint8], memory_format: torch.memory_format)
             return model(x)
 
     return run
-
-
-def float_openvino(region: NDArray[np.uint8], threads: int) -> Callable[[], object]:
-    model = convert(load_averaged(CHECKPOINT).eval(), None)
-    model.reshape([1, 1, *REGION_SHAPE])
-    options = {"INFERENCE_PRECISION_HINT": "f32", "NUM_STREAMS": 1, "INFERENCE_NUM_THREADS": threads}
-    compiled = openvino.Core().compile_model(model, "CPU", options)
-    return lambda: compiled(region[None, None])
 
 
 def nnunet_patch(classes: int = 11) -> Callable[[], object]:
@@ -124,11 +103,13 @@ def main() -> None:
     region = sample_region(options.threads)
     patches = nnunet_patches()
     patch = f"nnU-Net torch FP32, {patches} patches"
-    networks = {
-        "whs_fast INT8 over slabs": int8_network(region, options.threads),
-        "torch FP32 contiguous": torch_network(region, torch.contiguous_format),
-        "torch FP32 channels_last_3d": torch_network(region, torch.channels_last_3d),
-        "OpenVINO FP32": float_openvino(region, options.threads),
+    network = DenseVNet(models_folder() / "dense_vnet.npz", threads=options.threads)
+    compiled = openvino_network(options.threads)
+    networks: dict[str, Callable[[], object]] = {
+        "whs_fast INT8": lambda: network(region),
+        "torch FP32 contiguous": torch_run(region, torch.contiguous_format),
+        "torch FP32 channels_last_3d": torch_run(region, torch.channels_last_3d),
+        "OpenVINO FP32": lambda: compiled(region[None, None]),
         patch: nnunet_patch(),
     }
     seconds: dict[str, list[float]] = {name: [] for name in networks}
@@ -140,7 +121,7 @@ def main() -> None:
                 took = time.perf_counter() - start
                 if round_:
                     seconds[name].append(took * (patches if name == patch else 1))
-    ours = statistics.median(seconds["whs_fast INT8 over slabs"])
+    ours = statistics.median(seconds["whs_fast INT8"])
     print(f"{describe_runtime()['cpu']}, {options.threads} threads, medians of {options.rounds} rounds, warm\n")
     print("| network | s | lowest - highest | against ours |\n|---|---|---|---|")
     for name, took in seconds.items():

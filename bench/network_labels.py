@@ -1,11 +1,12 @@
-"""Labels of the INT8 network beside FP32 on held-out scans, and of AVX2 beside AVX-512 on the sample.
+"""Labels of the INT8 network beside FP32 on held-out scans, and of lesser processors beside this one on the sample.
 
 `python bench/network_labels.py FOLDER [--scans 8]` (scans made by `python -m training.scans heldout FOLDER`). Both
 networks see the same region, found once by the localiser, and go through the same label kernel and cleaning; so the
 difference is that of the network's number format alone. The FP32 one is converted from the checkpoint and run whole in
 OpenVINO; its logits are rounded to the label kernel's int8, on a scale that just fits the scan's largest logit.
 
-The CPU's features are capped by ONEDNN_MAX_CPU_ISA in processes of their own, as it is read once at start.
+The CPU's features are capped by WHS_FAST_INSTRUCTIONS and ONEDNN_MAX_CPU_ISA in processes of their own, as they are
+read once at start.
 """
 
 import argparse
@@ -23,38 +24,26 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
-from whs_fast import STRUCTURES
+from whs_fast import STRUCTURES, _kernels
 from whs_fast.cleaning import clean
 from whs_fast.dense_vnet import DenseVNet
 from whs_fast.evaluation.overlap import count_pairs, dice_matrix, overall_figures
 from whs_fast.localising import localise
-from whs_fast.network import models_folder, openvino
+from whs_fast.network import models_folder
 from whs_fast.reading import read
-from whs_fast.segmentation import REGION_SHAPE, region_grid, segment
+from whs_fast.segmentation import region_grid, segment
 
-from training.export_dense_vnet import convert
+from bench.float_network import as_int8, openvino_network
 from training.localisers import slice_predictors
-from training.train_dense_vnet import load_averaged
 
-CHECKPOINT = Path(__file__).parents[1] / "training" / "checkpoints" / "dense_vnet.pt"
-ISAS = ("DEFAULT", "AVX512_CORE_VNNI", "AVX512_CORE", "AVX2_VNNI", "AVX2")
+# Sets of instructions of our kernels, and the cap that holds OpenVINO's, which runs the localiser, to the same.
+CAPS = {"avx_vnni": "AVX2_VNNI", "avx2": "AVX2", "portable": "SSE41"}
 
 
-def float_network(threads: int) -> Callable[..., NDArray[np.int8]]:
+def float_network(threads: int) -> Callable[[NDArray[np.uint8]], NDArray[np.int8]]:
     """The network of the checkpoint in FP32, as whs_fast.segmentation.segment calls it."""
-    model = convert(load_averaged(CHECKPOINT).eval(), None)
-    model.reshape([1, 1, *REGION_SHAPE])
-    options = {"INFERENCE_PRECISION_HINT": "f32", "NUM_STREAMS": 1, "INFERENCE_NUM_THREADS": threads}
-    compiled = openvino.Core().compile_model(model, "CPU", options)
-
-    def run(read_rows: Callable[[int, NDArray[np.uint8]], None]) -> NDArray[np.int8]:
-        region = np.empty((1, 1, *REGION_SHAPE), np.uint8)
-        read_rows(0, region[0, 0])
-        logits = compiled(region)[0][0]
-        steps = 127 / logits.max()
-        return np.ascontiguousarray(np.rint(logits * steps).clip(-127, 127).astype(np.int8).transpose(1, 2, 3, 0))
-
-    return run
+    compiled = openvino_network(threads)
+    return lambda region: as_int8(compiled(region[None, None])[0][0])
 
 
 def overlaps(found: NDArray[np.uint8], reference: NDArray[np.uint8]) -> NDArray[np.int64]:
@@ -72,7 +61,7 @@ def pooled(counts: NDArray[np.int64]) -> float:
 
 def compare_formats(folder: Path, models: Path, scans: int, threads: int) -> None:
     networks = {
-        "int8": DenseVNet(models, shape=REGION_SHAPE, threads=threads),
+        "int8": DenseVNet(models / "dense_vnet.npz", threads=threads),
         "fp32": float_network(threads),
     }
     predict = slice_predictors(models_folder(), "squeezenet", threads)
@@ -111,21 +100,19 @@ def write_sample_labels(out: Path) -> None:
     np.save(out, Engine(threads=2).run(str(resources.files("whs_fast") / "data" / "sample.nii.gz")).labels)
 
 
-def compare_isas() -> None:
-    labels = {}
+def compare_instructions() -> None:
+    """The sample's labels by lesser sets of instructions against those of this machine's best."""
+    best = _kernels.instruction_sets()[0]
     with tempfile.TemporaryDirectory() as folder:
-        for isa in ISAS:
-            out = Path(folder) / f"{isa}.npy"
-            subprocess.run(
-                [sys.executable, __file__, "--write-sample", str(out)],
-                check=True,
-                env=os.environ | {"ONEDNN_MAX_CPU_ISA": isa},
-            )
-            labels[isa] = np.load(out)
-            counts = overlaps(labels[isa], labels["DEFAULT"])
+        labels = {}
+        for name in _kernels.instruction_sets():
+            out = Path(folder) / f"{name}.npy"
+            caps = {"WHS_FAST_INSTRUCTIONS": name} | ({"ONEDNN_MAX_CPU_ISA": CAPS[name]} if name in CAPS else {})
+            subprocess.run([sys.executable, __file__, "--write-sample", str(out)], check=True, env=os.environ | caps)
+            labels[name] = np.load(out)
+            counts = overlaps(labels[name], labels[best])
             print(
-                f"{isa} against {ISAS[0]}: overall_pooled {pooled(counts):.6f}, "
-                f"worst structure {np.nanmin(dice(counts)):.6f}",
+                f"{name} against {best}: overall_pooled {pooled(counts):.6f}, worst {np.nanmin(dice(counts)):.6f}",
                 flush=True,
             )
 
@@ -141,7 +128,7 @@ def main() -> None:
     if options.write_sample:
         write_sample_labels(options.write_sample)
         return
-    compare_isas()
+    compare_instructions()
     if options.folder:
         compare_formats(options.folder, options.models, options.scans, options.threads)
 

@@ -77,35 +77,40 @@ def make_models(folder: Path, localiser: str = "squeezenet") -> Path:
 
 
 def _make_dense_vnet(folder: Path) -> None:
-    """Three parts with the inputs and outputs of the trained ones; only the pooled image goes through them."""
-    region = ops.parameter([1, 1, -1, -1, -1], np.uint8, name="region")
-    grey = ops.avg_pool(ops.convert(region, "f32"), [2, 2, 2], [0, 0, 0], [0, 0, 0], [2, 2, 2], True)
-    pooled = _as_uint8(ops.transpose(grey, np.array([0, 2, 3, 4, 1])))
-    skip_2 = _repeated(pooled, 12)
-    down_4 = _repeated(_thinned(pooled), 24)
-    _save([pooled, skip_2, down_4], [region], folder / "dense_vnet_encoder.xml")
+    """The smallest network of the kernel's form that labels each voxel by the nearest grey of the phantom.
 
-    down_4 = ops.parameter([1, -1, -1, -1, 24], np.uint8, name="down_4")
-    _save([ops.maximum(down_4, np.uint8(0)), _thinned(down_4)], [down_4], folder / "dense_vnet_context.xml")
+    The entry averages 2 x 2 x 2 voxels to the grey g, the first skip makes max(0, g - w) for each wanted grey w and g
+    itself, and the last layer adds these up to -4 |g - w|. All other weights are 0.
+    """
+    wanted = [round((hounsfield_of(label) + 300) * 255.0 / 1100.0) for label in range(11)]
+    layers = {"pool": (np.empty((0,) * 5, np.int8), [0.0], [0.0])}
 
-    skips = [ops.parameter([1, -1, -1, -1, n], np.uint8, name=f"skip_{n}") for n in (1, 12, 24, 24)]
-    wanted = [np.float32(round((hounsfield_of(label) + 300) * 255.0 / 1100.0)) for label in range(11)]
-    difference = ops.absolute(ops.subtract(ops.convert(skips[0], "f32"), np.reshape(wanted, (1, 1, 1, 1, 11))))
-    logits = ops.convert(ops.maximum(ops.multiply(difference, np.float32(-4.0)), np.float32(-127.0)), "i8")
-    _save([logits], skips, folder / "dense_vnet_decoder.xml")
+    def add(name: str, outputs: int, inputs: int, side: int = 3) -> tuple[np.ndarray, list[float], list[float]]:
+        layers[name] = (np.zeros((outputs, inputs, side, side, side), np.int8), [1.0] * outputs, [0.0] * outputs)
+        return layers[name]
 
-
-def _as_uint8(values):  # type: ignore[no-untyped-def]
-    return ops.convert(ops.round(values, "half_to_even"), "u8")
-
-
-def _thinned(values):  # type: ignore[no-untyped-def]
-    """Every second voxel of [1, z, y, x, channels]."""
-    return ops.strided_slice(values, [0] * 5, [0] * 5, [1, 2, 2, 2, 1], [1] * 5, [1] * 5)
-
-
-def _repeated(values, channels):  # type: ignore[no-untyped-def]
-    return ops.tile(values, np.array([1, 1, 1, 1, channels]))
+    weights, scale, _ = add("entry", 4, 1, 5)
+    weights[0, 0, 2:4, 2:4, 2:4] = 16
+    scale[0] = 1 / 128
+    add("stack_1.1", 4, 4)
+    weights, _, bias = add("skip_1", 12, 8)
+    weights[:, 0, 1, 1, 1] = 1
+    bias[:11] = [-float(grey) for grey in wanted]
+    for level in (2, 3):
+        add(f"down_{level - 1}", 4, 8)
+        add(f"stack_{level}.1", 4, 4)
+        add(f"skip_{level}", 4, 8)
+    weights, _, bias = add("last", 11, 21)
+    for label, grey in enumerate(wanted):
+        weights[label, 1 + label, 1, 1, 1] = -8
+        weights[label, 12, 1, 1, 1] = 4
+        bias[label] = 128.0 - 4 * grey
+    arrays = {}
+    for name, (weights, scale, bias) in layers.items():
+        zero = 128 if name == "last" else 0
+        arrays |= {f"{name}/weights": weights, f"{name}/scale": np.float32(scale), f"{name}/bias": np.float32(bias)}
+        arrays[f"{name}/zero"] = np.uint8(zero)
+    np.savez(folder / "dense_vnet.npz", **arrays)
 
 
 def make_sums(folder: Path) -> Path:

@@ -160,7 +160,7 @@ def test_a_fault_of_ours_is_status_1_with_one_line(scan, tmp_path, capsys, monke
 def test_a_missing_model_is_status_1(scan, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(pipeline, "models_folder", lambda: tmp_path / "nowhere")
     assert main(["run", str(scan), "-o", str(tmp_path / "out")]) == 1
-    assert "dense_vnet_encoder.xml: found no such file, expected a model of the installation" in said(capsys)[1]
+    assert "dense_vnet.npz: found no such file, expected a model of the installation" in said(capsys)[1]
 
 
 def test_warnings_go_to_standard_error(scan, tmp_path, capsys, monkeypatch):

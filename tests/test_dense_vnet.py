@@ -1,4 +1,4 @@
-"""Slabs equal the whole, to the bit, on the trained INT8 graphs; and labels of trained logits their definition."""
+"""The trained network: its flow of planes equals the whole volume to the bit, labels of its logits their definition."""
 
 from importlib import resources
 
@@ -6,13 +6,15 @@ import numpy as np
 import pytest
 import references
 from whs_fast import _kernels as kernels
-from whs_fast.dense_vnet import DECODER_HALO, ENCODER_HALO, DenseVNet, _windows
+from whs_fast.dense_vnet import DenseVNet
+from whs_fast.errors import ModelError
 from whs_fast.network import models_folder
 from whs_fast.reading import read
-from whs_fast.segmentation import REGION_SPACING_MM, region_reader
-from whs_fast.volume import axis_aligned_grid, index_to_mm
+from whs_fast.segmentation import REGION_SPACING_MM, WINDOW_HU
+from whs_fast.volume import axis_aligned_grid, index_map, index_to_mm
 
 SIDE = 128  # of a cube of input voxels
+MODEL = models_folder() / "dense_vnet.npz"
 
 
 @pytest.fixture(scope="module")
@@ -21,24 +23,15 @@ def region():
     sample = read(str(resources.files("whs_fast") / "data" / "sample.nii.gz"))
     middle = index_to_mm(sample.grid, tuple((n - 1) / 2 for n in sample.array.shape))
     out = np.empty((SIDE,) * 3, np.uint8)
-    region_reader(sample, axis_aligned_grid(middle, out.shape, REGION_SPACING_MM), threads=2)(0, out)
+    grid = axis_aligned_grid(middle, out.shape, REGION_SPACING_MM)
+    kernels.resample_window(sample.array, out, index_map(grid, sample.grid), (1, 1, 1), *WINDOW_HU, threads=2)
     return out
-
-
-def logits_of(region, encoder_rows, decoder_rows, threads=2):
-    network = DenseVNet(
-        models_folder(), shape=region.shape, threads=threads, encoder_rows=encoder_rows, decoder_rows=decoder_rows
-    )
-
-    def read_rows(first, out):
-        out[:] = region[first : first + len(out)]
-
-    return network(read_rows)
 
 
 @pytest.fixture(scope="module")
 def whole(region):
-    return logits_of(region, SIDE // 2, SIDE // 2)
+    """Every layer as far as it goes in one step."""
+    return DenseVNet(MODEL, threads=2, planes_per_step=SIDE)(region)
 
 
 def test_the_logits_are_rich(whole):
@@ -46,14 +39,31 @@ def test_the_logits_are_rich(whole):
     assert len(np.unique(whole.argmax(-1))) >= 5
 
 
-@pytest.mark.parametrize(("encoder_rows", "decoder_rows"), [(20, 12), (32, 24), (48, 40)])
-def test_slabs_equal_the_whole_to_the_bit(region, whole, encoder_rows, decoder_rows):
-    np.testing.assert_array_equal(logits_of(region, encoder_rows, decoder_rows), whole)
+@pytest.mark.parametrize("planes_per_step", [1, 2, 7])
+def test_a_flow_of_few_planes_equals_the_whole_to_the_bit(region, whole, planes_per_step):
+    np.testing.assert_array_equal(DenseVNet(MODEL, threads=2, planes_per_step=planes_per_step)(region), whole)
 
 
-def test_one_thread_and_four_give_the_same_bits(region, whole):
-    np.testing.assert_array_equal(logits_of(region, 32, 24, threads=1), whole)
-    np.testing.assert_array_equal(logits_of(region, 32, 24, threads=4), whole)
+@pytest.mark.parametrize("threads", [1, 4])
+def test_any_number_of_threads_gives_the_same_bits(region, whole, threads):
+    np.testing.assert_array_equal(DenseVNet(MODEL, threads=threads)(region), whole)
+
+
+@pytest.mark.parametrize("instructions", kernels.instruction_sets())
+def test_every_set_of_instructions_gives_the_same_bits(region, instructions, monkeypatch):
+    part = np.ascontiguousarray(region[32:80, 32:96, 32:80])
+    monkeypatch.setenv("WHS_FAST_INSTRUCTIONS", instructions)
+    network = DenseVNet(MODEL, threads=4)
+    np.testing.assert_array_equal(network(part), references.dense_vnet(network._layers, part))
+
+
+def test_a_file_that_is_no_network_is_named(tmp_path):
+    with pytest.raises(ModelError, match=r"gone\.npz: found no such file"):
+        DenseVNet(tmp_path / "gone.npz", threads=1)
+    file = tmp_path / "other.npz"
+    np.savez(file, weights=np.zeros(3))
+    with pytest.raises(ModelError, match=r"other\.npz: found .*, expected the layers of a network"):
+        DenseVNet(file, threads=1)(np.zeros((8, 8, 8), np.uint8))
 
 
 def turned(angle_rad, steps, shape):
@@ -76,16 +86,3 @@ def test_labels_of_trained_logits_equal_their_integer_definition(whole, angle_ra
         kernels.upsample_argmax(logits, out, matrix, threads=2)
         np.testing.assert_array_equal(out, references.upsampled_argmax(logits, shape, matrix))
         assert len(np.unique(out)) >= 5
-
-
-@pytest.mark.parametrize("halo", [ENCODER_HALO, DECODER_HALO])
-@pytest.mark.parametrize("height", [20, 24, 32, 56, 64, 160])
-def test_windows_cover_every_row_once_and_keep_their_halo(halo, height):
-    rows, expected = 160, 0
-    for start, first, end in _windows(rows, height, halo):
-        assert first == expected and end > first
-        assert start % 4 == 0 and start >= 0 and start + height <= rows
-        assert start == 0 or first - start >= halo
-        assert start + height == rows or start + height - end >= halo
-        expected = end
-    assert expected == rows

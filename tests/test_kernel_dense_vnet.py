@@ -1,4 +1,4 @@
-"""The streamed integer network against a slow whole-volume one: to the bit, whatever the flow, threads, instructions."""
+"""The streamed integer network against a slow whole-volume one: the same bits for any flow, threads, instructions."""
 
 import numpy as np
 import pytest
@@ -120,7 +120,7 @@ def test_layers_that_do_not_fit_are_refused(network):
         run(network, np.zeros((16, 12, 16), np.uint8))
     with pytest.raises(ValueError, match="planes_per_step must be at least 1"):
         run(network, region, planes_per_step=0)
-    with pytest.raises(ValueError, match="instructions is sse9, must be one of .*portable"):
+    with pytest.raises(ValueError, match=r"instructions is sse9, must be one of .*portable"):
         run(network, region, instructions="sse9")
     with pytest.raises(ValueError, match="threads is 0"):
         run(network, region, threads=0)

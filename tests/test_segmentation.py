@@ -5,8 +5,8 @@ import pytest
 from whs_fast.segmentation import (
     REGION_SHAPE,
     REGION_SPACING_MM,
+    read_region,
     region_grid,
-    region_reader,
     segment,
 )
 from whs_fast.volume import MOST_SAMPLES, Grid, Volume, index_map, index_to_mm, mm_to_index, samples_per_voxel
@@ -37,18 +37,12 @@ def octants(region):
     return np.where(label[..., None] == np.arange(11), 100, 0).astype(np.int8)
 
 
-def whole_region(read_rows):
-    region = np.full(REGION_SHAPE, 77, np.uint8)
-    read_rows(0, region)
-    return region
-
-
 @pytest.mark.parametrize(
     "direction", [(1.0, 0, 0, 0, 1.0, 0, 0, 0, 1.0), FLIPPED, OBLIQUE], ids=["upright", "flipped", "oblique"]
 )
 def test_labels_lie_where_the_region_says(direction):
     volume = scan(direction)
-    labels = segment(volume, region_grid(volume.grid, VALVE_MM), lambda read: octants(whole_region(read)), threads=2)
+    labels = segment(volume, region_grid(volume.grid, VALVE_MM), octants, threads=2)
     assert labels.shape == volume.array.shape and labels.dtype == np.uint8
     from_valve = patient_points(volume.grid) - np.reshape(VALVE_MM, (3, 1, 1, 1))
     reach = np.reshape([n * s / 2 for n, s in zip(REGION_SHAPE[::-1], REGION_SPACING_MM, strict=True)], (3, 1, 1, 1))
@@ -81,7 +75,7 @@ def test_the_region_is_near_the_valve_and_indifferent_to_a_tenth_of_a_millimetre
 @pytest.mark.parametrize(("hounsfield", "grey"), [(-1024, 0), (-300, 0), (250, 128), (800, 255), (3000, 255)])
 def test_the_window_is_fixed_and_beyond_the_scan_is_air(hounsfield, grey):
     volume = scan((1.0, 0, 0, 0, 1.0, 0, 0, 0, 1.0), shape=(20, 20, 20), hounsfield=hounsfield)
-    image = whole_region(region_reader(volume, region_grid(volume.grid, VALVE_MM), threads=2))
+    image = read_region(volume, region_grid(volume.grid, VALVE_MM), threads=2)
     assert image[160, 160, 160] == grey
     assert image[0, 0, 0] == 0
 
@@ -117,19 +111,7 @@ def test_a_fine_stripe_pattern_is_averaged_not_aliased():
     array = np.full((60, 300, 300), -200, np.int16)
     array[:, :, ::2] = 300
     volume = Volume(array, (0.35, 0.7, 1.0), (-42.0, -120.0, 0.0))
-    image = whole_region(region_reader(volume, region_grid(volume.grid, VALVE_MM), threads=2))
+    image = read_region(volume, region_grid(volume.grid, VALVE_MM), threads=2)
     inner = image[150:170, 150:170, 150:170].astype(float)
     mean = (50 + 300) * 255 / 1100
     assert np.abs(inner - mean).max() <= 2
-
-
-@pytest.mark.parametrize("direction", [FLIPPED, OBLIQUE], ids=["flipped", "oblique"])
-def test_rows_are_the_same_in_any_slab(direction):
-    volume = scan(direction)
-    volume.array[:] = np.random.default_rng(0).integers(-400, 900, volume.array.shape)
-    read_rows = region_reader(volume, region_grid(volume.grid, VALVE_MM), threads=2)
-    whole = whole_region(read_rows)
-    for first, count in ((0, 8), (97, 31), (312, 8)):
-        slab = np.empty((count, *REGION_SHAPE[1:]), np.uint8)
-        read_rows(first, slab)
-        np.testing.assert_array_equal(slab, whole[first : first + count])

@@ -2,15 +2,15 @@
 
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
-pytest.importorskip("nncf")
 
-from whs_fast.dense_vnet import DenseVNet as Slabs  # noqa: E402
+from whs_fast.dense_vnet import DenseVNet as Integers  # noqa: E402
 
 from training import crops, export_dense_vnet, scans, train_dense_vnet  # noqa: E402
 from training.heart import ATLAS_VALVE_MM, LVM, _atlas_points, draw_anatomy, load_atlas, sample_tissues  # noqa: E402
@@ -113,48 +113,42 @@ def region():
 
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory):
-    """The export command on few crops: the parts, the quantised graph uncut, the steps of a logit of 1."""
+    """The export command on few crops."""
     folder = tmp_path_factory.mktemp("models")
-    kept = {}
-    with pytest.MonkeyPatch.context() as patch:
-        quantise = export_dense_vnet.quantise
-        patch.setattr(
-            export_dense_vnet, "quantise", lambda *given: kept.setdefault("whole", quantise(*given, accurate=False))
-        )
-        logit_steps = export_dense_vnet.logit_steps
-        patch.setattr(export_dense_vnet, "logit_steps", lambda *given: kept.setdefault("steps", logit_steps(*given)))
-        command = ["export", str(CHECKPOINT), "--out", str(folder), "--crops", "3", "--side", "64"]
-        patch.setattr(sys, "argv", command)
-        export_dense_vnet.main()
-    return folder, kept["whole"], kept["steps"]
+    command = [sys.executable, "-m", "training.export_dense_vnet", str(CHECKPOINT), "--out", str(folder)]
+    subprocess.run([*command, "--crops", "3", "--side", "64"], cwd=REPOSITORY, check=True)
+    return folder / "dense_vnet.npz"
 
 
-def logits_of(folder, region):
-    def read_rows(first, out):
-        out[:] = region[first : first + len(out)].numpy()
-
-    return Slabs(folder, shape=tuple(region.shape), threads=2, encoder_rows=20, decoder_rows=12)(read_rows)
-
-
-def test_cutting_the_quantised_network_changes_nothing(exported, region):
-    """Parts and slabs against the graph as it was quantised, but for float rounding just before int8."""
-    folder, whole, steps = exported
-    core = export_dense_vnet.ov.Core()
-    compiled = core.compile_model(whole, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
-    logits = compiled(region[None, None].numpy())[0][0].transpose(1, 2, 3, 0)
-    got = logits_of(folder, region).astype(float)
-    off = np.abs(got - np.clip(np.rint(logits * steps), -127, 127))
-    assert off.max() <= 1
-    assert (off > 0).mean() < 0.005
-
-
-def test_int8_gives_the_logits_of_torch(exported, region, trained):
-    folder, _, steps = exported
+def test_the_integers_give_the_labels_of_torch(exported, region, trained):
     with torch.no_grad():
         expected = trained(region[None, None].float() / 255)[0].permute(1, 2, 3, 0).numpy()
-    expected = np.clip(expected * steps, -127, 127)  # the range that the exported logits have
-    correlation = np.corrcoef(logits_of(folder, region).ravel(), expected.ravel())[0, 1]
-    assert correlation > 0.98
+    found = Integers(exported, threads=2)(np.ascontiguousarray(region.numpy())).astype(float)
+    steps = (found * expected).sum() / (expected * expected).sum()
+    inside = np.abs(expected * steps) < 120  # the integers end at 127
+    assert np.corrcoef(found[inside], expected[inside])[0, 1] > 0.99
+    assert (found.argmax(-1) == expected.argmax(-1)).mean() > 0.97
+
+
+def test_the_export_keeps_what_float_computes():
+    """Scales that differ between concatenated parts, zeros that are not 0 and biases all end up in the right place."""
+    torch.manual_seed(3)
+    model = DenseVNet().eval()
+    for norm in model.modules():
+        if isinstance(norm, torch.nn.BatchNorm3d):
+            norm.running_mean.normal_(0, 0.1)
+            norm.running_var.uniform_(0.5, 1.5)
+            norm.bias.data.normal_(0, 0.3)
+    crops = torch.randint(0, 256, (2, 1, 48, 48, 48), dtype=torch.uint8)
+    layers = export_dense_vnet.quantise(model, crops)
+    with torch.no_grad():
+        expected = model(crops[:1].float() / 255)[0].permute(1, 2, 3, 0).numpy()
+    file = Path("dense_vnet.npz")
+    assert set(layers) >= {"pool", "entry", "stack_3.10", "skip_1", "down_2", "last"}
+    with tempfile.TemporaryDirectory() as folder:
+        export_dense_vnet.write(layers, Path(folder) / file)
+        found = Integers(Path(folder) / file, threads=2)(crops[0, 0].numpy()).astype(float)
+    assert np.corrcoef(found.ravel(), expected.ravel())[0, 1] > 0.98
 
 
 def test_dense_vnet_has_the_parameters_and_grids_of_the_design():

@@ -1,167 +1,180 @@
-"""Quantise a trained Dense V-Net to INT8, cut it in three, and write what the engine loads.
+"""Quantise a trained Dense V-Net to integers and write what the engine loads.
 
-`python -m training.export_dense_vnet CHECKPOINT`. The encoder (everything at half resolution up to the first stride-2
-convolution) and the decoder (upsampled skips and the last convolution) reach only a few rows, so the engine runs them
-over slabs; the context (quarter and eighth resolution) runs whole. The cuts lie where the quantised graph holds 8-bit
-integers, so cutting changes nothing, and the tensors between the parts are uint8 with the channel last. The decoder
-ends in int8 logits on one shared scale, z, y, x, channel, as the label kernel reads them. Last, training.packing
-rewrites the parts for the integer kernels without changing their results.
+`python -m training.export_dense_vnet CHECKPOINT`. Batch norm is folded into the convolutions. Then, layer by layer over
+a batch of calibration crops, the float network and the integer one, as whs_fast._kernels.dense_vnet computes it, go on
+side by side: each result gets the 8-bit scale with the least squared error, weights are 8-bit with a scale an output,
+and each bias takes up the mean error of the integers so far (sequential bias correction, Nagel et al. 2019,
+doi 10.1109/ICCV.2019.00141). Scales of concatenated inputs differ; the weights that read them absorb the difference.
 """
 
 import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-import nncf
 import numpy as np
-import openvino as ov
 import torch
-from openvino import opset15 as ops
+import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from training.crops import draw_crop
 from training.networks import DenseVNet
-from training.packing import pack
 from training.train_dense_vnet import load_averaged
 
 MODELS = Path(__file__).parents[1] / "python" / "whs_fast" / "models"
 CALIBRATION_SEED = 3  # first number of the seeds of calibration crops
 
-# Tensors between the parts: channels, and the node of the quantised graph after which the cut lies.
-CUTS = {
-    "pooled": (1, "__module.model.pooled.1/aten::batch_norm/BatchNormInference/fq_output_0"),
-    "skip_2": (12, "__module.model.skips.0.2/aten::relu/Relu/fq_output_0"),
-    "down_4": (24, "__module.model.downs.0.2/aten::relu/Relu/fq_output_0"),
-    "skip_4": (24, "__module.model.skips.1.2/aten::relu/Relu/fq_output_0"),
-    "skip_8": (24, "__module.model.skips.2.2/aten::relu/Relu/fq_output_0"),
-}
-PARTS = {  # part: its inputs and its outputs
-    "encoder": (("region",), ("pooled", "skip_2", "down_4")),
-    "context": (("down_4",), ("skip_4", "skip_8")),
-    "decoder": (("pooled", "skip_2", "skip_4", "skip_8"), ("logits",)),
-}
+Layer = tuple[NDArray[np.int8], NDArray[np.float32], NDArray[np.float32], int]  # weights, scale, bias, zero
 
 
-def accept_uint8(model: DenseVNet) -> DenseVNet:
-    """Move the division by 255 into the first weights, so that the graph starts on the input's own integer grid."""
+@dataclass(frozen=True)
+class Features:
+    """One tensor twice: as the float network has it, and as integers i that stand for (i - zero) * step."""
+
+    exact: Tensor
+    integers: Tensor
+    step: float
+    zero: int
+
+
+def fold(convolution: nn.Conv3d, norm: nn.Module | None) -> tuple[Tensor, Tensor]:
+    """Weights and bias of a convolution with the batch norm behind it."""
+    if norm is None:
+        assert convolution.bias is not None
+        return convolution.weight.detach(), convolution.bias.detach()
+    assert isinstance(norm, nn.BatchNorm3d) and norm.running_var is not None and norm.running_mean is not None
+    gain = (norm.weight / torch.sqrt(norm.running_var + norm.eps)).detach()
+    return convolution.weight.detach() * gain[:, None, None, None, None], norm.bias.detach() - norm.running_mean * gain
+
+
+def choose_range(values: Tensor, *, positive: bool) -> tuple[float, int]:
+    """Step and zero of the 8-bit integers with the least squared error among cuts of the range."""
+    sample = values.flatten()[:: max(1, values.numel() // 200_000)]
+    low, high = min(0.0, float(values.min())), max(1e-6, float(values.max()))
+    best: tuple[float, float, int] | None = None
+    for share in np.linspace(0.2, 1, 33):
+        step = share * (high - (0.0 if positive else low)) / 255
+        zero = 0 if positive else round(-low * share / step)
+        error = float((((sample / step + zero).round().clamp(0, 255) - zero) * step - sample).square().mean())
+        if best is None or error < best[0]:
+            best = (error, step, zero)
+    assert best is not None
+    return best[1:]
+
+
+def round_weights(weights: Tensor) -> tuple[Tensor, Tensor]:
+    """Weights as integers of -127 to 127 and the scale of each output."""
+    scale = weights.abs().amax((1, 2, 3, 4)).clamp_min(1e-12) / 127
+    return (weights / scale[:, None, None, None, None]).round(), scale
+
+
+class Quantiser:
+    """Runs both networks over the batch and keeps the integer layers by name."""
+
+    def __init__(self) -> None:
+        self.layers: dict[str, Layer] = {}
+
+    def convolve(
+        self, name: str, parts: Sequence[Features], folded: tuple[Tensor, Tensor], *, stride: int = 1, relu: bool = True
+    ) -> Features:
+        weights, bias = folded
+        reach = weights.shape[2] // 2
+        exact = F.conv3d(torch.cat([part.exact for part in parts], 1), weights, bias, stride, reach)
+        steps = torch.cat([torch.full((part.integers.shape[1],), part.step) for part in parts])
+        integers, scale = round_weights(weights * steps[None, :, None, None, None])
+        signed = torch.cat([part.integers - part.zero for part in parts], 1)
+        approximate = F.conv3d(signed, integers, None, stride, reach) * scale[:, None, None, None]
+        bias = bias + (exact - bias[:, None, None, None] - approximate).mean((0, 2, 3, 4))
+        if relu:
+            exact = exact.relu()
+        if name == "last":  # the largest winning logit is the largest integer
+            step, zero = float(exact.amax(1).max()) / 127, 128
+        else:
+            step, zero = choose_range(exact, positive=relu)
+        shift = bias / step + zero
+        rounded = (approximate / step + shift[:, None, None, None]).round().clamp(0, 255)
+        # The engine sums the integers as they are: what the zeros of the inputs add is taken off the bias.
+        zeros = torch.cat([torch.full((part.integers.shape[1],), float(part.zero)) for part in parts])
+        offset = (integers.sum((2, 3, 4)) * zeros).sum(1) * scale / step
+        self.layers[name] = (
+            integers.to(torch.int8).numpy(),
+            (scale / step).numpy().astype(np.float32),
+            (shift - offset).numpy().astype(np.float32),
+            zero,
+        )
+        return Features(exact, rounded, step, zero)
+
+
+def upsample(features: Features, factor: int) -> Features:
+    def enlarge(values: Tensor) -> Tensor:
+        return F.interpolate(values, scale_factor=factor, mode="trilinear", align_corners=False)
+
+    return Features(enlarge(features.exact), enlarge(features.integers).round(), features.step, features.zero)
+
+
+def quantise(model: DenseVNet, crops: Tensor) -> dict[str, Layer]:
+    """The integer layers by name, "pool" among them with a scale and a bias alone; crops: uint8 [n, 1, z, y, x]."""
+    quantiser = Quantiser()
     with torch.no_grad():
-        model.entry[0].weight /= 255
-        norm = model.pooled[1]
-        norm.running_mean *= 255
-        norm.running_var.copy_((norm.running_var + norm.eps) * 255**2 - norm.eps)
-    return model
+        region = Features(crops.float() / 255, crops.float(), 1 / 255, 0)
+        gain, shift = _pool_of(model)
+        mean = F.avg_pool3d(region.integers, 3, 2, 1, count_include_pad=False)
+        exact = mean * gain + shift
+        step, zero = choose_range(exact, positive=False)
+        scale, bias = gain / step, shift / step + zero
+        joined = [Features(exact, (mean * scale + bias).clamp(0, 255).round(), step, zero)]
+        no_weights = np.empty((0,) * 5, np.int8)
+        quantiser.layers["pool"] = (no_weights, np.array([scale], np.float32), np.array([bias], np.float32), zero)
+
+        convolution, norm = model.entry
+        features = [quantiser.convolve("entry", [region], fold(convolution, norm), stride=2, relu=False)]
+        for level, (stack, skip) in enumerate(zip(model.stacks, model.skips, strict=True), 1):
+            for number, layer in enumerate(stack.layers, 1):
+                features.append(quantiser.convolve(f"stack_{level}.{number}", features, fold(layer[0], layer[1])))
+            drawn = quantiser.convolve(f"skip_{level}", features, fold(skip[0], skip[1]))
+            joined.append(drawn if level == 1 else upsample(drawn, 2 ** (level - 1)))
+            if level <= len(model.downs):
+                down = model.downs[level - 1]
+                features = [quantiser.convolve(f"down_{level}", features, fold(down[0], down[1]), stride=2)]
+        quantiser.convolve("last", joined, fold(model.last, None), relu=False)
+    return quantiser.layers
 
 
-class Uint8Region(nn.Module):
-    """uint8 region -> float logits."""
-
-    def __init__(self, model: DenseVNet) -> None:
-        super().__init__()
-        self.model = accept_uint8(model)
-
-    def forward(self, region: Tensor) -> Tensor:
-        return self.model(region.float())
+def _pool_of(model: DenseVNet) -> tuple[float, float]:
+    """What the batch norm of the pooled input makes of a mean of 0 to 255: factor and addend."""
+    norm = model.pooled[1]
+    gain = float(norm.weight / torch.sqrt(norm.running_var + norm.eps))
+    return gain / 255, float(norm.bias - norm.running_mean * gain)
 
 
-def calibration_crops(count: int, side: int) -> list[np.ndarray]:
-    """uint8 crops [1, 1, z, y, x] at the region's own spacing from seeds that training never draws."""
-    crops = []
-    for i in range(count):
-        image, _ = draw_crop(np.random.default_rng([CALIBRATION_SEED, i]), side, 1.0)
-        crops.append(image[None, None].numpy())
-    return crops
+def calibration_crops(count: int, side: int) -> Tensor:
+    """uint8 [count, 1, side, side, side] at the region's own spacing from seeds that training never draws."""
+    drawn = (draw_crop(np.random.default_rng([CALIBRATION_SEED, i]), side, 1.0) for i in range(count))
+    return torch.stack([image[None] for image, _ in drawn])
 
 
-def quantise(model: ov.Model, crops: list[np.ndarray], *, accurate: bool = True) -> ov.Model:
-    """INT8 by post-training quantisation, with the accurate bias correction: dense connections lose by the fast one."""
-    return nncf.quantize(
-        model,
-        nncf.Dataset(crops),
-        preset=nncf.QuantizationPreset.MIXED,
-        target_device=nncf.TargetDevice.CPU,
-        subset_size=len(crops),
-        fast_bias_correction=not accurate,
-        advanced_parameters=nncf.AdvancedQuantizationParameters(overflow_fix=nncf.OverflowFix.FIRST_LAYER),
-    )
-
-
-def convert(model: DenseVNet, side: int | None) -> ov.Model:
-    """Torch -> OpenVINO, input uint8 named "region", static cubes of `side` or any multiples of 8."""
-    shape = [1, 1, *[-1 if side is None else side] * 3]
-    converted = ov.convert_model(
-        Uint8Region(model), example_input=torch.zeros(1, 1, 32, 32, 32, dtype=torch.uint8), input=[(shape, ov.Type.u8)]
-    )
-    converted.inputs[0].get_tensor().set_names({"region"})
-    return converted
-
-
-def _as_uint8(node: ov.Node, name: str) -> ov.Node:
-    """Result with the integers of a FakeQuantize, channel last."""
-    low, high = node.input_value(1), node.input_value(2)
-    steps = ops.fake_quantize(node.input_value(0), low, high, np.float32(0), np.float32(255), 256)
-    out = ops.transpose(ops.convert(steps, "u8"), np.array([0, 2, 3, 4, 1]))
-    out.output(0).get_tensor().set_names({name})
-    return ops.result(out.output(0))
-
-
-def _feed_uint8(node: ov.Node, name: str, channels: int) -> ov.Node:
-    """Parameter of integers, channel last, put before a FakeQuantize, which then changes nothing.
-
-    The FakeQuantize stays, because OpenVINO's low-precision passes need it to keep the last convolution in INT8.
-    """
-    low, high = (float(np.asarray(node.input_value(i).get_node().data).item()) for i in (3, 4))
-    scale = (high - low) / 255
-    parameter = ops.parameter(ov.PartialShape([1, -1, -1, -1, channels]), np.uint8, name=name)
-    parameter.output(0).get_tensor().set_names({name})
-    steps = ops.convert(ops.transpose(parameter, np.array([0, 4, 1, 2, 3])), "f32")
-    values = ops.multiply(ops.subtract(steps, np.float32(round(-low / scale))), np.float32(scale))
-    node.input(0).replace_source_output(values.output(0))
-    return parameter
-
-
-def _as_int8_logits(model: ov.Model, steps: float) -> ov.Node:
-    logits = model.get_results()[0].input_value(0)
-    rounded = ops.round(ops.multiply(logits, np.float32(steps)), "half_to_even")
-    out = ops.transpose(ops.convert(ops.clamp(rounded, -127.0, 127.0), "i8"), np.array([0, 2, 3, 4, 1]))
-    out.output(0).get_tensor().set_names({"logits"})
-    return ops.result(out.output(0))
-
-
-def cut(quantised: ov.Model, part: str, steps: float) -> ov.Model:
-    """One part of the quantised network; steps: integer steps of a logit of 1."""
-    model = quantised.clone()
-    nodes = {node.get_friendly_name(): node for node in model.get_ordered_ops()}
-    inputs, outputs = PARTS[part]
-    results = [
-        _as_int8_logits(model, steps) if name == "logits" else _as_uint8(nodes[CUTS[name][1]], name) for name in outputs
-    ]
-    parameters = [
-        model.get_parameters()[0] if name == "region" else _feed_uint8(nodes[CUTS[name][1]], name, CUTS[name][0])
-        for name in inputs
-    ]
-    return ov.Model(results, parameters, f"dense_vnet_{part}")
-
-
-def logit_steps(quantised: ov.Model, crops: list[np.ndarray]) -> float:
-    """Steps that use the whole int8 range: the largest winning logit of the calibration crops becomes 127."""
-    compiled = ov.Core().compile_model(quantised, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
-    return 127 / max(float(compiled(crop)[0].max()) for crop in crops)
+def write(layers: dict[str, Layer], file: Path) -> None:
+    """NumPy archive of NAME/weights, NAME/scale, NAME/bias, NAME/zero, in the order of the network."""
+    parts = ("weights", "scale", "bias", "zero")
+    arrays = {
+        f"{name}/{part}": np.asarray(value, np.uint8 if part == "zero" else None)
+        for name, layer in layers.items()
+        for part, value in zip(parts, layer, strict=True)
+    }
+    np.savez(file, **arrays)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("checkpoint", type=Path)
     parser.add_argument("--out", type=Path, default=MODELS)
-    parser.add_argument("--crops", type=int, default=24)
+    parser.add_argument("--crops", type=int, default=8)
     parser.add_argument("--side", type=int, default=160)
     options = parser.parse_args()
-    torch.manual_seed(0)
-    crops = calibration_crops(options.crops, options.side)
-    quantised = quantise(convert(load_averaged(options.checkpoint).eval(), options.side), crops)
-    steps = logit_steps(quantised, crops[:8])
-    quantised.reshape([1, 1, -1, -1, -1])
+    layers = quantise(load_averaged(options.checkpoint).eval(), calibration_crops(options.crops, options.side))
     options.out.mkdir(parents=True, exist_ok=True)
-    for part in PARTS:
-        ov.save_model(pack(cut(quantised, part, steps)), options.out / f"dense_vnet_{part}.xml", compress_to_fp16=False)
+    write(layers, options.out / "dense_vnet.npz")
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ from whs_fast import _kernels as kernels
 from whs_fast.dense_vnet import DenseVNet
 from whs_fast.network import models_folder
 from whs_fast.reading import read
-from whs_fast.segmentation import REGION_SHAPE, region_grid, region_reader
+from whs_fast.segmentation import read_region, region_grid
 from whs_fast.volume import Volume, axis_aligned_grid, index_map
 
 SHAPE, SPACING_MM = (400, 512, 512), (0.4, 0.4, 0.5)
@@ -51,7 +51,7 @@ def work() -> Work:
     scan += np.random.default_rng(0).integers(-20, 21, SHAPE, dtype=np.int16)
     volume = Volume(scan, grid.spacing_mm, grid.origin_mm, grid.direction)
     region = region_grid(grid, (x, y, z))
-    logits = DenseVNet(models_folder(), shape=REGION_SHAPE, threads=4)(region_reader(volume, region, threads=4))
+    logits = DenseVNet(models_folder() / "dense_vnet.npz", threads=4)(read_region(volume, region, threads=4))
     labels = np.empty(SHAPE, np.uint8)
     kernels.upsample_argmax(logits, labels, index_map(grid, region), threads=4)
     assert len(np.unique(labels)) == 11, "the network must find every structure, or the labels are not realistic"

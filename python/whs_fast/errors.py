@@ -11,3 +11,7 @@ class InputError(ValueError):
 
 class OutputError(OSError):
     """Results cannot be written: no permission, no space, not a folder (exit status 3)."""
+
+
+class ModelError(RuntimeError):
+    """A model file of the installation is missing or cannot be run: a fault of ours, not of the input."""

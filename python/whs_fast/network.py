@@ -1,4 +1,4 @@
-"""Runs the trained networks: the only module that knows OpenVINO.
+"""Runs the localisers: the only module that knows OpenVINO.
 
 A model is an OpenVINO IR file pair of fixed input shape, memory-mapped and compiled for this machine's CPU when it is
 first needed; what was compiled is kept for the next process (whs_fast.compiled). Precision is pinned to float32 beside
@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whs_fast import compiled
+from whs_fast.errors import ModelError
 from whs_fast.machine import cpu_features
 
 _hidden = sys.modules.get("openvino_telemetry")
@@ -43,10 +44,6 @@ _CPU_OPTIONS = {
     "NUM_STREAMS": 1,
     "ENABLE_CPU_PINNING": False,
 }
-
-
-class ModelError(RuntimeError):
-    """A model file of the installation is missing or cannot be run: a fault of ours, not of the input."""
 
 
 @cache
@@ -187,7 +184,8 @@ def describe_models(folder: Path) -> dict[str, dict[str, Any]]:
     return {
         network: {
             "sha256": {
-                path.stem: _hash((path, path.with_suffix(".bin"))) for path in sorted(folder.glob(f"{network}_*.xml"))
+                path.stem: _hash((path, path.with_suffix(".bin")) if path.suffix == ".xml" else (path,))
+                for path in sorted([*folder.glob(f"{network}.npz"), *folder.glob(f"{network}_*.xml")])
             },
             "scores": scores[network],
         }

@@ -25,7 +25,7 @@ from whs_fast.dense_vnet import DenseVNet
 from whs_fast.dicom import require_extra, write_objects
 from whs_fast.errors import InputError
 from whs_fast.localising import localise
-from whs_fast.machine import available_threads, peak_memory_mb
+from whs_fast.machine import available_threads, peak_memory_mb, return_memory
 from whs_fast.measuring import find_doubts, measure
 from whs_fast.meshes import require_mesh, write_meshes
 from whs_fast.network import Model, models_folder, predict_batches
@@ -42,7 +42,7 @@ from whs_fast.report import (
     render_interactive,
     render_report,
 )
-from whs_fast.segmentation import REGION_SHAPE, region_grid, segment
+from whs_fast.segmentation import region_grid, segment
 from whs_fast.source import Source
 from whs_fast.volume import Direction, Grid, Triple, Volume
 from whs_fast.writing import write_labels
@@ -164,7 +164,7 @@ class Engine:
             raise InputError(f"threads: found {threads}, expected 1 or more")
         folder = models_folder() if models is None else models
         self._threads = available_threads() if threads is None else threads
-        self._segmenter = DenseVNet(folder, shape=REGION_SHAPE, threads=self._threads)
+        self._segmenter = DenseVNet(folder / "dense_vnet.npz", threads=self._threads)
         self._localisers = {
             axis: Model(folder / f"{localiser}_{axis}.xml", threads=self._threads, shapes=((_BATCH, *_SLICE_SHAPE),))
             for axis in AXES
@@ -201,6 +201,7 @@ class Engine:
         with clock.step("segment"):
             region = region_grid(grid, localised.point_mm)
             labels = segment(volume, region, self._segmenter, threads=self._threads)
+            return_memory()
         with clock.step("clean"):
             labels = clean(labels, voxel_ml=grid.voxel_ml, threads=self._threads)
         with clock.step("measure"):
@@ -210,7 +211,7 @@ class Engine:
             measured = measure(labels, grid, valve_mm, region=region, threads=self._threads)
             label_planes = cut_labels(labels, grid, valve_mm, threads=self._threads)
             box = cut_box(volume, labels, valve_mm, threads=self._threads)
-        models = [*self._segmenter.models, *self._localisers.values()]
+        models: list[DenseVNet | Model] = [self._segmenter, *self._localisers.values()]
         measurements = measured | {
             "timings_s": clock.timings_s(),
             "peak_memory_mb": peak_memory_mb(),

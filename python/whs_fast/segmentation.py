@@ -1,9 +1,8 @@
 """Labels every voxel of a scan from one region of fixed size around the aortic valve.
 
 The region lies along the patient axes, so the network always sees the heart the same way round however the scan is
-stored. It goes from the int16 scan to the network's uint8 in one kernel, a few rows at a time as the network asks for
-them, and from the network's half-resolution logits to labels on the scan's own grid in another: neither a float region
-nor full-resolution logits ever exist.
+stored. It goes from the int16 scan to the network's uint8 in one kernel, and from the network's half-resolution logits
+to labels on the scan's own grid in another: neither a float region nor full-resolution logits ever exist.
 
 Region, voxel size and the choice of half resolution follow Sharobeem et al., J Cardiovasc Transl Res 2021,
 doi 10.1007/s12265-021-10166-0, and the Dense V-Net of Gibson et al., IEEE Trans Med Imaging 2018,
@@ -24,17 +23,16 @@ LATTICE_MM = 2.0
 WINDOW_HU = (-300.0, 800.0)
 AIR_HU = -1024
 
-ReadRows = Callable[[int, NDArray[np.uint8]], None]
-Network = Callable[[ReadRows], NDArray[np.int8]]
+Network = Callable[[NDArray[np.uint8]], NDArray[np.int8]]
 
 
 def segment(volume: Volume, region: Grid, network: Network, *, threads: int) -> NDArray[np.uint8]:
     """Labels 0 to 10, uint8[z, y, x], on the scan's own grid.
 
-    volume is the scan, int16 HU; region as region_grid has it. network takes a reader of the region (see region_reader)
-    and gives int8 logits [z/2, y/2, x/2, 11] on one shared integer scale. Outside the region all is 0.
+    volume is the scan, int16 HU; region as region_grid has it. network takes the region as read_region gives it
+    to int8 logits [z/2, y/2, x/2, 11] on one shared integer scale. Outside the region all is 0.
     """
-    logits = network(region_reader(volume, region, threads=threads))
+    logits = network(read_region(volume, region, threads=threads))
     labels = np.empty(volume.grid.shape, np.uint8)
     _kernels.upsample_argmax(logits, labels, index_map(volume.grid, region), threads=threads)
     return labels
@@ -52,16 +50,11 @@ def region_grid(scan: Grid, valve_mm: Triple) -> Grid:
     return axis_aligned_grid((x, y, z), REGION_SHAPE, REGION_SPACING_MM)
 
 
-def region_reader(volume: Volume, region: Grid, *, threads: int) -> ReadRows:
-    """Function of (first, out) that fills out, uint8[rows, y, x], with the region's rows from `first` on.
-
-    That is the region as the network sees it: the HU window on 0 to 255, air outside the scan. A row is the same to the
-    bit in whatever slab it is read.
-    """
+def read_region(volume: Volume, region: Grid, *, threads: int) -> NDArray[np.uint8]:
+    """The region as the network sees it, uint8[z, y, x]: the HU window on 0 to 255, air outside the scan."""
     to_scan = index_map(region, volume.grid)
-    samples = samples_per_voxel(to_scan)
-
-    def read_rows(first: int, out: NDArray[np.uint8]) -> None:
-        _kernels.resample_window(volume.array, out, to_scan, samples, *WINDOW_HU, AIR_HU, first, threads=threads)
-
-    return read_rows
+    out = np.empty(region.shape, np.uint8)
+    _kernels.resample_window(
+        volume.array, out, to_scan, samples_per_voxel(to_scan), *WINDOW_HU, AIR_HU, threads=threads
+    )
+    return out

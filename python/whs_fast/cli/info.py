@@ -8,6 +8,7 @@ def command() -> None:
     """Show versions, models with hashes and scores, CPU features."""
     from importlib.metadata import version
 
+    from whs_fast import _kernels
     from whs_fast.compiled import VARIABLE, cache_folder
     from whs_fast.machine import available_threads, cpu_features, describe_system
     from whs_fast.network import describe_models, describe_runtime, models_folder
@@ -20,6 +21,7 @@ def command() -> None:
     )
     click.echo(f"CPU         {runtime['cpu']}, {available_threads()} threads available")
     click.echo(f"features    {', '.join(cpu_features()) or 'not listed by this system'}")
+    click.echo(f"kernels     {', '.join(_kernels.instruction_sets())}; the first is used, all give the same labels")
     click.echo(f"formats     {runtime['formats']}; int8 and float32 are used, bfloat16 never")
     click.echo(f"cache       compiled networks in {cache_folder() or 'no folder'} ({VARIABLE}=FOLDER or off)")
     click.echo("models")
