@@ -34,6 +34,7 @@ from training.parametric_shapes import Lattice, add_tube, lattice_around, span_o
 from training.parametric_thorax import Thorax, draw_thorax, thorax_fields
 
 STEP_MM = 1.5
+ROUGH_STEP_MM = 3.0  # for grids as coarse as that: volumes of many draws
 COARSE = 4  # the backward map is evaluated at every 4th voxel and interpolated between
 SLAB_NODES = 1_500_000  # of the lattice, sampled at a time: fields stay in the cache
 NODE_MM = 10.0
@@ -134,26 +135,31 @@ def sample_parametric(
     """Tissues of an anatomy on a grid: uint8 [z, y, x], as heart.sample_tissues."""
     cosines = np.eye(3) if direction is None else np.asarray(direction).reshape(3, 3)
     step = cosines * np.asarray(spacing_mm)
-    plane = np.prod(np.abs(step[:2, :2]) @ np.array(shape[2:0:-1]) / STEP_MM + 8)
-    height = max(COARSE, int(SLAB_NODES / plane * STEP_MM / spacing_mm[2]) // COARSE * COARSE)
+    lattice_mm = STEP_MM if min(spacing_mm) < ROUGH_STEP_MM else ROUGH_STEP_MM
+    plane = np.prod(np.abs(step[:2, :2]) @ np.array(shape[2:0:-1]) / lattice_mm + 8)
+    height = max(COARSE, int(SLAB_NODES / plane * lattice_mm / spacing_mm[2]) // COARSE * COARSE)
     slabs = []
     for start in range(0, shape[0], height):
         origin = np.asarray(origin_mm) + step @ np.array([0.0, 0.0, float(start)])
-        slabs.append(_sample_slab(anatomy, (min(height, shape[0] - start), *shape[1:]), step, origin))
+        slabs.append(_sample_slab(anatomy, (min(height, shape[0] - start), *shape[1:]), step, origin, lattice_mm))
     return torch.cat(slabs)
 
 
 def _sample_slab(
-    anatomy: ParametricAnatomy, shape: tuple[int, int, int], step: NDArray[np.float64], origin: NDArray[np.float64]
+    anatomy: ParametricAnatomy,
+    shape: tuple[int, int, int],
+    step: NDArray[np.float64],
+    origin: NDArray[np.float64],
+    lattice_mm: float,
 ) -> torch.Tensor:
     coarse = [torch.arange(0, n + COARSE, COARSE, dtype=torch.float64) for n in shape]
     z, y, x = torch.meshgrid(*coarse, indexing="ij")
     points = torch.stack([x, y, z], -1) @ torch.from_numpy(step).T + torch.from_numpy(origin)
     mapped = _canonical(anatomy, points)
     flat = mapped.reshape(-1, 3).numpy()
-    lattice = lattice_around(flat.min(0), flat.max(0), STEP_MM)
+    lattice = lattice_around(flat.min(0), flat.max(0), lattice_mm)
     nodes = torch.tensor(lattice.shape[::-1], dtype=torch.float64)
-    unit = (mapped - torch.tensor(lattice.first_mm, dtype=torch.float64)) / STEP_MM / (nodes - 1) * 2 - 1
+    unit = (mapped - torch.tensor(lattice.first_mm, dtype=torch.float64)) / lattice_mm / (nodes - 1) * 2 - 1
     size = [(len(c) - 1) * COARSE + 1 for c in coarse]
     grid = torch.empty((*shape, 3))
     for axis in range(3):
@@ -174,9 +180,7 @@ def _sample_slab(
         near = torch.ones(index.shape[:3], dtype=torch.bool)
         for axis, (low, high) in enumerate(span):
             along = index[..., 2 - axis]
-            slack = float(
-                (along.diff(dim=0).abs().max() + along.diff(dim=1).abs().max() + along.diff(dim=2).abs().max())
-            )
+            slack = sum(float(along.diff(dim=d).abs().max()) for d in range(3))
             near &= (along > low - slack) & (along < high + slack)
         out = []
         for axis in range(3):

@@ -21,9 +21,7 @@ from training.parametric_shapes import (
     Lattice,
     Tube,
     Vector,
-    add_tube,
     carve,
-    curve,
     ellipsoid,
     lattice_around,
     plane,
@@ -325,8 +323,12 @@ def solve_chambers(heart: Heart) -> Heart:
             lambda scale: volume_ml(la_body(replace(heart, la_scale=scale), lattice), lattice), s.la_ml * 0.88, 0.5, 2.0
         ),
     )
-    heart = replace(heart, ra_scale=_solve(
-        lambda scale: volume_ml(ra_body(replace(heart, ra_scale=scale), lattice), lattice), s.ra_ml * 0.92, 0.5, 2.0))  # fmt: skip
+    heart = replace(
+        heart,
+        ra_scale=_solve(
+            lambda scale: volume_ml(ra_body(replace(heart, ra_scale=scale), lattice), lattice), s.ra_ml * 0.92, 0.5, 2.0
+        ),
+    )
 
     root = Tube(np.stack([ORIGIN, 40 * heart.aortic_axis]), vec(1.25, 1.25) * s.annulus)
     taken = torch.minimum(filled, tube(lattice, root) - 2.2)

@@ -1,4 +1,4 @@
-"""Where the parts of the parametric heart lie: annuli, vessels, veins, appendages, coronary arteries, papillary muscles.
+"""Where the parts of the parametric heart lie: annuli, vessels, appendages, coronary arteries, papillary muscles.
 
 Everything follows from the frame of the left ventricle, the solved chambers and the calibres, with some chance in each
 point. Names of tubes: root, cusps, aorta, trunk, pa_branches, rvot, pv, ostia, laa, raa, svc, cs (structures of the
@@ -116,8 +116,8 @@ def _place_pulmonary_artery(heart: Heart, tubes: dict[str, list[Tube]], rng: np.
     middle = first + vec(0, 0, -2) + (clear + trunk_radius) * unit(vec(0.9, -0.38, 0))
     fork = 0.5 * (first + second) + vec(0, 0, -2) + (clear + trunk_radius + 1) * unit(vec(0.85, 0.52, 0))
     axis = unit(middle - p)
-    tubes["trunk"] = [curve([p - 5 * axis, p, p + 8 * axis, middle, fork],
-                            [s.pulmonary, s.pulmonary, 1.1 * s.pulmonary, trunk_radius, 0.95 * trunk_radius])]  # fmt: skip
+    radii = [s.pulmonary, s.pulmonary, 1.1 * s.pulmonary, trunk_radius, 0.95 * trunk_radius]
+    tubes["trunk"] = [curve([p - 5 * axis, p, p + 8 * axis, middle, fork], radii)]
     behind = 0.5 * (first + second) + vec(2, clear + right + 1, -5)
     behind_svc = _svc_at(heart, 44) + vec(1, s.svc + right + 3, -3)
     hilum_r = vec(MIDLINE_X - rng.normal(50, 4), behind_svc[1] + rng.uniform(2, 8), rng.normal(34, 4))
@@ -206,8 +206,8 @@ def _place_left_atrium(heart: Heart, tubes: dict[str, list[Tube]], rng: np.rando
             ways.append(([start, fork], [wide, wide]))
             ways += [([fork, upper_end], [radii[0], 0.8 * radii[0]]), ([fork, lower_end], [radii[1], 0.8 * radii[1]])]
         else:
-            ways += [([upper, 0.5 * (upper + upper_end), upper_end], [radii[0], 0.95 * radii[0], 0.8 * radii[0]]),
-                     ([lower, 0.5 * (lower + lower_end), lower_end], [radii[1], 0.95 * radii[1], 0.8 * radii[1]])]  # fmt: skip
+            for start, end, radius in ((upper, upper_end, radii[0]), (lower, lower_end, radii[1])):
+                ways.append(([start, 0.5 * (start + end), end], [radius, 0.95 * radius, 0.8 * radius]))
     if rng.random() < 0.2:  # a right middle vein of its own
         rm, radius = on_wall(-0.95, -0.05, 0.15), 0.65 * sizes[4]
         ways.append(([rm, vec(hilum_r - 4, rm[1] - 8, rm[2] + 1)], [radius, 0.8 * radius]))
@@ -269,8 +269,8 @@ def _place_coronary_sinus(heart: Heart, tubes: dict[str, list[Tube]], rng: np.ra
     vein = ring[0] + 18 * unit(ring[0] - ring[1]) + 4 * heart.apex
     outer = heart.lv_radius + heart.lv_wall + 3
     front = heart.equator + outer * unit(heart.upper + 0.5 * heart.septal)
-    tubes["veins"].append(curve([ring[0], vein, front, front + 0.4 * heart.lv_length * heart.apex - 0.3 * outer * heart.upper],
-                                [0.42 * s.sinus, 1.5, 1.3, 1.0]))  # fmt: skip
+    lower = front + 0.4 * heart.lv_length * heart.apex - 0.3 * outer * heart.upper
+    tubes["veins"].append(curve([ring[0], vein, front, lower], [0.42 * s.sinus, 1.5, 1.3, 1.0]))
 
 
 def _place_coronary_arteries(heart: Heart, tubes: dict[str, list[Tube]], rng: np.random.Generator) -> None:

@@ -155,7 +155,7 @@ def plane(lattice: Lattice, centre: Vector, normal: Vector) -> tuple[torch.Tenso
     """Height of every node above a plane, and its distance from the axis through `centre`."""
     height = lattice.along(centre, normal)
     square = sum((lattice.axis(i) - float(c)).square() for i, c in enumerate(centre))
-    return height, (square - height.square()).clamp_(min=0).sqrt_()  # type: ignore[union-attr]
+    return height, (square - height.square()).clamp_(min=0).sqrt_()
 
 
 def carve(field: torch.Tensor, other: torch.Tensor, gap_mm: float = 0.0) -> torch.Tensor:

@@ -24,8 +24,9 @@ from training.parametric_heart import Heart, unit, vec
 from training.parametric_placing import MIDLINE_X
 from training.parametric_shapes import Lattice, Tube, Vector, curve, ellipsoid, smooth_union, tube
 
-BLOOD = {"pv": 1.3, "la": 1.8, "lv": 0.0, "aorta": 1.8, "cs": 1.0, "svc": 1.2, "ra": 1.7, "rv": -1.0, "pa": 1.6,
-         "veins": 0.5, "arteries": 0.5}  # thickness of each wall in mm; that of the right ventricle is drawn  # fmt: skip
+# Thickness of each wall in mm; that of the right ventricle is drawn.
+WALLS_MM = {"pv": 1.3, "la": 1.8, "aorta": 1.8, "cs": 1.0, "svc": 1.2, "ra": 1.7, "pa": 1.6,
+            "veins": 0.5, "arteries": 0.5}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,6 @@ class Thorax:
     """What is drawn of the surroundings; mm."""
 
     spine: Tube
-    spine_radius: float
     disc_phase: float
     airways: list[Tube]
     oesophagus: Tube
@@ -89,14 +89,24 @@ def draw_thorax(heart: Heart, rng: np.random.Generator) -> Thorax:
         curve([carina + vec(48, 8, -20), carina + vec(58, 14, -45)], [0.5 * wide, 0.35 * wide]),
     ]
     behind = max(back_of_atrium + 6.5, 55.0)
-    oesophagus = curve([vec(middle + 3, 50, 240), vec(middle + 4, carina[1] + 15, 110), vec(middle + 6, carina[1] + 14, 55),
-                        vec(middle + 8, behind + 2, 12), vec(middle + 13, behind, -30), vec(middle + 26, behind - 8, -75),
-                        vec(middle + 34, behind - 16, -110)], (rng.uniform(5, 8) * np.array([1, 1, 0.9, 0.75, 0.9, 1.1, 1.6])).tolist())  # fmt: skip
+    wide = rng.uniform(5, 8)
+    oesophagus = curve(
+        [
+            vec(middle + 3, 50, 240),
+            vec(middle + 4, carina[1] + 15, 110),
+            vec(middle + 6, carina[1] + 14, 55),
+            vec(middle + 8, behind + 2, 12),
+            vec(middle + 13, behind, -30),
+            vec(middle + 26, behind - 8, -75),
+            vec(middle + 34, behind - 16, -110),
+        ],
+        [share * wide for share in (1, 1, 0.9, 0.75, 0.9, 1.1, 1.6)],
+    )
     centre = vec(middle, rng.normal(25, 3), rng.normal(-40, 15))
     semi = vec(max(rng.normal(132, 8), leftmost - middle + 24), 0, rng.normal(94, 4) + (spine_y - 90))
     semi[1] = max(rng.normal(86, 6), centre[1] - foremost + rng.uniform(4, 12))
     tendon = lowest + 3
-    high = tendon + rng.uniform(-2, 34)
+    high = float(tendon + rng.uniform(-2, 34))
     pads = []
     for x, size in ((heart.ra_centre[0] + 4, 22), (leftmost - 28, 18)):
         if rng.random() < 0.6:
@@ -104,7 +114,6 @@ def draw_thorax(heart: Heart, rng: np.random.Generator) -> Thorax:
             pads.append((vec(x, foremost + 30, lowest + 14), extent))
     return Thorax(
         spine=spine,
-        spine_radius=1.0,
         disc_phase=float(rng.uniform(0, 27)),
         airways=airways,
         oesophagus=oesophagus,
@@ -115,7 +124,7 @@ def draw_thorax(heart: Heart, rng: np.random.Generator) -> Thorax:
         skin_fat=float(np.exp(rng.normal(np.log(16), 0.5))),
         rib_pitch=float(rng.uniform(24, 30)),
         rib_phase=float(rng.uniform(0, 30)),
-        dome=vec(high, high - rng.uniform(4, 22), tendon),
+        dome=vec(high, high - float(rng.uniform(4, 22)), tendon),
         pericardial_fat=float(rng.uniform(1.5, 9)),
         fat_pads=pads,
         liver_left=float(rng.uniform(0, 70)),
@@ -139,9 +148,8 @@ def thorax_fields(
     """Tissue and field of everything that is not blood or myocardium; earlier ones hide later ones."""
     x, y, z = (lattice.axis(i) for i in range(3))
     walls = lattice.start()
-    for name, thickness in BLOOD.items():
-        if name != "lv":
-            walls = torch.minimum(walls, fields[name] - (heart.sizes.rv_wall if name == "rv" else thickness))
+    for name, thickness in (WALLS_MM | {"rv": heart.sizes.rv_wall}).items():
+        walls = torch.minimum(walls, fields[name] - thickness)
     airway = tube(lattice, *thorax.airways)
     oesophagus = tube(lattice, thorax.oesophagus)
 

@@ -1,21 +1,22 @@
 """Do drawn hearts cover what patients' hearts measure? Volumes over many draws beside published values.
 
-`python -m training.population --source parametric --draws 1000` prints a table: quartiles and extremes of the volumes of
-the drawn hearts inside the engine's region, the paper's Table 3, normal ranges, and the share of each range (in its
-logarithm) that the central 98 % of the draws cover. A grid of 3 mm is enough for that.
+`python -m training.population --source parametric --draws 1000` prints a table: quartiles and extremes of the volumes
+in the engine's region, the quartiles of the paper's Table 3, normal limits, and the share of each range (in its
+logarithm) that lies between the 1st and the 99th percentile of the draws. A grid of 4 mm is fine enough for that,
+but for the coronary sinus, which it makes a fifth smaller.
 
-Sources: Table 3 is that of Sharobeem et al., J Cardiovasc Transl Res 2021, doi 10.1007/s12265-021-10166-0 (eight patients
-before TAVI, end-systole). Normal ranges are wide on purpose, both sexes together, as mean -+ 2 SD or limits in:
-- LV, RV, LA and RA: Kawel-Boehm et al., J Cardiovasc Magn Reson 2020;22:87, doi 10.1186/s12968-020-00683-3 (cardiac
-  magnetic resonance; end-systolic to end-diastolic limits joined for the ventricles, maximal volumes of the atria).
-- CT of the same: Lin et al., J Cardiovasc Comput Tomogr 2008;2:17-24, doi 10.1016/j.jcct.2007.11.005.
-Pulmonary veins, aorta, coronary sinus, caval vein and pulmonary artery have no published norm for the parts as this
-project cuts them: only Table 3 is held against those.
+Table 3: Sharobeem et al., J Cardiovasc Transl Res 2021, doi 10.1007/s12265-021-10166-0; eight patients before valve
+replacement, end-systole. Normal limits are means -+ 1.96 SD of men and women, end-systole to end-diastole, joined:
+- left ventricle, low, and its mass: Kang et al., Korean J Radiol 2017;18:664, doi 10.3348/kjr.2017.18.4.664 (CT);
+- left ventricle, high, right ventricle, left atrium: Hudsmith et al., J Cardiovasc Magn Reson 2005;7:775-782,
+  doi 10.1080/10976640500295516 (magnetic resonance, atrium at its largest).
+The other structures have no published norm as this project cuts them.
 """
 
 import argparse
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from whs_fast.structures import STRUCTURES
 
@@ -24,7 +25,7 @@ from training.heart import LVM
 
 POPULATION_SEED = 6  # first number of the seeds: no training, test or calibration draws these
 REGION_MM = np.array([224.0, 224.0, 320.0])
-STEP_MM = 3.0
+STEP_MM = 4.0
 GRAMS_PER_ML = 1.05
 
 # Quartiles of Table 3 and normal limits, mL (the myocardium in g).
@@ -35,8 +36,8 @@ TABLE_3 = {
     "pulmonary_artery": (51, 60, 73),
 }  # fmt: skip
 NORMAL = {
-    "left_atrium": (26, 112), "left_ventricle_cavity": (22, 212), "left_ventricle_myocardium": (57, 170),
-    "right_atrium": (40, 160), "right_ventricle_cavity": (25, 235),
+    "left_atrium": (48, 162), "left_ventricle_cavity": (10, 217), "left_ventricle_myocardium": (69, 202),
+    "right_ventricle_cavity": (21, 255),
 }  # fmt: skip
 
 
@@ -61,8 +62,8 @@ def covered(sizes: NDArray[np.float64], low: float, high: float) -> float:
 
 def table(sizes: NDArray[np.float64]) -> str:
     """Markdown of [draws, 10] sizes beside the published ones."""
-    lines = ["| structure | least | 1 % | Q1 | median | Q3 | 99 % | most | Table 3, Q1-Q3 | covered | normal | covered |",
-             "|---|---|---|---|---|---|---|---|---|---|---|---|"]  # fmt: skip
+    names = "structure", "least", "1 %", "Q1", "median", "Q3", "99 %", "most", "Table 3", "covered", "normal", "covered"
+    lines = ["| " + " | ".join(names) + " |", "|---" * len(names) + "|"]
     for structure, column in zip(STRUCTURES, sizes.T, strict=True):
         figures = np.percentile(column, (0, 1, 25, 50, 75, 99, 100))
         low, _, high = TABLE_3[structure.key]
@@ -70,7 +71,7 @@ def table(sizes: NDArray[np.float64]) -> str:
         normal = NORMAL.get(structure.key)
         limits = f"{normal[0]}-{normal[1]} | {covered(column, *normal):.0%}" if normal else "- | -"
         lines.append(f"| {structure.key} ({unit}) | " + " | ".join(f"{f:.3g}" for f in figures)
-                     + f" | {low}-{high} | {covered(column, low, high):.0%} | {limits} |")  # fmt: skip
+            + f" | {low}-{high} | {covered(column, low, high):.0%} | {limits} |")  # fmt: skip
     return "\n".join(lines)
 
 
@@ -79,6 +80,7 @@ def main() -> None:
     parser.add_argument("--source", choices=SOURCES, required=True)
     parser.add_argument("--draws", type=int, default=1000)
     options = parser.parse_args()
+    torch.set_num_threads(1)  # many small steps: threads cost more than they save
     rows = []
     for index in range(options.draws):
         rows.append(region_sizes(options.source, (POPULATION_SEED, index)))

@@ -1,8 +1,8 @@
 """Test sets A and B and the robustness table: what they hold, and the command that writes them.
 
-Fixed before training began and not to be changed after. A: 16 scans of the atlas heart. B: 8 of the parametric heart, to
-be scored with a model that never saw that source. Everything that makes them hard stands in this file: seeds, the table
-of acquisitions below, and a renderer of their own, so that wider ranges in training/rendering.py leave them as they are.
+Fixed before training began and not to be changed after. A: 16 scans of the atlas heart. B: 8 of the parametric heart,
+to be scored with a model that never saw that source. What makes them hard stands in this file: seeds, the table of
+acquisitions below, and a renderer of their own, so that wider ranges in training/rendering.py leave them as they are.
 
     python -m training.testsets A FOLDER          scan_NN.nii.gz, scan_NN_labels.nii.gz and valves.json (LPS, mm)
     python -m training.testsets B FOLDER
@@ -134,7 +134,8 @@ def render_test(
     image = ndimage.gaussian_filter(image, sigma_mm / spacing_mm)
     noise = ndimage.gaussian_filter(rng.standard_normal(image.shape).astype(np.float32), (0, 0.6, 0.6))
     image += how.noise_hu * noise / noise.std()
-    return np.clip(np.rint(image), -1024, 3071).astype(np.int16)
+    rounded: NDArray[np.int16] = np.clip(np.rint(image), -1024, 3071).astype(np.int16)
+    return rounded
 
 
 def make_scan(source: str, seed: tuple[int, ...], how: Acquisition) -> Scan:
