@@ -220,24 +220,25 @@ def rv_field(heart: Heart, lattice: Lattice) -> torch.Tensor:
     return torch.maximum(raw, height + 0.5 * (off - heart.sizes.pulmonary).clamp_(0, 12))
 
 
+def _atrium(
+    lattice: Lattice, centre: Vector, semi: Vector, annulus: tuple[Vector, Vector, float], wedge: float
+) -> torch.Tensor:
+    """An ellipsoid with a neck to its annulus (centre, axis towards the atrium, radius), cut at the annulus's plane."""
+    at, axis, radius = annulus
+    neck = Tube(np.stack([at - 4 * axis, at + 5 * axis, centre]), vec(radius, radius, 0.9 * radius))
+    height, off = plane(lattice, at, axis)
+    raw = smooth_union(ellipsoid(lattice, centre, np.eye(3), semi), tube(lattice, neck), 8.0)
+    return torch.maximum(raw, wedge * (off - radius).clamp_(0, 12) - height)
+
+
 def la_body(heart: Heart, lattice: Lattice) -> torch.Tensor:
-    body = ellipsoid(lattice, heart.la_centre, np.eye(3), heart.la_semi)
-    radius, axis = heart.sizes.mitral, heart.mitral_axis
-    neck = Tube(np.stack([heart.mitral - 4 * axis, heart.mitral + 5 * axis, heart.la_centre]),
-                vec(radius, radius, 0.9 * radius))  # fmt: skip
-    height, off = plane(lattice, heart.mitral, axis)
-    raw = smooth_union(body, tube(lattice, neck), 8.0)
-    return torch.maximum(raw, 0.4 * (off - radius).clamp_(0, 12) - height)
+    annulus = heart.mitral, heart.mitral_axis, heart.sizes.mitral
+    return _atrium(lattice, heart.la_centre, heart.la_semi, annulus, 0.4)
 
 
 def ra_body(heart: Heart, lattice: Lattice) -> torch.Tensor:
-    body = ellipsoid(lattice, heart.ra_centre, np.eye(3), heart.ra_semi)
-    radius, axis = heart.sizes.tricuspid, heart.tricuspid_axis
-    neck = Tube(np.stack([heart.tricuspid - 4 * axis, heart.tricuspid + 5 * axis, heart.ra_centre]),
-                vec(radius, radius, 0.9 * radius))  # fmt: skip
-    height, off = plane(lattice, heart.tricuspid, axis)
-    raw = smooth_union(body, tube(lattice, neck), 8.0)
-    return torch.maximum(raw, 0.45 * (off - radius).clamp_(0, 12) - height)
+    annulus = heart.tricuspid, heart.tricuspid_axis, heart.sizes.tricuspid
+    return _atrium(lattice, heart.ra_centre, heart.ra_semi, annulus, 0.45)
 
 
 def chamber_fields(heart: Heart, lattice: Lattice, roughness: torch.Tensor) -> dict[str, torch.Tensor]:

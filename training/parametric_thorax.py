@@ -103,10 +103,10 @@ def draw_thorax(heart: Heart, rng: np.random.Generator) -> Thorax:
         [share * wide for share in (1, 1, 0.9, 0.75, 0.9, 1.1, 1.6)],
     )
     centre = vec(middle, rng.normal(25, 3), rng.normal(-40, 15))
-    semi = vec(max(rng.normal(132, 8), leftmost - middle + 24), 0, rng.normal(94, 4) + (spine_y - 90))
+    semi = vec(max(float(rng.normal(132, 8)), leftmost - middle + 24), 0, float(rng.normal(94, 4)) + spine_y - 90)
     semi[1] = max(rng.normal(86, 6), centre[1] - foremost + rng.uniform(4, 12))
     tendon = lowest + 3
-    high = float(tendon + rng.uniform(-2, 34))
+    dome = tendon + float(rng.uniform(-2, 34))
     pads = []
     for x, size in ((heart.ra_centre[0] + 4, 22), (leftmost - 28, 18)):
         if rng.random() < 0.6:
@@ -124,7 +124,7 @@ def draw_thorax(heart: Heart, rng: np.random.Generator) -> Thorax:
         skin_fat=float(np.exp(rng.normal(np.log(16), 0.5))),
         rib_pitch=float(rng.uniform(24, 30)),
         rib_phase=float(rng.uniform(0, 30)),
-        dome=vec(high, high - float(rng.uniform(4, 22)), tendon),
+        dome=vec(dome, dome - float(rng.uniform(4, 22)), tendon),
         pericardial_fat=float(rng.uniform(1.5, 9)),
         fat_pads=pads,
         liver_left=float(rng.uniform(0, 70)),
