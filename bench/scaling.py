@@ -13,6 +13,7 @@ import argparse
 import json
 import subprocess
 import sys
+import tempfile
 import time
 from collections import defaultdict
 from pathlib import Path
@@ -52,17 +53,19 @@ def measure(folder: Path, threads: int, rounds: int) -> dict:
     for slices, scan in scans.items():
         if not scan.exists():
             make_scan(scan, shape=(slices, 512, 512))
+    outputs = tempfile.TemporaryDirectory(dir=folder)
     for number in range(rounds):
         jobs = [("slices", slices, threads, scan) for slices, scan in scans.items()]
         jobs += [("threads", count, count, scans[400]) for count in counts]
         for name, key, count, scan in jobs:
-            done = run_cold(scan, folder / f"out_{number}_{name}_{key}", threads=count)
+            done = run_cold(scan, Path(outputs.name) / f"{number}_{name}_{key}", threads=count)
             found[name][key].append((done["timings_s"]["total"], done["peak_memory_mb"]))
         for side in SIDES:
             command = [sys.executable, __file__, str(scans[100]), "--side", str(side), "--threads", str(threads)]
             alone = subprocess.run(command, capture_output=True, text=True, check=True)
             found["region"][side].append(tuple(json.loads(alone.stdout)))
         print(f"round {number + 1} of {rounds}", file=sys.stderr, flush=True)
+    outputs.cleanup()
     return {name: {key: list(map(median, zip(*v, strict=True))) for key, v in t.items()} for name, t in found.items()}
 
 

@@ -24,32 +24,41 @@
 namespace whs {
 
 // Memory in huge pages, where the system has them: a convolution reads from hundreds of places at once, more than the
-// processor can translate for small pages without waiting.
+// processor can translate for small pages without waiting. It comes from the system and goes back to it: glibc would
+// keep what is freed, in pieces that the next scan does not fit.
 class HugePages {
-public:
-    explicit HugePages(std::int64_t bytes) {
-        const auto size = static_cast<std::size_t>((bytes + kPage - 1) / kPage * kPage);
-        data_ = static_cast<std::uint8_t*>(::operator new(size, std::align_val_t{kPage}));
+  public:
 #ifdef __linux__
-        madvise(data_, size, MADV_HUGEPAGE); // a wish: without it everything works
-#endif
+    explicit HugePages(std::int64_t bytes) : size_(static_cast<std::size_t>(bytes + kPage)) {
+        mapped_ = mmap(nullptr, size_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        if (mapped_ == MAP_FAILED)
+            throw std::bad_alloc();
+        const auto start = reinterpret_cast<std::uintptr_t>(mapped_);
+        data_ = static_cast<std::uint8_t*>(mapped_) + (kPage - start % kPage) % kPage;
+        madvise(data_, static_cast<std::size_t>(bytes), MADV_HUGEPAGE); // a wish: without it everything works
     }
-    HugePages(HugePages&& other) noexcept : data_(std::exchange(other.data_, nullptr)) {}
-    HugePages& operator=(HugePages&& other) noexcept {
-        std::swap(data_, other.data_);
-        return *this;
-    }
+    ~HugePages() { munmap(mapped_, size_); }
+#else
+    explicit HugePages(std::int64_t bytes)
+        : data_(static_cast<std::uint8_t*>(::operator new(static_cast<std::size_t>(bytes), std::align_val_t{kPage}))) {}
     ~HugePages() { ::operator delete(data_, std::align_val_t{kPage}); }
+#endif
+    HugePages(const HugePages&) = delete;
+    HugePages& operator=(const HugePages&) = delete;
 
     std::uint8_t* data() const { return data_; }
 
-private:
+  private:
     static constexpr std::int64_t kPage = std::int64_t{1} << 21;
+#ifdef __linux__
+    void* mapped_;
+    std::size_t size_;
+#endif
     std::uint8_t* data_;
 };
 
 class Planes {
-public:
+  public:
     // zeros: for each group the integer that stands for 0. capacity: the number of planes that exist at a time.
     Planes(std::vector<std::uint8_t> zeros, std::int64_t rows, std::int64_t columns, std::int64_t capacity)
         : rows(rows), columns(columns), pitch(columns + 1), capacity(capacity), zeros_(std::move(zeros)),
@@ -57,8 +66,8 @@ public:
           memory_((groups_ * capacity + 2) * stride_) {
         // Only the first stage of a stack has results below zero, so there are no more than two such integers.
         for (const std::int64_t kind : {0, 1})
-            std::memset(memory_.data() + (groups_ * capacity + kind) * stride_, kind == 0 ? zeros_.front() : zeros_.back(),
-                        static_cast<std::size_t>(stride_));
+            std::memset(memory_.data() + (groups_ * capacity + kind) * stride_,
+                        kind == 0 ? zeros_.front() : zeros_.back(), static_cast<std::size_t>(stride_));
     }
 
     // Word of row 0, column 0.
@@ -85,7 +94,7 @@ public:
 
     const std::int64_t rows, columns, pitch, capacity;
 
-private:
+  private:
     static constexpr std::int64_t kLine = 64;
 
     std::int64_t front() const { return (4 * (pitch + 1) + kLine - 1) / kLine * kLine; }

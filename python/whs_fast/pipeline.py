@@ -197,6 +197,7 @@ class Engine:
             localised = localise(volume, predict, threads=self._threads)
             for model in self._localisers.values():
                 model.release_memory()
+            return_memory()
         _log.debug("valve by the localiser: %.1f, %.1f, %.1f mm (LPS)", *localised.point_mm)
         with clock.step("segment"):
             region = region_grid(grid, localised.point_mm)
