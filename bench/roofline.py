@@ -1,12 +1,11 @@
-"""How far Dense V-Net is from what these cores can do: layer by layer, from the graphs as they are executed.
+"""How far Dense V-Net is from what these cores can do, stage by stage.
 
 `python bench/roofline.py [--threads 4]`. Measured here, in the same run: the peak of 8-bit multiply-adds (a large u8 x
 s8 matrix product that OpenVINO hands to oneDNN, the fastest of 40, at 1 thread and all) and the bandwidth of memory (a
-copy of two arrays far larger than the caches, counted as read + written). Then each part runs with its layers timed,
-and its layers are read with their primitive and precision. Multiply-adds of a layer are those of the network as it is
-defined, over the whole region once: what the halo recomputes, channels padded to 16 and zeros of packed kernels are
-work on top, and count against us. The floor of a layer is the larger of its multiply-adds at the peak and its bytes at
-the bandwidth.
+copy of two arrays far larger than the caches, counted as read + written). Then the network runs, and its kernel tells
+what each stage took, the work of all threads shared among them. Multiply-adds are those of the network as it is
+defined; channels padded to four and words on borders are work on top, and count against us. The floor of a stage is the
+larger of its multiply-adds at the peak and its bytes at the bandwidth.
 """
 
 import argparse
@@ -17,13 +16,12 @@ from collections import defaultdict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import numpy as np
 from openvino import opset15 as ops
-from whs_fast.dense_vnet import DECODER_HALO, ENCODER_HALO, DenseVNet, _windows
+from whs_fast.dense_vnet import DenseVNet
 from whs_fast.network import _CPU_OPTIONS, describe_runtime, models_folder, openvino
 from whs_fast.segmentation import REGION_SHAPE
 
@@ -92,68 +90,34 @@ def definition() -> dict[str, tuple[int, float]]:
     return layers
 
 
-# Convolutions by their order in each part, as the engine executes them.
-ORDER = {
-    "encoder": ["pooling", "entry", *["stack 1"] * 5, "skip 1", "down 1"],
-    "context": [*["stack 2"] * 10, "skip 2", "down 2", *["stack 3"] * 10, "skip 3"],
-    "decoder": ["last"],
-}
-
-
-def time_layers(threads: int, repeats: int) -> tuple[dict[str, float], list[str]]:
-    """Seconds of each layer over the whole region, all windows, and its primitives and precisions."""
-    network = DenseVNet(models_folder(), shape=REGION_SHAPE, threads=threads)
-    rows = REGION_SHAPE[0] // 2
-    windows = {
-        "encoder": len(list(_windows(rows, network._encoder_rows, ENCODER_HALO))),
-        "context": 1,
-        "decoder": len(list(_windows(rows, network._decoder_rows, DECODER_HALO))),
-    }
-    rng = np.random.default_rng(0)
-    seconds: dict[str, list[float]] = defaultdict(lambda: [0.0] * repeats)
-    primitives: dict[str, set[str]] = defaultdict(set)
-    for model, part in zip(network.models, windows, strict=True):
-        graph = openvino.Core().read_model(model._files[0])
-        graph.reshape({index: list(shape) for index, shape in enumerate(model._shapes)})
-        options = {**_CPU_OPTIONS, "INFERENCE_NUM_THREADS": threads, "PERF_COUNT": True}
-        request = openvino.Core().compile_model(graph, "CPU", options).create_infer_request()
-        for port in request.model_inputs:
-            values = rng.integers(0, 256, tuple(port.shape)).astype(np.uint8)
-            request.set_tensor(port, openvino.Tensor(values))
-        request.infer()
-        for repeat in range(repeats):
-            request.infer()
-            for name, layer in named_layers(part, request.profiling_info):
-                seconds[name][repeat] += layer.real_time.total_seconds() * windows[part]
-                primitives[name].add(layer.exec_type)
-    lines = {name: ", ".join(sorted(found)) for name, found in primitives.items()}
-    return {name: statistics.median(took) for name, took in seconds.items()}, [
-        f"{name}: {text}" for name, text in lines.items()
-    ]
-
-
-def named_layers(part: str, profile: list[Any]) -> list[tuple[str, Any]]:
-    """Layers that took time, in order of execution, with the name of the layer of the network each belongs to."""
-    ran = [p for p in profile if p.real_time.total_seconds() > 0 and p.node_type not in ("Parameter", "Result")]
-    convolutions = [p for p in ran if p.node_type == "Convolution"]
-    if len(convolutions) != len(ORDER[part]):
-        raise RuntimeError(f"{part}: found {len(convolutions)} convolutions, expected {len(ORDER[part])}")
-    names = dict(zip((id(p) for p in convolutions), ORDER[part], strict=True))
-    return [(names.get(id(p), f"{part}: {p.node_type}"), p) for p in ran]
+def time_stages(threads: int, repeats: int) -> tuple[dict[str, float], float]:
+    """Seconds of each stage, of all threads together and shared among them, and of the whole; medians."""
+    network = DenseVNet(models_folder() / "dense_vnet.npz", threads=threads)
+    region = np.random.default_rng(0).integers(0, 256, REGION_SHAPE).astype(np.uint8)
+    stages: dict[str, list[float]] = defaultdict(lambda: [0.0] * repeats)
+    wholes = []
+    network(region)
+    for repeat in range(repeats):
+        start = time.perf_counter()
+        _, times = network.time_stages(region)
+        wholes.append(time.perf_counter() - start)
+        for name, seconds in times:
+            stages[name][repeat] += seconds / threads
+    return {name: statistics.median(took) for name, took in stages.items()}, statistics.median(wholes)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--threads", type=int, default=4)
-    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--repeats", type=int, default=9)
     options = parser.parse_args()
     one, peak, copy = int8_peak(1), int8_peak(options.threads), bandwidth(options.threads)
     print(f"{describe_runtime()['cpu']}, {options.threads} threads")
     print(f"int8 multiply-adds: {one / 1e9:.0f} G/s on 1 thread, {peak / 1e9:.0f} G/s on {options.threads}")
     print(f"memory: {copy / 1e9:.1f} GB/s copied (read + written)\n")
     layers = definition()
-    seconds, primitives = time_layers(options.threads, options.repeats)
-    print("| layer | GMAC | MB | floor ms | measured ms | gap |\n|---|---|---|---|---|---|")
+    seconds, whole = time_stages(options.threads, options.repeats)
+    print("| stage | GMAC | MB | floor ms | measured ms | gap |\n|---|---|---|---|---|---|")
     for name, (macs, moved) in layers.items():
         floor = max(macs / peak, moved / copy)
         print(
@@ -161,22 +125,13 @@ def main() -> None:
             f"| {seconds[name] / floor:.1f} |"
         )
     for name in sorted(set(seconds) - set(layers), key=lambda key: -seconds[key]):
-        if seconds[name] > 1e-3:
-            print(f"| {name} | | | | {seconds[name] * 1e3:.0f} | |")
-    total, macs = sum(seconds.values()), sum(m for m, _ in layers.values())
+        print(f"| {name} | | | | {seconds[name] * 1e3:.0f} | |")
+    print(f"| waiting, starting | | | | {(whole - sum(seconds.values())) * 1e3:.0f} | |")
+    macs = sum(m for m, _ in layers.values())
     print(
         f"| all | {macs / 1e9:.1f} | {sum(b for _, b in layers.values()) / 1e6:.0f} | {macs / peak * 1e3:.0f} "
-        f"| {total * 1e3:.0f} | {total * peak / macs:.1f} |\n"
+        f"| {whole * 1e3:.0f} | {whole * peak / macs:.1f} |"
     )
-    rows = REGION_SHAPE[0] // 2
-    network = DenseVNet(models_folder(), shape=REGION_SHAPE, threads=options.threads)
-    for part, height, halo in (
-        ("encoder", network._encoder_rows, ENCODER_HALO),
-        ("decoder", network._decoder_rows, DECODER_HALO),
-    ):
-        count = len(list(_windows(rows, height, halo)))
-        print(f"{part}: {count} windows of {height} rows for {rows}: {count * height / rows - 1:.0%} recomputed")
-    print("\n" + "\n".join(primitives))
 
 
 if __name__ == "__main__":
