@@ -1,6 +1,6 @@
 """Goal: how time and memory grow with the scan, with the region and with the threads, measured and plotted.
 
-    python bench/scaling.py FOLDER [--threads 4] [--rounds 3]     prints the tables, writes FOLDER/scaling.json
+    python bench/scaling.py FOLDER [--threads 4] [--rounds 5]     prints the tables, writes FOLDER/scaling.json
     python bench/scaling.py FOLDER --plot                         draws FOLDER/scaling.json as bench/scaling.png
 
 Slices: `whs-fast run` in a fresh process on scans of 512 x 512 x 100 to 1000, of the same body in thinner and thinner
@@ -56,7 +56,7 @@ def measure(folder: Path, threads: int, rounds: int) -> dict:
     outputs = tempfile.TemporaryDirectory(dir=folder)
     for number in range(rounds):
         jobs = [("slices", slices, threads, scan) for slices, scan in scans.items()]
-        jobs += [("threads", count, count, scans[400]) for count in counts]
+        jobs += [("threads", count, count, scans[400]) for count in counts if count != threads]
         for name, key, count, scan in jobs:
             done = run_cold(scan, Path(outputs.name) / f"{number}_{name}_{key}", threads=count)
             found[name][key].append((done["timings_s"]["total"], done["peak_memory_mb"]))
@@ -66,6 +66,8 @@ def measure(folder: Path, threads: int, rounds: int) -> dict:
             found["region"][side].append(tuple(json.loads(alone.stdout)))
         print(f"round {number + 1} of {rounds}", file=sys.stderr, flush=True)
     outputs.cleanup()
+    if threads in counts:
+        found["threads"][threads] = found["slices"][400]
     return {name: {key: list(map(median, zip(*v, strict=True))) for key, v in t.items()} for name, t in found.items()}
 
 
@@ -96,7 +98,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--threads", type=int, default=4)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--plot", action="store_true")
     parser.add_argument("--side", type=int, help=argparse.SUPPRESS)  # one size of the region, in this process
     options = parser.parse_args()
