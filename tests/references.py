@@ -313,9 +313,7 @@ def _integer_convolution(features, zeros, layer, stride=1):
     sums = np.zeros((len(weights), *extents), np.int64)
     for z, y, x in np.ndindex(side, side, side):
         first = (z, y, x)
-        window = padded[
-            (slice(None), *(slice(f, f + stride * n, stride) for f, n in zip(first, extents, strict=True)))
-        ]
+        window = padded[(slice(None), *(slice(f, f + stride * n, stride) for f, n in zip(first, extents, strict=True)))]
         sums += np.einsum("oc,czyx->ozyx", weights[:, :, z, y, x].astype(np.int64), window)
     values = sums.astype(np.float32) * np.float32(scale)[:, None, None, None] + np.float32(bias)[:, None, None, None]
     return np.clip(np.rint(values), 0, 255).astype(np.int64)
@@ -347,10 +345,7 @@ def dense_vnet(network, region):
     padded = np.pad(region.astype(np.int64), 1)
     inside = np.pad(np.ones(region.shape, np.int64), 1)
     total, count = (
-        sum(
-            volume[dz : dz + 2 * z : 2, dy : dy + 2 * y : 2, dx : dx + 2 * x : 2]
-            for dz, dy, dx in np.ndindex(3, 3, 3)
-        )
+        sum(volume[dz : dz + 2 * z : 2, dy : dy + 2 * y : 2, dx : dx + 2 * x : 2] for dz, dy, dx in np.ndindex(3, 3, 3))
         for volume in (padded, inside)
     )
     mean = total.astype(np.float32) * (np.float32(scale) / count.astype(np.float32)) + np.float32(bias)

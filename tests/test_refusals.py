@@ -582,9 +582,7 @@ def empty_models(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.M
     """Models that exist and could not be used: bad input must be refused before any is looked into."""
     folder = tmp_path_factory.mktemp("models")
     (folder / "dense_vnet.npz").touch()
-    for name in (
-        *(f"squeezenet_{axis}" for axis in ("axial", "coronal", "sagittal")),
-    ):
+    for name in (*(f"squeezenet_{axis}" for axis in ("axial", "coronal", "sagittal")),):
         (folder / f"{name}.xml").touch()
         (folder / f"{name}.bin").touch()
     monkeypatch.setattr("whs_fast.pipeline.models_folder", lambda: folder)
