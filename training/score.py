@@ -8,7 +8,8 @@ each localiser, and leaves in OUT
     evaluation_squeezenet, ..._vgg16    what `whs-fast evaluate --pred OUT/squeezenet --ref SCANS --landmarks
                                         SCANS/valves.json` leaves of them
 
-The figures that `whs-fast info` prints go into models.json beside the models: medians over the scans.
+The figures that `whs-fast info` prints go into models.json beside the models: medians over the scans. `--models FOLDER`
+scores other models than those that ship.
 """
 
 import argparse
@@ -32,10 +33,10 @@ from training.localisers import slice_predictors
 LOCALISERS = ("vgg16", "squeezenet")  # the default last: its segmentation is the one reported
 
 
-def segment(scans: Path, out: Path, localiser: str, threads: int | None) -> None:
+def segment(scans: Path, out: Path, localiser: str, models: Path, threads: int | None) -> None:
     """Runs the engine over the scans of a folder, and the localiser by itself."""
-    engine = Engine(threads=threads, localiser=localiser)
-    predict = slice_predictors(MODELS, localiser)
+    engine = Engine(threads=threads, localiser=localiser, models=models)
+    predict = slice_predictors(models, localiser)
     alone = {}
     for name in sorted(json.loads((scans / "valves.json").read_text())):
         scan = read(scans / f"{name}.nii.gz")
@@ -79,17 +80,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("scans", type=Path)
     parser.add_argument("-o", "--out", type=Path, required=True)
+    parser.add_argument("--models", type=Path, default=MODELS)
     parser.add_argument("--threads", type=int)
     options = parser.parse_args()
     figures: dict[str, dict[str, float]] = {}
     for localiser in LOCALISERS:
-        segment(options.scans, options.out, localiser, options.threads)
+        segment(options.scans, options.out, localiser, options.models, options.threads)
         found, alone = score(options.scans, options.out, localiser, options.threads)
         figures["dense_vnet"] = segmentation_figures(found)
         assert found.cohort.landmark is not None
         figures[localiser] = localisation_figures(found.cohort.landmark, alone)
     text = json.dumps({name: figures[name] for name in ("dense_vnet", "squeezenet", "vgg16")}, indent=2)
-    (MODELS / "models.json").write_text(text + "\n")
+    (options.models / "models.json").write_text(text + "\n")
     print(text)
 
 
