@@ -266,10 +266,20 @@ def test_verbose_logs_the_steps_and_nothing_of_the_input_and_ends_with_the_comma
     assert capsys.readouterr().err == ""
 
 
-def test_every_command_can_be_verbose(capsys):
+def test_every_command_can_be_verbose_and_shows_examples(capsys):
     for name in COMMANDS:
         assert main([name, "--help"]) == 0
-        assert capsys.readouterr().out.count("--verbose") == 1
+        text = capsys.readouterr().out
+        assert text.count("--verbose") == 1
+        assert f"  whs-fast {name}" in text.partition("Examples:")[2] or name == "info"  # which has no options
+    assert main(["--help"]) == 0
+    assert "..." not in capsys.readouterr().out  # no command's line is cut short
+
+
+def test_the_help_of_run_names_every_format(capsys):
+    assert main(["run", "--help"]) == 0
+    listed = {name.strip(",") for line in capsys.readouterr().out.splitlines() for name in line[:14].split()}
+    assert set(options.FORMATS) <= listed
 
 
 @pytest.mark.parametrize(

@@ -276,10 +276,11 @@ def test_damaged_and_missing_files_are_status_2(ours, tmp_path, capsys):
     path = save_like_slicer(tmp_path / "cut.seg.nrrd", *ours)
     path.write_bytes(path.read_bytes()[:-200])
     assert is_segmentation(path)
-    for name in ("cut.seg.nrrd", "gone.seg.nrrd", "gone.nii.gz"):
+    for name in ("cut.seg.nrrd", "gone.seg.nrrd", "gone.nii.gz", "gone"):
         assert main(["measure", str(tmp_path / name)]) == 2
         captured = capsys.readouterr()
         assert name in captured.err and captured.err.count("\n") == 1 and captured.out == ""
+    assert "found no such file" in captured.err
 
 
 def test_a_label_map_with_other_values_is_refused(tmp_path, capsys):

@@ -31,6 +31,11 @@ def command(threads: tuple[int, ...], memory_limit: str | None, as_json: bool) -
 
     Cold is `whs-fast run` in a fresh process, warm further runs of one engine. The scan takes 210 MB in the temporary
     folder (TMPDIR) for as long as this runs.
+
+    \b
+    Examples:
+      whs-fast bench
+      whs-fast bench --threads 4 --memory-limit 2G
     """
     import json
 

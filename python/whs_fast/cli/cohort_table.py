@@ -30,7 +30,7 @@ def _split_names(context: click.Context, parameter: click.Parameter, value: str)
     return tuple(name.strip() for name in value.split(",") if name.strip())
 
 
-@click.command("cohort-table", help=_HELP)
+@click.command("cohort-table", help=_HELP, short_help="Describe the patients of a study by groups.")
 @click.argument("table", metavar="CSV", type=click.Path(path_type=Path))
 @click.option("--by", required=True, metavar="COLUMN", help="Column that holds the group.")
 @click.option("--categorical", callback=_split_names, default="", metavar="LIST", help="Columns of categories.")

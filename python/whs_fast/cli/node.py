@@ -25,6 +25,7 @@ authenticated: AE titles guard against mistakes, not against intruders.
 Examples:
   whs-fast node --send-to ARCHIVE@127.0.0.1:4242
   whs-fast node --send-to ARCHIVE@pacs:104 --bind 0.0.0.0 --allow SCANNER --allow ARCHIVE
+  whs-fast node --send-to ARCHIVE@pacs:2762 --tls-cert node.pem --tls-key node.key --tls-ca hospital.pem
 """
 
 
@@ -34,7 +35,9 @@ def _stop_on_signals(stop: threading.Event) -> None:
 
 
 @click.command("node", help=_HELP)
-@click.option("--port", type=click.IntRange(1, 65535), default=11112, show_default=True, help="Port to listen on.")
+@click.option(
+    "--port", type=click.IntRange(1, 65535), default=11112, show_default=True, metavar="N", help="Port to listen on."
+)
 @click.option(
     "--aet", default="WHSFAST", show_default=True, metavar="AET", help="Application entity title of the node."
 )

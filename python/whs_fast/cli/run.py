@@ -12,7 +12,14 @@ _HELP = """Segment one cardiac CT scan.
 
 INPUT is a NIfTI, NRRD or MetaImage file, a DICOM folder, or a zip of one (`whs-fast series` lists what it holds). DIR
 receives labels.nii.gz (the ten structures on the scan's own grid), measurements.json (volumes, LV mass, valve
-position), preview.png and report.html.
+position), preview.png and report.html. --formats chooses
+what is written of the labels:
+
+\b
+  nifti       labels.nii.gz
+  seg.nrrd    labels.seg.nrrd, for 3D Slicer and ITK-SNAP
+  dicom-seg   labels.dcm, a Segmentation, and measurements.dcm, a Structured Report; of DICOM scans only
+  stl, glb    meshes/STRUCTURE.stl and heart.glb, in mm and LPS
 
 With --json, standard output holds one JSON object a line, for programs that show progress:
 
@@ -32,6 +39,7 @@ Examples:
   whs-fast run study.zip -o results --phase all
   whs-fast run scan.nrrd -o results --formats nifti,seg.nrrd --overwrite
   whs-fast run scan.nii.gz -o results --report interactive
+  whs-fast run dicom_folder -o results --formats nifti,dicom-seg,glb
 """
 
 

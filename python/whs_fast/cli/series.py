@@ -16,6 +16,11 @@ def command(source: Path) -> None:
 
     Each line gives the UID for --series, modality, distance between slices, number of images, description, and the
     phases for --phase. The one that `whs-fast run` takes by itself is marked with an asterisk.
+
+    \b
+    Examples:
+      whs-fast series dicom_folder
+      whs-fast series study.zip
     """
     from whs_fast.reading import list_series
 

@@ -56,6 +56,8 @@ def label_suffix(path: Path) -> str | None:
 def _open(path: Path) -> tuple[Layout, Grid]:
     name = str(path)
     suffix = label_suffix(path)
+    if suffix is None and not path.exists():
+        raise InputError(f"{name}: found no such file, expected a label map: {', '.join(SUFFIXES)}")
     if suffix is None:
         raise InputError(f"{name}: found a file of another kind, expected a label map: {', '.join(SUFFIXES)}")
     with _told(path), silence():
