@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import urllib.request
+from contextlib import contextmanager
 from importlib import resources
 from io import BytesIO
 from pathlib import Path
@@ -21,6 +22,7 @@ import scans
 from pynetdicom import AE
 from waiting import answers, free_port, wait_for
 from whs_fast.reading import read
+from whs_fast.volume import Volume
 
 PATH = os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin"))
 ORTHANC, STORESCU, ECHOSCU = (shutil.which(name, path=PATH) for name in ("Orthanc", "storescu", "echoscu"))
@@ -33,8 +35,10 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def series(tmp_path_factory):
-    """{number of the series: folder}: the shipped sample, each time under another Series Instance UID."""
-    sample = read(str(resources.files("whs_fast") / "data" / "sample.nii.gz"))
+    """{number of the series: folder}: half of the slices of the sample, each time under another Series Instance UID."""
+    whole = read(str(resources.files("whs_fast") / "data" / "sample.nii.gz"))
+    x_mm, y_mm, z_mm = whole.spacing_mm
+    sample = Volume(np.ascontiguousarray(whole.array[::2]), (x_mm, y_mm, 2 * z_mm), whole.origin_mm, whole.direction)
     folder = tmp_path_factory.mktemp("series")
     uids = {number: f"1.2.826.0.1.3680043.2.1125.{number}" for number in (1, 2, 3)}
     return {number: scans.write_dicom(sample, folder / str(number), series=uid) for number, uid in uids.items()}
@@ -112,14 +116,27 @@ class Node:
         return (self.folder / "log").read_text()
 
 
-@pytest.fixture
-def node(tmp_path, orthanc):
-    node = Node(tmp_path, orthanc)
+@contextmanager
+def started(folder, orthanc):
+    node = Node(folder, orthanc)
     node.start()
     yield node
     if node.process.poll() is None:
         node.process.kill()
         node.process.wait(10)
+
+
+@pytest.fixture
+def node(tmp_path, orthanc):
+    with started(tmp_path, orthanc) as node:
+        yield node
+
+
+@pytest.fixture(scope="module")
+def lasting_node(tmp_path_factory, orthanc):
+    """One for the tests that leave it as they find it."""
+    with started(tmp_path_factory.mktemp("lasting"), orthanc) as node:
+        yield node
 
 
 def dcmtk(tool, node, *arguments, title="SENDER"):
@@ -154,21 +171,21 @@ def check_results(orthanc, folder):
     assert named == {segmentation.SOPInstanceUID, *instances}
 
 
-def test_a_series_comes_back_as_segmentation_report_and_picture(node, orthanc, series):
-    push(node, series[1])
+def test_a_series_comes_back_as_segmentation_report_and_picture(lasting_node, orthanc, series):
+    push(lasting_node, series[1])
     check_results(orthanc, series[1])
-    wait_for(lambda: not node.inside("outgoing"))
-    assert node.inside("ready") == node.inside("incoming") == node.inside("failed") == []
-    assert not any(text in node.log for text in (scans.PATIENT, *scans.PATIENT_TAGS.values(), "1.2.826"))
+    wait_for(lambda: not lasting_node.inside("outgoing"))
+    assert lasting_node.inside("ready") == lasting_node.inside("incoming") == lasting_node.inside("failed") == []
+    assert not any(text in lasting_node.log for text in (scans.PATIENT, *scans.PATIENT_TAGS.values(), "1.2.826"))
 
 
 def test_killed_and_started_again_it_still_does(node, orthanc, series):
     paths = sorted(series[2].iterdir())
-    push(node, *paths[:70])
+    push(node, *paths[:35])
     node.kill()  # in the middle of receiving
     assert len(node.inside("incoming")) == 1
     node.start()
-    push(node, *paths[70:])
+    push(node, *paths[35:])
     wait_for(lambda: node.inside("attempts"))
     node.kill()  # in the middle of its run
     assert len(node.inside("ready")) == 1 and not orthanc.made_of("1.2.826.0.1.3680043.2.1125.2")
@@ -190,14 +207,14 @@ def test_killed_while_the_archive_is_away_it_sends_later(tmp_path, orthanc, seri
     assert away.process.wait(20) == 0
 
 
-def test_strangers_are_refused(node, series):
-    assert dcmtk(ECHOSCU, node).returncode == 0
+def test_strangers_are_refused(lasting_node, series):
+    assert dcmtk(ECHOSCU, lasting_node).returncode == 0
     for done in (
-        dcmtk(ECHOSCU, node, title="STRANGER"),
-        dcmtk(STORESCU, node, *sorted(series[1].iterdir())[:1], title="STRANGER"),
+        dcmtk(ECHOSCU, lasting_node, title="STRANGER"),
+        dcmtk(STORESCU, lasting_node, *sorted(series[1].iterdir())[:1], title="STRANGER"),
     ):
         assert done.returncode != 0 and "Calling AE Title Not Recognized" in done.stderr
-    assert node.inside("incoming") == []
+    assert lasting_node.inside("incoming") == []
 
 
 def test_sigterm_ends_it_cleanly(node):

@@ -5,6 +5,7 @@ import copy
 import logging
 import shutil
 import socket
+import socketserver
 import subprocess
 import threading
 import time
@@ -55,12 +56,16 @@ def engine(whole_engine, series):
 
 @pytest.fixture(scope="module")
 def series(tmp_path_factory):
-    return scans.write_dicom(make_phantom(spacing_mm=(3.0, 3.0, 3.0), shape=(60, 62, 64)), tmp_path_factory.mktemp("p"))
+    return scans.write_dicom(make_phantom(spacing_mm=(3.0, 3.0, 6.0), shape=(30, 62, 64)), tmp_path_factory.mktemp("p"))
 
 
 @pytest.fixture(autouse=True)
-def unchanged_process():
-    """A node may change settings of its process; these tests share theirs with others."""
+def unchanged_process(monkeypatch):
+    """A node may change settings of its process; these tests share theirs with others. It looks around more often."""
+    monkeypatch.setattr(node_module, "_TICK_S", 0.02)
+    monkeypatch.setattr(
+        socketserver.BaseServer.serve_forever, "__defaults__", (0.02,)
+    )  # half a second to stop otherwise
     before = {name: logging.getLogger(name).propagate for name in ("pydicom", "pynetdicom", "highdicom")}
     modes = pydicom.config.settings.reading_validation_mode, pydicom.config.settings.writing_validation_mode
     with warnings.catch_warnings():
@@ -187,10 +192,10 @@ def test_a_series_waits_for_the_end_of_its_associations(engine, series, tmp_path
     paths = sorted(series.iterdir())
     with running(engine, tmp_path) as settings:
         association = associate(settings)
-        push(association, paths[:30])
+        push(association, paths[:15])
         time.sleep(1.0)  # longer than the quiet time
         assert len(inside(tmp_path, "incoming")) == 1
-        push(association, paths[30:])
+        push(association, paths[15:])
         association.release()
         (folder,) = wait_for(lambda: inside(tmp_path, "outgoing"))
         assert len(list((tmp_path / "outgoing" / folder).iterdir())) == 3
@@ -200,12 +205,12 @@ def test_what_broke_off_waits_for_the_rest(engine, series, tmp_path):
     paths = sorted(series.iterdir())
     with running(engine, tmp_path, quiet_s=0.7) as settings:
         association = associate(settings)
-        push(association, paths[:30])
+        push(association, paths[:15])
         association.abort()
         time.sleep(1.5)
         assert len(inside(tmp_path, "incoming")) == 1  # for 7 s
         association = associate(settings)
-        push(association, paths[30:])
+        push(association, paths[15:])
         association.release()
         wait_for(lambda: not inside(tmp_path, "incoming"), 5)
         wait_for(lambda: inside(tmp_path, "outgoing"))
@@ -223,7 +228,7 @@ def test_what_was_received_before_a_restart_is_run(engine, series, tmp_path):
     with running(engine, tmp_path, quiet_s=30.0) as settings:
         push_all(settings, series)
     (name,) = inside(tmp_path, "incoming")
-    assert len(inside(tmp_path / "incoming", name)) == 60
+    assert len(inside(tmp_path / "incoming", name)) == 30
     with running(engine, tmp_path, quiet_s=0.05):
         wait_for(lambda: inside(tmp_path, "outgoing"))
 

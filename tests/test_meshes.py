@@ -9,6 +9,7 @@ import trimesh
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from phantom import BALLS, VALVE_MM
+from scipy.ndimage import find_objects
 from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
 from whs_fast.errors import InputError, OutputError
@@ -32,19 +33,23 @@ def grid_around(shape, spacing_mm, direction, middle_mm=VALVE_MM):
 
 def draw_balls(grid):
     """The phantom's ten balls; the LV cavity lies inside the myocardium."""
-    index = np.indices(grid.shape)[::-1].reshape(3, -1)
-    points = (grid.affine[:3, :3] @ index).T + grid.origin_mm - np.asarray(VALVE_MM)
-    labels = np.zeros(points.shape[0], np.uint8)
+    labels = np.zeros(grid.shape, np.uint8)
     for label, (place, radius) in BALLS.items():
-        labels[((points - place) ** 2).sum(axis=1) < radius**2] = label
-    return labels.reshape(grid.shape)
+        middle = np.linalg.solve(grid.affine[:3, :3], np.asarray(VALVE_MM) + place - grid.origin_mm)
+        x, y, z = (
+            ((np.arange(count) - here) * step) ** 2
+            for count, here, step in zip(grid.shape[::-1], middle, grid.spacing_mm, strict=True)
+        )
+        labels[z[:, None, None] + y[:, None] + x < radius**2] = label
+    return labels
 
 
 def outer_faces(mask, grid):
     """Centres, in mm, of the faces between a structure and the rest."""
-    padded, centres = np.pad(mask, 1), []
+    (box,) = find_objects(mask.astype(np.uint8))
+    padded, centres = np.pad(mask[box], 1).astype(np.int8), []
     for axis in range(3):
-        change = np.argwhere(np.diff(padded.astype(np.int8), axis=axis))
+        change = np.argwhere(np.diff(padded, axis=axis)) + [part.start for part in box]
         centres.append(change - 1 + 0.5 * (np.arange(3) == axis))
     return np.concatenate(centres)[:, ::-1] @ grid.affine[:3, :3].T + grid.affine[:3, 3]
 
@@ -121,7 +126,7 @@ def test_a_structure_cut_by_the_scan_is_closed_there():
     np.testing.assert_allclose(surface.bounds[:, 1], (-0.5, 29.5), atol=0.5)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def meshes():
     grid = grid_around((64, 64, 64), (3.0, 3.0, 3.0), TILTED)
     return make_meshes(draw_balls(grid), grid, threads=1)

@@ -32,7 +32,7 @@ STEP_MM = 1.0
 _BLUR_MM, _BLUR_VOXELS = 1.0, 0.8  # standard deviation along an axis: the larger one
 _REACH = 4.0  # standard deviations beyond the mask to the last samples
 _FULL = 32_000
-_VOLUME_WITHIN, _MOST_HALVINGS = 0.003, 12
+_VOLUME_WITHIN, _MOST_GUESSES, _MOST_CUTS = 0.003, 4, 12
 _AWAY = 1e-3  # of the mask's value: keeps vertices apart that single precision would take for one
 
 _GLTF_FLOAT, _GLTF_UINT32 = 5126, 5125
@@ -167,14 +167,19 @@ def _make_mesh(
     wanted = np.count_nonzero(mask) * float(np.prod(spacing)) / step_mm**3
     if round(wanted) < 1:
         return None
-    # Half and twice the volume, in samples, hold the level between them; its surface is found by halving.
-    high, low = (_nth_largest(field, max(1, round(wanted * share))) for share in (0.5, 2.0))
-    for _ in range(_MOST_HALVINGS):
-        level = (low + high) / 2.0
+    # As many samples as wanted lie above the first level, half and twice as many above those that hold the right one
+    # between them. It is found by false position, or by halving where that does not come to it soon.
+    high, level, low = (_nth_largest(field, max(1, round(wanted * share))) for share in (0.5, 1.0, 2.0))
+    lack, excess = 0.5 * wanted, wanted
+    for attempt in range(_MOST_CUTS):
         vertices, faces, enclosed = _cut(field, level)
         if abs(enclosed - wanted) <= _VOLUME_WITHIN * wanted:
             break
-        low, high = (level, high) if enclosed > wanted else (low, level)
+        if enclosed > wanted:
+            low, excess = level, enclosed - wanted
+        else:
+            high, lack = level, wanted - enclosed
+        level = low + (high - low) * (excess / (excess + lack) if attempt < _MOST_GUESSES else 0.5)
     corners = (vertices * step_mm + start) / spacing + first
     corners = corners[:, ::-1] @ grid.affine[:3, :3].T + grid.affine[:3, 3]
     cross, enclosed = _enclose(corners, faces)
