@@ -355,9 +355,12 @@ def test_text_stands_out(page, scheme):
 
 def test_figures_by_square_metre_come_on_demand(page):
     row = "[...document.querySelectorAll('td')].find(cell => cell.textContent === 'Left atrium' && "
-    row += "cell.parentElement.querySelector('[data-value]')).parentElement.textContent"
-    assert "/m²)" not in page.ask(row).replace("up to", "").split("mL/m²")[0]
+    row += "cell.parentElement.querySelector('[data-value]')).parentElement.querySelector('[data-value]').textContent"
+    assert page.ask(row) == "20 mL (? mL/m²)"  # its limits are by square metre alone
     put(page, "bsa", "2")
-    assert "20 mL (10 mL/m²)" in page.ask(row)  # 10.25 mL a label in the made-up measurements
+    assert page.ask(row) == "20 mL (10 mL/m²)"  # 10.25 mL a label in the made-up measurements
+    mass = "document.querySelector('[data-unit=g]').textContent"  # the first has limits in grams too
+    grams = page.ask(mass)
+    assert "g/m²)" in grams
     put(page, "bsa", "")
-    assert "(10 mL/m²)" not in page.ask(row)
+    assert page.ask(row) == "20 mL (? mL/m²)" and page.ask(mass) == grams.partition(" (")[0]

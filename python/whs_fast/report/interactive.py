@@ -209,9 +209,11 @@ def _normal_row(normal: Normal, measurements: Mapping[str, Any]) -> str:
         if normal.absolute is not None:
             text = f"{_range(normal.absolute[sex])} {normal.unit} ({text})"
         cells.append(f'<td class="number">{text}</td>')
+    # What has limits by square metre alone cannot be compared until the body surface is typed in.
+    unknown = "" if normal.absolute else f" (? {normal.unit}/m²)"
     found = (
-        f'<td class="number" data-value="{value}" data-unit="{normal.unit}">{value:.0f} {normal.unit}'
-        '<span class="index"></span></td>'
+        f'<td class="number" data-value="{value}" data-unit="{normal.unit}" data-unknown="{unknown}">'
+        f'{value:.0f} {normal.unit}<span class="index">{unknown}</span></td>'
         if value
         else '<td class="number">not found</td>'
     )

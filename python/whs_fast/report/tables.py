@@ -21,6 +21,7 @@ td, th { padding: .3rem .6rem; border-bottom: 1px solid var(--line); vertical-al
 td.number, th.number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
 td.hash { font-family: ui-monospace, Consolas, Menlo, monospace; font-size: .8rem; overflow-wrap: anywhere; }
 .swatch { display: inline-block; width: .8rem; height: .8rem; border-radius: 3px; margin-right: .6rem; }
+td.structure { padding-left: 2rem; text-indent: -1.4rem; }
 .warnings { background: var(--warn); border-radius: 6px; padding: .6rem 1rem .6rem 2rem; }
 .columns { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(20rem, 100%), 1fr)); gap: 0 2.5rem; }
 @media print { body { margin: 0; } img { min-width: 0; } h2 { break-after: avoid; } tr { break-inside: avoid; } }
@@ -59,7 +60,7 @@ def structure_table(measurements: Mapping[str, Any]) -> str:
         entry = measurements["structures"][structure.key]
         edges = [name for name in ("scan", "region") if entry[f"touches_{name}_edge"]]
         rows.append(
-            f"<tr><td>{swatch(structure)}{html.escape(structure.name)}</td>"
+            f'<tr><td class="structure">{swatch(structure)}{html.escape(structure.name)}</td>'
             f'<td class="number">{volume_text(measurements, structure)}</td>'
             f"<td>{'edge of the ' + ' and the '.join(edges) if edges else ''}</td></tr>"
         )

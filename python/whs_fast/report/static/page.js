@@ -20,7 +20,7 @@ function followBodySurface() {
   field.addEventListener("input", () => {
     const m2 = Number(field.value);
     for (const cell of document.querySelectorAll("[data-value]")) {
-      const index = m2 >= 0.2 && m2 <= 4 ? ` (${(cell.dataset.value / m2).toFixed(0)} ${cell.dataset.unit}/m²)` : "";
+      const index = m2 >= 0.2 && m2 <= 4 ? ` (${(cell.dataset.value / m2).toFixed(0)} ${cell.dataset.unit}/m²)` : cell.dataset.unknown;
       cell.querySelector(".index").textContent = index;
     }
   });
