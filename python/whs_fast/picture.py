@@ -240,12 +240,12 @@ def _legend(picture: Image.Image, left: int, measurements: Mapping[str, Any]) ->
     y += 14
     valve = ", ".join(f"{coordinate:.1f}" for coordinate in measurements["aortic_valve_mm"])
     for name, value in (
-        ("LV myocardial mass", f"{measurements['lv_myocardium_mass_g']:.0f} g"),
-        ("Aortic valve (cross), LPS mm", ""),
+        ("Left ventricular mass", f"{measurements['lv_myocardium_mass_g']:.0f} g"),
+        ("Aortic valve (cross), mm, LPS", ""),
         ("", valve),
     ):
-        pen.text((left, y), name, font=_font(16), fill=_TEXT)
-        pen.text((right, y), value, font=_font(16), fill=_TEXT, anchor="ra")
+        pen.text((left, y), name, font=_font(17), fill=_TEXT)
+        pen.text((right, y), value, font=_font(17), fill=_TEXT, anchor="ra")
         y += 26
     pen.text((left, y + 14), "Research software,\nnot a medical device", font=_font(14), fill=_QUIET)
 
