@@ -1,7 +1,11 @@
-"""The one way into SimpleITK's file readers: headers, and nothing printed.
+"""The one way into SimpleITK's file readers: headers, nothing printed, and safe from several threads.
 
 The toolkit and the libraries below it write warnings straight to the terminal; what matters in them is checked and
 said by `whs_fast.reading` in its own words.
+
+ITK (5.4) makes its global variables at their first use and enters them into one map (SingletonIndex) without a lock.
+Where the first readers of a process run in several threads, two of them change that map at once, and about one
+process in a thousand dies of it. So all that reading needs is made here, in the thread that imports this module.
 """
 
 import threading
@@ -48,3 +52,16 @@ def open_header(path: Path, image_io: str, *, private: bool = False) -> sitk.Ima
     except RuntimeError:
         return None
     return reader
+
+
+def _make_globals() -> None:
+    """Go once through a reader, which makes the readers of all formats, and through a filter, both without an image."""
+    with silence():
+        # Of the formats read here, only that of NRRD has a variable of its own for the header.
+        open_header(Path(__file__), "NrrdImageIO")
+        cast = sitk.CastImageFilter()
+        cast.SetNumberOfWorkUnits(1)  # no threads
+        cast.Execute(sitk.Image(1, 1, sitk.sitkInt16))
+
+
+_make_globals()
