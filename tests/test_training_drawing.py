@@ -9,7 +9,7 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("nncf")
 ndimage = pytest.importorskip("scipy.ndimage")
 
-from training import artefacts, crops  # noqa: E402
+from training import artefacts, crops, rendering  # noqa: E402
 from training.deformation import ShapeRanges, draw_displacement, integrate, least_jacobian, stretch  # noqa: E402
 from training.heart import (  # noqa: E402
     AO,
@@ -21,7 +21,9 @@ from training.heart import (  # noqa: E402
     PV,
     RA,
     RVC,
+    SPINE,
     SVC,
+    VEINS,
     WALL,
     AnatomyRanges,
     draw_anatomy,
@@ -244,10 +246,34 @@ def test_slabs_move_in_plane_and_carry_their_labels(heart):
 def test_rendering_repeats_with_all_artefacts(heart):
     everything = RenderingRanges(
         unmixed=1, dense_inflow=1, streaks=1, motion=1, lead=1, valve_calcium=1, prosthesis=1, effusion=1,
-        odd_surroundings=1,
+        odd_surroundings=1, compact_bone=1,
     )  # fmt: skip
     one, two = (render(heart, (2.0, 2.0, 2.0), np.random.default_rng(9), everything) for _ in range(2))
     assert torch.equal(one, two) and torch.isfinite(one).all()
+
+
+def test_bone_is_compact_around_its_marrow_and_vertebrae_have_discs_between():
+    tissues = torch.zeros((80, 30, 30), dtype=torch.uint8)
+    tissues[:, 5:25, 5:25] = SPINE
+    image = torch.zeros(tissues.shape)
+    rendering._draw_bone(image, tissues, (1.0, 1.0, 1.0), np.random.default_rng(3))
+    assert not image[tissues == 0].any()
+    middle, edge = image[:, 15, 15], image[:, 15, 5]
+    discs = middle > 0
+    assert 0.05 < discs.float().mean() < 0.5 and (discs[1:] != discs[:-1]).sum() >= 3
+    assert edge[~discs].min() >= 250 and middle[~discs].max() == 0 and 40 <= middle[discs].min() <= 130
+
+
+def test_dense_blood_comes_from_above():
+    tissues = torch.zeros((60, 10, 10), dtype=torch.uint8)
+    tissues[:, :3], tissues[20:50, 5:8] = VEINS, SVC
+    image = torch.zeros(tissues.shape)
+    rendering._fill_upper_veins(image, tissues, 1000.0, (1.0, 1.0, 1.0), np.random.default_rng(1))
+    assert image[34:, :3].min() >= 700 and image.count_nonzero() == 26 * 3 * 10
+    without = torch.where(tissues == SVC, 0, tissues)
+    image.zero_()
+    rendering._fill_upper_veins(image, without, 1000.0, (1.0, 1.0, 1.0), np.random.default_rng(1))
+    assert not image.any()
 
 
 def test_crops_repeat_and_hold_structures():

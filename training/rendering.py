@@ -75,6 +75,7 @@ class RenderingRanges:
     valve_calcium: float = 0.3
     prosthesis: float = 0.07
     effusion: float = 0.12
+    compact_bone: float = 0.8
     odd_surroundings: float = 0.05
 
 
@@ -124,7 +125,7 @@ def draw_contrast(rng: np.random.Generator, ranges: RenderingRanges) -> tuple[ND
     hu[OESOPHAGUS] = rng.uniform(-50, 80)
     hu[LIVER] = rng.uniform(30, 180)
     hu[LUNG] = rng.uniform(-930, -600)
-    hu[SPINE] = rng.uniform(100, 450)
+    hu[SPINE] = rng.uniform(50, 450)
     hu[RIBS] = rng.uniform(150, 700)
     hu[FAT] = rng.uniform(-130, -40) if rng.random() < 0.9 else rng.uniform(-100, 40)
     hu[SKIN_FAT] = rng.uniform(-130, -70)
@@ -204,6 +205,30 @@ def _unmix(
     image.addcmul_(_of_tissue(share * (other - hu), index), streams)
 
 
+def _fill_upper_veins(
+    image: torch.Tensor, tissues: torch.Tensor, dense_hu: float, spacing_mm: Spacing, rng: np.random.Generator
+) -> None:
+    """Dense blood in the brachiocephalic veins, as it comes from the arm, not in the superior vena cava alone."""
+    levels = (tissues == SVC).any(2).any(1).nonzero()
+    if len(levels):
+        above = max(0, int(levels.max()) - round(15 / spacing_mm[2]))
+        image[above:].masked_fill_(tissues[above:] == VEINS, dense_hu * float(rng.uniform(0.7, 1.2)))
+
+
+def _draw_bone(image: torch.Tensor, tissues: torch.Tensor, spacing_mm: Spacing, rng: np.random.Generator) -> None:
+    """Compact bone around the marrow, and discs between the vertebrae; in place."""
+    spine = tissues == SPINE
+    bones = spine | (tissues == RIBS)
+    if not bones.any():
+        return
+    compact = bones & near(~bones, float(rng.uniform(0.5, 2.0)), spacing_mm)
+    image.copy_(torch.where(compact, 0.4 * image + float(rng.uniform(250, 900)), image))
+    z, y = (torch.arange(tissues.shape[axis]) * spacing_mm[2 - axis] for axis in (0, 1))
+    place = z[:, None] + float(rng.normal(0, 0.25)) * y + float(rng.uniform(0, 40))
+    discs = place % float(rng.uniform(24, 38)) < float(rng.uniform(3, 9))
+    image.masked_fill_(spine & discs[..., None], float(rng.uniform(40, 130)))
+
+
 def _banded(positions: torch.Tensor, count: int, sigma: float) -> torch.Tensor:
     """Rows of Gaussian weights over `count` voxels around each position (voxels): float32 [n, count]."""
     weights = (-(positions[:, None] - torch.arange(count)).square() / (2 * sigma**2)).exp()
@@ -264,6 +289,10 @@ def render(
     image.addcmul_(_of_tissue(texture, index), torch.lerp(coarse, fine, weight), value=1 / scale)
     if rng.random() < ranges.unmixed:
         _unmix(image, index, hu, spacing_mm, rng, generator)
+    if hu[SVC] > 350 and rng.random() < 0.6:
+        _fill_upper_veins(image, tissues, hu[SVC], spacing_mm, rng)
+    if rng.random() < ranges.compact_bone:
+        _draw_bone(image, tissues, spacing_mm, rng)
     if rng.random() < 0.5:  # lung vessels
         image.masked_fill_((fine > rng.uniform(1.4, 2.2)) & (tissues == LUNG), float(rng.uniform(-300, 400)))
     if rng.random() < 0.3:  # calcified walls
