@@ -113,6 +113,8 @@ def test_what_is_missing_is_not_called_zero():
     given["structures"]["coronary_sinus"]["volume_ml"] = 0.0
     text = " ".join(" ".join(parse(render_report(given, PICTURE)).text).split())
     assert "Coronary sinus not found" in text and "peak memory" not in text
+    text = " ".join(parse(render_report(measurements(lv_myocardium_mass_g=0.0), PICTURE)).text)
+    assert "myocardium: not found" in text and "g/mL" not in text
 
 
 def test_warnings_appear_only_where_there_are_some():

@@ -6,8 +6,10 @@ import re
 
 import numpy as np
 import pytest
-from bars import BARS_MM, FLIPPED, TURNED, VALVE_MM, make_page
+from bars import BARS_MM, FLIPPED, TURNED, VALVE_MM, make_case, make_page
 from browser import CHROMIUM, browser_page
+from test_report import measurements
+from whs_fast.report import cut_box, prepare_scene, render_interactive
 from whs_fast.structures import BY_KEY
 from whs_fast.volume import IDENTITY_DIRECTION
 
@@ -311,6 +313,19 @@ def test_without_webgl_the_slices_remain(browser, tmp_path):
     assert slice_of(browser, "axial") > 1 and pixels(browser, "axial").max() > 100
     browser.ask("document.querySelector('#structures input').click()")
     assert browser.problems == []
+
+
+def test_a_scan_without_structures(browser, tmp_path):
+    volume, labels = make_case()
+    box = cut_box(volume, np.zeros_like(labels), VALVE_MM, threads=2)
+    scene = prepare_scene(box, np.zeros_like(labels), volume.grid, VALVE_MM, threads=2)
+    (tmp_path / "page.html").write_text(render_interactive(measurements(), scene), encoding="utf-8")
+    load(browser, tmp_path / "page.html")
+    browser.wait_for("document.documentElement.dataset.ready === 'all'")
+    assert "no structure" in browser.ask("document.querySelector('#heart .note').textContent")
+    assert "no structure" in browser.ask("document.getElementById('point').textContent")
+    browser.ask("document.querySelector('#structures input').click()")
+    assert pixels(browser, "axial").max() > 100 and browser.problems == []
 
 
 def test_a_narrow_window_shows_everything(page):

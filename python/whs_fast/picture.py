@@ -239,8 +239,9 @@ def _legend(picture: Image.Image, left: int, measurements: Mapping[str, Any]) ->
     pen.line((left, y, right, y), fill=_QUIET, width=1)
     y += 14
     valve = ", ".join(f"{coordinate:.1f}" for coordinate in measurements["aortic_valve_mm"])
+    grams = measurements["lv_myocardium_mass_g"]
     for name, value in (
-        ("Left ventricular mass", f"{measurements['lv_myocardium_mass_g']:.0f} g"),
+        ("Left ventricular mass", f"{grams:.0f} g" if grams else "–"),
         ("Aortic valve (cross), mm, LPS", ""),
         ("", valve),
     ):

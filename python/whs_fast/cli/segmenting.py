@@ -87,4 +87,5 @@ def tell_measurements(measurements: Mapping[str, Any]) -> None:
     for structure in STRUCTURES:
         volume = measurements["structures"][structure.key]["volume_ml"]
         click.echo(f"{structure.name:<28}{volume:9.1f} mL" if volume else f"{structure.name:<28}not found")
-    click.echo(f"{'LV myocardial mass':<28}{measurements['lv_myocardium_mass_g']:9.1f} g")
+    grams = measurements["lv_myocardium_mass_g"]
+    click.echo(f"{'LV myocardial mass':<28}" + (f"{grams:9.1f} g" if grams else "not found"))

@@ -64,11 +64,12 @@ def structure_table(measurements: Mapping[str, Any]) -> str:
             f'<td class="number">{volume_text(measurements, structure)}</td>'
             f"<td>{'edge of the ' + ' and the '.join(edges) if edges else ''}</td></tr>"
         )
+    grams = measurements["lv_myocardium_mass_g"]
+    mass = f'{grams:.1f} g</strong>\n<span class="quiet">(1.05 g/mL)</span>' if grams else "not found</strong>"
     valve = ", ".join(f"{coordinate:.1f}" for coordinate in measurements["aortic_valve_mm"])
     return f"""<table> <tr><th>Structure</th><th class="number">Volume, mL</th><th>Cut off by</th></tr>
 {chr(10).join(rows)} </table>
-<p><strong>Mass of the left ventricular myocardium: {measurements["lv_myocardium_mass_g"]:.1f} g</strong>
-<span class="quiet">(1.05 g/mL)</span><br> Centre of the aortic valve (x, y, z; LPS): {valve} mm</p>"""
+<p><strong>Mass of the left ventricular myocardium: {mass}<br> Centre of the aortic valve (x, y, z; LPS): {valve} mm</p>"""
 
 
 def timing_table(measurements: Mapping[str, Any]) -> str:

@@ -45,6 +45,10 @@ function makeTraces(surfaces) {
 
 async function makeScene() {
   const panel = document.getElementById("heart"), target = panel.querySelector(".scene"), note = panel.querySelector(".note");
+  if (!meta.surfaces.length) {
+    note.textContent = "There is no structure to show.";
+    return () => {};
+  }
   if (!hasWebGL()) {
     note.textContent = "This browser or machine offers no WebGL, which the 3D view needs.";
     return () => {};
