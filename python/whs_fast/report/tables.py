@@ -69,7 +69,8 @@ def structure_table(measurements: Mapping[str, Any]) -> str:
     valve = ", ".join(f"{coordinate:.1f}" for coordinate in measurements["aortic_valve_mm"])
     return f"""<table> <tr><th>Structure</th><th class="number">Volume, mL</th><th>Cut off by</th></tr>
 {chr(10).join(rows)} </table>
-<p><strong>Mass of the left ventricular myocardium: {mass}<br> Centre of the aortic valve (x, y, z; LPS): {valve} mm</p>"""
+<p><strong>Mass of the left ventricular myocardium: {mass}<br>
+Centre of the aortic valve (x, y, z; LPS): {valve} mm</p>"""
 
 
 def timing_table(measurements: Mapping[str, Any]) -> str:

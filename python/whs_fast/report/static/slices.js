@@ -170,7 +170,8 @@ function drawMarks(pen, plane, { scale, left, top, columns, rows }) {
   write(toRight, size - edge, size / 2, 16, "right", "middle");
   write(above, size / 2, edge, 16, "center", "top");
   write(below, size / 2, size - edge, 16, "center", "bottom");
-  const bar = (50 / meta.spacing_mm) * scale, base = size - 10 * ratio;
+  const pixels = (10 / meta.spacing_mm) * scale, cm = 5 * pixels < 0.4 * size ? 5 : 2; // clear of the letter below
+  const bar = cm * pixels, base = size - 10 * ratio;
   pen.fillRect(edge, base, bar, 2 * ratio);
-  write("5 cm", edge, base - 3 * ratio, 12, "left", "bottom");
+  write(`${cm} cm`, edge, base - 3 * ratio, 12, "left", "bottom");
 }
