@@ -227,8 +227,8 @@ connectivity: 6, 18 or 26. Background is 0. Raises ValueError where the shapes d
     m.def("keep_parts", &keep_parts, "labels"_a.noconvert(), "rules"_a.noconvert(), nb::kw_only(), "threads"_a = 1,
           R"(Remove, in place, the components (26 neighbours) that the rules do not keep; return the voxels removed.
 
-rules: int64 [labels, 3], for each label from 0 on (parts, least_voxels, attached_to). Its `parts` largest components
-stay, others only where they touch label attached_to (0: nowhere), none below least_voxels; equal sizes stay together.
+rules: int64 [labels, 3], for each label from 0 on (parts, least_voxels, attached_to). Its components that touch label
+attached_to stay (0: none does), the largest others until `parts` stay, none below least_voxels; equal sizes stay together.
 Labels with attached_to are judged after the others, which may not have it themselves. Raises ValueError for such a
 rule and for a label without one.)");
 

@@ -215,25 +215,38 @@ std::int64_t keep_parts(View3<std::uint8_t> labels, std::span<const PartRule> ru
         voxels[root[run]] += own.end - own.begin;
     }
 
-    // The size that a part needs to be among the largest ones of its label: parts of equal size stay or go together.
-    std::vector<std::vector<std::int64_t>> sizes(rules.size());
     auto large = [&](std::uint32_t part) { return voxels[part] >= rules[forest.runs[part].label].least_voxels; };
-    for (std::uint32_t run = 0; run < count; ++run)
-        if (root[run] == run && large(run))
-            sizes[forest.runs[run].label].push_back(voxels[run]);
-    std::vector<std::int64_t> enough(rules.size(), std::numeric_limits<std::int64_t>::max());
-    for (std::size_t label = 0; label < rules.size(); ++label) {
-        const auto parts = std::min(rules[label].parts, static_cast<std::int64_t>(sizes[label].size()));
-        if (parts < 1)
-            continue;
-        const auto nth = sizes[label].begin() + (parts - 1);
-        std::nth_element(sizes[label].begin(), nth, sizes[label].end(), std::greater<>());
-        enough[label] = *nth;
-    }
     std::vector<std::atomic<bool>> stays(count); // of the roots; set by any thread, never unset
-    for (std::uint32_t run = 0; run < count; ++run)
-        stays[run].store(root[run] == run && large(run) && voxels[run] >= enough[forest.runs[run].label],
-                         std::memory_order_relaxed);
+    // Of the labels that need a neighbour, or of the others, the largest parts stay where fewer than `parts` do.
+    auto fill_up = [&](bool attached) {
+        std::vector<std::int64_t> wanted(rules.size());
+        for (std::size_t label = 0; label < rules.size(); ++label)
+            wanted[label] = (rules[label].attached_to != 0) == attached ? rules[label].parts : 0;
+        std::vector<std::vector<std::int64_t>> sizes(rules.size());
+        for (std::uint32_t run = 0; run < count; ++run) {
+            if (root[run] != run || !large(run))
+                continue;
+            const std::size_t label = forest.runs[run].label;
+            if (stays[run].load(std::memory_order_relaxed))
+                --wanted[label];
+            else
+                sizes[label].push_back(voxels[run]);
+        }
+        // The size that a part needs to be among the largest: parts of equal size stay or go together.
+        std::vector<std::int64_t> enough(rules.size(), std::numeric_limits<std::int64_t>::max());
+        for (std::size_t label = 0; label < rules.size(); ++label) {
+            const auto parts = std::min(wanted[label], static_cast<std::int64_t>(sizes[label].size()));
+            if (parts < 1)
+                continue;
+            const auto nth = sizes[label].begin() + (parts - 1);
+            std::nth_element(sizes[label].begin(), nth, sizes[label].end(), std::greater<>());
+            enough[label] = *nth;
+        }
+        for (std::uint32_t run = 0; run < count; ++run)
+            if (root[run] == run && large(run) && voxels[run] >= enough[forest.runs[run].label])
+                stays[run].store(true, std::memory_order_relaxed);
+    };
+    fill_up(false);
 
     // A part that needs a neighbour keeps to one that stays itself; those never need one, so nothing here races.
     auto attach = [&](std::uint32_t part, std::uint32_t neighbour) {
@@ -256,6 +269,7 @@ std::int64_t keep_parts(View3<std::uint8_t> labels, std::span<const PartRule> ru
                 forest.each_meeting_back(row / labels.ny, row % labels.ny, across_slices, kPartNeighbours, attach_both);
         }
     });
+    fill_up(true);
 
     std::int64_t removed = 0;
     forest.each_run([&](std::int64_t row, std::uint32_t run) {

@@ -12,8 +12,8 @@ namespace whs {
 std::int64_t connected_components(View3<const std::uint8_t> labels, View3<std::uint32_t> out, int connectivity,
                                   int threads);
 
-// What may stay of one label: its `parts` largest components, others where they touch label `attached_to` (0: nowhere),
-// and none below least_voxels.
+// What may stay of one label: all components that touch label `attached_to` (0: none does), the largest others until
+// `parts` stay, and none below least_voxels.
 struct PartRule {
     std::int64_t parts, least_voxels, attached_to;
 };

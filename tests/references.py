@@ -215,17 +215,20 @@ def kept_parts(labels, rules):  # type: ignore[no-untyped-def]
         for label, (most, least_voxels, attached_to) in enumerate(rules.tolist()):
             if (attached_to != 0) != judged_last:
                 continue
-            own = {part: voxels for part, voxels in parts.items() if labels[voxels[0]] == label}
-            sizes = sorted((len(v) for v in own.values() if len(v) >= least_voxels), reverse=True)
-            for voxels in own.values():
-                large = len(voxels) >= least_voxels
-                among = large and most > 0 and len(voxels) >= sizes[: int(most)][-1]
-                touching = (
-                    large
-                    and judged_last
-                    and any(before[near] == attached_to for v in voxels for near in neighbours(v, labels.shape, 26))
-                )
-                if not among and not touching:
+            own = [voxels for voxels in parts.values() if labels[voxels[0]] == label]
+            large = [voxels for voxels in own if len(voxels) >= least_voxels]
+            touching = [
+                voxels
+                for voxels in large
+                if judged_last
+                and any(before[near] == attached_to for v in voxels for near in neighbours(v, labels.shape, 26))
+            ]
+            others = sorted((len(voxels) for voxels in large if voxels not in touching), reverse=True)
+            places = max(0, int(most) - len(touching))
+            enough = others[:places][-1] if places and others else None
+            for voxels in own:
+                among = voxels in large and enough is not None and len(voxels) >= enough
+                if voxels not in touching and not among:
                     for v in voxels:
                         out[v] = 0
     return out

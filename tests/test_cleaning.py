@@ -83,6 +83,18 @@ def test_a_vein_on_an_island_of_atrium_goes_with_it():
     np.testing.assert_array_equal(cleaned(blocks(atrium, island, vein)), blocks(atrium))
 
 
+def test_the_atrium_is_the_part_at_its_ventricle_not_a_larger_one_elsewhere():
+    ventricle = (label_of("right_ventricle_cavity"), (10, 10, 10), (6, 6, 6))
+    atrium, spine = (
+        (label_of("right_atrium"), (10, 10, 5), (5, 5, 5)),
+        (label_of("right_atrium"), (2, 24, 2), (20, 5, 9)),
+    )
+    np.testing.assert_array_equal(cleaned(blocks(ventricle, atrium, spine)), blocks(ventricle, atrium))
+    # With no part at the ventricle, the largest stays.
+    apart = (label_of("right_atrium"), (10, 10, 2), (5, 5, 5))
+    np.testing.assert_array_equal(cleaned(blocks(ventricle, apart, spine)), blocks(ventricle, spine))
+
+
 def test_papillary_muscle_cut_off_inside_the_ventricle_stays():
     wall = (label_of("left_ventricle_myocardium"), (2, 2, 2), (20, 20, 20))
     cavity = (label_of("left_ventricle_cavity"), (5, 5, 5), (14, 14, 14))
@@ -154,12 +166,16 @@ def slow_clean(labels, voxel_ml):
             parts, count = ndimage.label(before == label_of(rule.key), neighbours)
             sizes = {part: int((parts == part).sum()) for part in range(1, count + 1)}
             large = {part: size for part, size in sizes.items() if size * voxel_ml >= rule.smallest_ml}
-            order = sorted(large.values(), reverse=True)
+            held = {
+                part
+                for part in large
+                if attached
+                and (before[ndimage.binary_dilation(parts == part, neighbours)] == label_of(rule.attached_to)).any()
+            }
+            order = sorted((size for part, size in large.items() if part not in held), reverse=True)
+            places = max(0, rule.parts - len(held))
             for part, size in sizes.items():
-                stays = part in large and rule.parts > 0 and size >= order[: rule.parts][-1]
-                if part in large and attached:
-                    around = ndimage.binary_dilation(parts == part, neighbours)
-                    stays |= bool((before[around] == label_of(rule.attached_to)).any())
+                stays = part in held or (part in large and places > 0 and size >= order[:places][-1])
                 if not stays:
                     labels[parts == part] = 0
     cavities, count = ndimage.label(np.pad(labels, 1) == 0)

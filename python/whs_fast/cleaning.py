@@ -1,7 +1,7 @@
 """Removes what cannot be part of a structure: islands, crumbs and holes, by one small table of rules.
 
-Each structure has a number of parts that it may have, a smallest volume for a part, and at most one structure that
-further parts must touch in order to stay. What goes becomes background, and background wholly enclosed by one
+Each structure has a number of parts that it may have, a smallest volume for a part, and at most one structure whose
+neighbours among its parts stay before others do. What goes becomes background, and background wholly enclosed by one
 structure becomes that structure. The rules know sizes and neighbours only, never places or directions, so a scan
 stored the other way round is cleaned alike; parts of equal size stay or go together for the same reason.
 """
@@ -20,7 +20,7 @@ from whs_fast.structures import BY_KEY, STRUCTURES
 class Rule:
     """What may stay of one structure.
 
-    The `parts` largest connected parts stay; others only where they touch `attached_to`; none below `smallest_ml`.
+    Connected parts that touch `attached_to` stay, and the largest others until `parts` do; none below `smallest_ml`.
     """
 
     key: str
@@ -46,7 +46,13 @@ RULES: tuple[Rule, ...] = (
     Rule("aorta", 2, 1.0, None, "ascending and descending are apart where the scan ends below the arch"),
     Rule("coronary_sinus", 1, 0.1, None, "one vessel of a few mL"),
     Rule("superior_vena_cava", 1, 0.2, None, "one vessel, of which a short scan holds a few slices only"),
-    Rule("right_atrium", 1, 1.0, None, "one chamber with its appendage"),
+    Rule(
+        "right_atrium",
+        1,
+        1.0,
+        "right_ventricle_cavity",
+        "one chamber with its appendage, open to its ventricle; marrow of the spine, which looks alike, is not",
+    ),
     Rule("right_ventricle_cavity", 1, 1.0, None, "one chamber"),
     Rule("pulmonary_artery", 2, 0.5, None, "trunk, and a branch that streaks or the scan's edge may cut off from it"),
 )
