@@ -102,7 +102,7 @@ def test_a_phase_that_is_not_there(tmp_path: Path) -> None:
         with pytest.raises(InputError, match=r"phase: found .* expected a percentage such as 30"):
             read(folder, phase=nonsense)
     write(SCAN, tmp_path / "plain")
-    assert_refused(tmp_path / "plain", "found no such phase, expected one of: not told", phase=30)
+    assert_refused(tmp_path / "plain", "found a scan whose phase is not told, expected none to be asked for", phase=30)
     assert_same_volume(read(write(SCAN, tmp_path / "told", edit=tagged(SeriesDescription="CTA 30 %")), phase=30), SCAN)
 
 

@@ -109,6 +109,8 @@ def choose(candidates: Sequence[Candidate], wanted: Wanted | None, name: str) ->
     if wanted is not None:
         nearest = min(wanted.distance(candidate.phase) for candidate in candidates)
         if not np.isfinite(nearest):
+            if all(candidate.phase == Phase() for candidate in candidates):
+                raise InputError(f"{name}: found a scan whose phase is not told, expected none to be asked for")
             raise InputError(f"{name}: found no such phase, expected one of: {_phases(candidates)}")
         likely = [candidate for candidate in candidates if wanted.distance(candidate.phase) == nearest]
     likely.sort(key=lambda candidate: (candidate.rank, _softness(candidate)))
