@@ -25,7 +25,18 @@ from whs_fast.reading import read
 from whs_fast.volume import Volume
 
 PATH = os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin"))
-ORTHANC, STORESCU, ECHOSCU = (shutil.which(name, path=PATH) for name in ("Orthanc", "storescu", "echoscu"))
+
+
+def find_dcmtk(name):
+    """DCMTK's program, not pynetdicom's of the same name, which comes first in an activated environment."""
+    for folder in PATH.split(os.pathsep):
+        path = shutil.which(name, path=folder)
+        if path and "dcmtk" in subprocess.run([path, "--version"], capture_output=True, text=True).stdout:
+            return path
+    return None
+
+
+ORTHANC, STORESCU, ECHOSCU = shutil.which("Orthanc", path=PATH), find_dcmtk("storescu"), find_dcmtk("echoscu")
 
 pytestmark = [
     pytest.mark.skipif(ORTHANC is None, reason="Orthanc is not installed (Debian package orthanc)"),
