@@ -91,7 +91,9 @@ def run_folder(tmp_path_factory):
     command = [sys.executable, "-m", "training.train_dense_vnet", "--out", str(folder), "--sides", "32", "32"]
     command += ["--threads", "2", "--workers", "0"]
     subprocess.run([*command, "--steps", "2", "0"], cwd=REPOSITORY, check=True)
-    subprocess.run([*command, "--steps", "2", "2", "--resume"], cwd=REPOSITORY, check=True)
+    (folder / "validation.csv").write_text("")  # what is left where a process is killed before its first flush
+    resumed = [*command, "--steps", "2", "2", "--validate-every", "1", "--resume"]
+    subprocess.run(resumed, cwd=REPOSITORY, check=True)
     return folder
 
 
@@ -99,6 +101,8 @@ def test_training_resumes_where_it_stopped(run_folder):
     steps = [line.split(",")[0] for line in (run_folder / "log.csv").read_text().splitlines()]
     assert steps == ["step", "0", "1", "2", "3"]
     assert torch.load(run_folder / "checkpoint.pt", weights_only=True)["step"] == 4
+    checked = [line.split(",")[0] for line in (run_folder / "validation.csv").read_text().splitlines()]
+    assert checked == ["step", "3", "4"]
 
 
 @pytest.fixture(scope="module")

@@ -192,8 +192,10 @@ def main() -> None:
         (options.out / "validation.csv").open(mode, newline="") as checked,
     ):
         log, checks = csv.writer(file), csv.writer(checked)
-        if not done:
+        # By what the files hold, not by `done`: a process killed before its first flush leaves them empty.
+        if file.tell() == 0:
             log.writerow(["step", "loss", "seconds", *dice_columns])
+        if checked.tell() == 0:
             checks.writerow(["step", *dice_columns])
         for stage, scales in enumerate(((middle, options.scale[1]), (options.scale[0], middle))):
             start, end = (0, options.steps[0]) if stage == 0 else (options.steps[0], total)
