@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk
-from whs_fast.evaluation.surfaces import compare_surfaces, find_surface
+from whs_fast.study.evaluation.surfaces import compare_surfaces, find_surface
 
 ATLAS = Path(__file__).parents[1] / "training" / "anatomy" / "vhf_thorax_labels.nii.gz"
 SIZE, SPACING_MM = (512, 512, 300), (0.42, 0.42, 0.6)

@@ -9,8 +9,8 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from whs_fast.network import openvino
-from whs_fast.segmentation import REGION_SHAPE
+from whs_fast.networks.openvino_model import openvino
+from whs_fast.steps.segment import REGION_SHAPE
 
 from training.networks import DenseVNet
 from training.train_dense_vnet import load_averaged

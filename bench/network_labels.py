@@ -25,13 +25,13 @@ import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
 from whs_fast import STRUCTURES, _kernels
-from whs_fast.cleaning import clean
-from whs_fast.dense_vnet import DenseVNet
-from whs_fast.evaluation.overlap import count_pairs, dice_matrix, overall_figures
-from whs_fast.localising import localise
-from whs_fast.network import models_folder
-from whs_fast.reading import read
-from whs_fast.segmentation import region_grid, segment
+from whs_fast.networks.dense_vnet import DenseVNet
+from whs_fast.networks.openvino_model import models_folder
+from whs_fast.reading.scan import read
+from whs_fast.steps.clean import clean
+from whs_fast.steps.localise import localise
+from whs_fast.steps.segment import region_grid, segment
+from whs_fast.study.evaluation.overlap import count_pairs, dice_matrix, overall_figures
 
 from bench.float_network import as_int8, openvino_network
 from training.localisers import slice_predictors
@@ -41,7 +41,7 @@ CAPS = {"avx_vnni": "AVX2_VNNI", "avx2": "AVX2", "portable": "SSE41"}
 
 
 def float_network(threads: int) -> Callable[[NDArray[np.uint8]], NDArray[np.int8]]:
-    """The network of the checkpoint in FP32, as whs_fast.segmentation.segment calls it."""
+    """The network of the checkpoint in FP32, as whs_fast.steps.segment.segment calls it."""
     compiled = openvino_network(threads)
     return lambda region: as_int8(compiled(region[None, None])[0][0])
 

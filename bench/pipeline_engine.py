@@ -27,11 +27,11 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import numpy as np
 from whs_fast import Engine
-from whs_fast.benchmarking import make_scan
-from whs_fast.localising import AXES, localise
+from whs_fast.cli.benchmarking import make_scan
 from whs_fast.machine import peak_memory_mb
-from whs_fast.network import Model, models_folder, predict_batches
-from whs_fast.reading import read
+from whs_fast.networks.openvino_model import Model, models_folder, predict_batches
+from whs_fast.reading.scan import read
+from whs_fast.steps.localise import AXES, localise
 
 THREADS = 4
 BATCH = 4

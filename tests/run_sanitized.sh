@@ -27,4 +27,4 @@ export OPENBLAS_NUM_THREADS=1
 preload=$(c++ -print-file-name=libasan.so):$(c++ -print-file-name=libubsan.so):$(c++ -print-file-name=libstdc++.so)
 LD_PRELOAD=$preload "$python" -S -c "import whs_fast._kernels as k; assert '$build' in k.__file__, k.__file__"
 # --capture=sys: a report of the sanitizers goes past pytest to the terminal.
-LD_PRELOAD=$preload "$python" -S -m pytest -q --capture=sys -p no:cacheprovider -m 'not peer' tests/test_kernel_*.py
+LD_PRELOAD=$preload "$python" -S -m pytest -q --capture=sys -p no:cacheprovider -m 'not peer' tests/kernels

@@ -3,18 +3,18 @@
 import json
 from pathlib import Path
 
-import dicom_cases
 import numpy as np
 import pydicom
 import pytest
-from dicom_cases import tagged, write, write_enhanced
-from phantom import VALVE_MM, make_models, make_phantom
 from pydicom.dataset import Dataset
-from scans import PATIENT
-from test_pipeline import check_anatomy
-from whs_fast import InputError, Volume, open_phases, pipeline
+from support import dicom_cases
+from support.dicom_cases import tagged, write, write_enhanced
+from support.phantom import VALVE_MM, check_anatomy, make_models, make_phantom
+from support.scans import PATIENT
+from whs_fast import InputError, Volume, open_phases
+from whs_fast import engine as engine_module
 from whs_fast.cli import main
-from whs_fast.pipeline import Engine
+from whs_fast.engine import Engine
 
 PHANTOM = make_phantom(spacing_mm=(2.4, 2.4, 2.5), shape=(68, 76, 74))
 PERCENTS = (5, 35, 75)
@@ -111,8 +111,8 @@ def test_the_api_takes_phases(engine, plain, phases):
 
 @pytest.fixture
 def command_line(models, monkeypatch):
-    monkeypatch.setattr("whs_fast.network.models_folder", lambda: models)
-    monkeypatch.setattr(pipeline, "models_folder", lambda: models)
+    monkeypatch.setattr("whs_fast.networks.openvino_model.models_folder", lambda: models)
+    monkeypatch.setattr(engine_module, "models_folder", lambda: models)
 
 
 @pytest.mark.usefixtures("command_line")

@@ -4,7 +4,7 @@ import subprocess
 import sys
 
 import pytest
-from whs_fast.benchmarking import SHAPE, make_scan, run_cold
+from whs_fast.cli.benchmarking import SHAPE, make_scan, run_cold
 from whs_fast.errors import OutputError
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits and peak memory as Linux has them")

@@ -8,9 +8,9 @@ from itertools import combinations
 
 import numpy as np
 import pytest
-import scans
+from support import scans
 from whs_fast import STRUCTURES, Engine
-from whs_fast.reading import read
+from whs_fast.reading.scan import read
 from whs_fast.volume import Volume
 
 LARGE = (2, 3, 4, 5, 8, 9, 10)

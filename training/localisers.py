@@ -19,7 +19,7 @@ from nncf.quantization.range_estimator import RangeEstimatorParametersSet
 from numpy.typing import NDArray
 from scipy import ndimage
 from torch import nn
-from whs_fast.network import Model, predict_batches
+from whs_fast.networks.openvino_model import Model, predict_batches
 
 from training.crops import to_window
 from training.heart import SKIN_FAT, draw_anatomy, load_atlas, sample_tissues
@@ -230,7 +230,7 @@ def load_trained(checkpoint: Path, backbone: str) -> SliceRegressor:
 
 
 def slice_predictors(models: Path, localiser: str, threads: int = 1) -> dict[str, partial[NDArray[np.float32]]]:
-    """What whs_fast.localising.localise asks of a localiser's three networks, by axis."""
+    """What whs_fast.steps.localise.localise asks of a localiser's three networks, by axis."""
     shape = (BATCH, 1, SIDE, SIDE)
     return {
         axis: partial(

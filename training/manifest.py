@@ -22,11 +22,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from whs_fast import InputError, _kernels
-from whs_fast.evaluation.schemes import LABEL_SETS
-from whs_fast.reading import read
 from whs_fast.reading.labels import read_labels
-from whs_fast.segmentation import read_region
+from whs_fast.reading.scan import read
+from whs_fast.steps.segment import read_region
 from whs_fast.structures import BY_KEY
+from whs_fast.study.evaluation.schemes import LABEL_SETS
 from whs_fast.volume import Grid, Volume, index_map
 
 from training.crops import SPACING_MM

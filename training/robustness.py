@@ -12,10 +12,10 @@ from pathlib import Path
 
 import numpy as np
 import whs_fast
-from whs_fast.evaluation.maps import read_map
-from whs_fast.evaluation.overlap import count_pairs, overall_figures
-from whs_fast.evaluation.schemes import LABEL_SETS
 from whs_fast.structures import STRUCTURES
+from whs_fast.study.evaluation.maps import read_map
+from whs_fast.study.evaluation.overlap import count_pairs, overall_figures
+from whs_fast.study.evaluation.schemes import LABEL_SETS
 
 from training.export_dense_vnet import MODELS
 from training.testsets import CELLS

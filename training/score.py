@@ -18,14 +18,14 @@ from pathlib import Path
 
 import numpy as np
 from whs_fast import Engine
-from whs_fast.evaluation.collecting import LandmarkCohort, collect_landmark
-from whs_fast.evaluation.evaluating import Evaluation, evaluate
-from whs_fast.evaluation.landmarks import compare_landmark, read_landmarks
-from whs_fast.evaluation.pairing import pair_folders
-from whs_fast.evaluation.saving import save
-from whs_fast.evaluation.schemes import SCHEMES
-from whs_fast.localising import localise
-from whs_fast.reading import read
+from whs_fast.reading.scan import read
+from whs_fast.steps.localise import localise
+from whs_fast.study.evaluation.collecting import LandmarkCohort, collect_landmark
+from whs_fast.study.evaluation.evaluating import Evaluation, evaluate
+from whs_fast.study.evaluation.landmarks import compare_landmark, read_landmarks
+from whs_fast.study.evaluation.pairing import pair_folders
+from whs_fast.study.evaluation.saving import save
+from whs_fast.study.evaluation.schemes import SCHEMES
 
 from training.export_dense_vnet import MODELS
 from training.localisers import slice_predictors

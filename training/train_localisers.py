@@ -20,7 +20,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from whs_fast.localising import localise
+from whs_fast.steps.localise import localise
 from whs_fast.volume import Volume
 
 from training.localisers import (

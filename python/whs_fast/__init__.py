@@ -11,9 +11,9 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from whs_fast.engine import Engine, Result, run
     from whs_fast.errors import InputError, OutputError
-    from whs_fast.pipeline import Engine, Result, run
-    from whs_fast.reading import open_phases
+    from whs_fast.reading.scan import open_phases
     from whs_fast.structures import STRUCTURES
     from whs_fast.volume import Volume
 
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 __all__ = ["STRUCTURES", "Engine", "InputError", "OutputError", "Result", "Volume", "__version__", "open_phases", "run"]
 
 _HOMES = {
-    "Engine": "whs_fast.pipeline",
+    "Engine": "whs_fast.engine",
     "InputError": "whs_fast.errors",
     "OutputError": "whs_fast.errors",
-    "Result": "whs_fast.pipeline",
+    "Result": "whs_fast.engine",
     "STRUCTURES": "whs_fast.structures",
     "Volume": "whs_fast.volume",
-    "open_phases": "whs_fast.reading",
-    "run": "whs_fast.pipeline",
+    "open_phases": "whs_fast.reading.scan",
+    "run": "whs_fast.engine",
 }
 
 

@@ -14,8 +14,8 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from whs_fast.dicom_source import Source
 from whs_fast.errors import InputError
-from whs_fast.source import Source
 
 Triple: TypeAlias = tuple[float, float, float]
 Direction: TypeAlias = tuple[float, float, float, float, float, float, float, float, float]
@@ -65,7 +65,7 @@ class Grid:
 class Volume:
     """A scan: an array indexed z, y, x with its place in the patient.
 
-    `whs_fast.reading.read` gives int16 HU, C-contiguous. A volume made by hand may hold any real type and is brought to
+    `reading.scan.read` gives int16 HU, C-contiguous. A volume made by hand may hold any real type and is brought to
     that, or refused, when it is read. spacing_mm and origin_mm are (x, y, z), LPS; direction is nine numbers by rows.
     source names the DICOM instances that the scan comes from, where it does; notes say what reading chose among several
     scans and what it mended. Raises InputError where the three do not have 3, 3 and 9 numbers.

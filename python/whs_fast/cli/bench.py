@@ -39,7 +39,7 @@ def command(threads: tuple[int, ...], memory_limit: str | None, as_json: bool) -
     """
     import json
 
-    from whs_fast.benchmarking import benchmark, parse_size, render
+    from whs_fast.cli.benchmarking import benchmark, parse_size, render
 
     limit = None if memory_limit is None else parse_size(memory_limit)
     found = benchmark(threads, limit=limit, tell=lambda line: click.echo(f"... {line}", err=True))

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from whs_fast.cli.progress import progress_bar
-from whs_fast.extras import require_extra
+from whs_fast.optional import require_extra
 
 _HELP = """Describe the patients of a study by groups, as in a paper's Table 1.
 
@@ -48,9 +48,9 @@ def command(
     overwrite: bool,
 ) -> None:
     require_extra("cohort", "scipy")
-    from whs_fast.cohort.baseline import compare_groups
-    from whs_fast.cohort.patients import read_patients
-    from whs_fast.cohort.saving import make_table, save, to_json, to_text
+    from whs_fast.study.cohort.baseline import compare_groups
+    from whs_fast.study.cohort.patients import read_patients
+    from whs_fast.study.cohort.saving import make_table, save, to_json, to_text
 
     with progress_bar() as progress:
         baseline = compare_groups(

@@ -6,7 +6,7 @@ import click
 
 from whs_fast.cli.progress import progress_bar
 from whs_fast.errors import InputError
-from whs_fast.extras import require_extra
+from whs_fast.optional import require_extra
 
 # Kept here too, so that --help does not load scipy; a test holds them together with the lists they come from.
 SCHEMES = ("whs-fast", "mm-whs", "baskaran", "totalsegmentator")
@@ -92,10 +92,10 @@ def command(
     overwrite: bool,
 ) -> None:
     require_extra("cohort", "scipy", "matplotlib")
-    from whs_fast.evaluation.evaluating import evaluate
-    from whs_fast.evaluation.pairing import pair_folders, read_pairs
-    from whs_fast.evaluation.saving import RESULT_NAMES, save
-    from whs_fast.placing import check_folder
+    from whs_fast.study.evaluation.evaluating import evaluate
+    from whs_fast.study.evaluation.pairing import pair_folders, read_pairs
+    from whs_fast.study.evaluation.saving import RESULT_NAMES, save
+    from whs_fast.writing.result_folder import check_folder
 
     if table is not None and predictions is None and references is None:
         pairs = read_pairs(table)

@@ -32,8 +32,8 @@ def command(labels: Path, file: Path | None, as_json: bool, threads: int | None,
     import json
 
     from whs_fast.machine import available_threads
-    from whs_fast.placing import write_file
-    from whs_fast.remeasuring import measure_file
+    from whs_fast.measure_labels import measure_file
+    from whs_fast.writing.result_folder import write_file
 
     measurements = measure_file(labels, threads=threads or available_threads())
     text = json.dumps(measurements, indent=2, ensure_ascii=False, allow_nan=False)

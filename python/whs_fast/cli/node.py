@@ -91,14 +91,14 @@ def command(
     threads: int | None,
     localiser: str,
 ) -> None:
-    from whs_fast.dicom import require_extra
+    from whs_fast.writing.dicom.objects import require_extra
 
     if sys.platform == "win32":
         raise InputError("node: found Windows, expected Linux or macOS")
     require_extra()
-    from whs_fast.dicom.node import Settings, Tls, serve
-    from whs_fast.dicom.sending import check_title, parse_destination
-    from whs_fast.pipeline import Engine
+    from whs_fast.engine import Engine
+    from whs_fast.node.sending import check_title, parse_destination
+    from whs_fast.node.serving import Settings, Tls, serve
 
     tls = None
     if tls_cert and tls_key and tls_ca:

@@ -11,7 +11,7 @@ FORMATS = ("nifti", "seg.nrrd", "dicom-seg", "stl", "glb")
 
 
 def _split_formats(context: click.Context, parameter: click.Parameter, value: str) -> tuple[str, ...]:
-    from whs_fast.pipeline import check_formats
+    from whs_fast.engine import check_formats
 
     names = tuple(dict.fromkeys(part.strip() for part in value.split(",") if part.strip()))
     check_formats(names)
@@ -24,7 +24,7 @@ def _complete_formats(context: click.Context, parameter: click.Parameter, incomp
 
 
 def _check_report(context: click.Context, parameter: click.Parameter, value: str) -> str:
-    from whs_fast.pipeline import check_report
+    from whs_fast.engine import check_report
 
     check_report(value)
     return value

@@ -11,8 +11,8 @@ from whs_fast.errors import InputError
 from whs_fast.structures import STRUCTURES
 
 if TYPE_CHECKING:
-    from whs_fast.pipeline import Result
-    from whs_fast.reading import ScanPhase
+    from whs_fast.engine import Result
+    from whs_fast.reading.scan import ScanPhase
 
 
 def segment(
@@ -33,11 +33,11 @@ def segment(
     The phase "all" segments each into a folder of its own below; where some of them fail, the others are written, and
     the exit status is 4. as_json prints lines of JSON instead: see `whs-fast run --help`.
     """
-    from whs_fast.dicom import NO_SOURCE
-    from whs_fast.pipeline import Engine
-    from whs_fast.placing import check_folder
-    from whs_fast.reading import open_phases
-    from whs_fast.reading.opening import is_dicom
+    from whs_fast.engine import Engine
+    from whs_fast.reading.dicom.opening import is_dicom
+    from whs_fast.reading.scan import open_phases
+    from whs_fast.writing.dicom.objects import NO_SOURCE
+    from whs_fast.writing.result_folder import check_folder
 
     if "dicom-seg" in formats and source.exists() and not is_dicom(source):
         raise InputError(NO_SOURCE)  # before any work is done

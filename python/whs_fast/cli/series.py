@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from whs_fast.reading.series import SeriesLine
+    from whs_fast.reading.dicom.series import SeriesLine
 
 
 @click.command("series")
@@ -22,7 +22,7 @@ def command(source: Path) -> None:
       whs-fast series dicom_folder
       whs-fast series study.zip
     """
-    from whs_fast.reading import list_series
+    from whs_fast.reading.scan import list_series
 
     for line in list_series(source):
         click.echo(_render(line))

@@ -50,9 +50,9 @@ def command(
     import csv
     import io
 
-    from whs_fast.cohort.patients import ID_COLUMNS, read_patients
-    from whs_fast.cohort.splitting import NAMES, split_patients
-    from whs_fast.placing import write_file
+    from whs_fast.study.cohort.patients import ID_COLUMNS, read_patients
+    from whs_fast.study.cohort.splitting import NAMES, split_patients
+    from whs_fast.writing.result_folder import write_file
 
     found = read_patients(table)
     if _COLUMN in found.columns:

@@ -18,8 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from whs_fast.extras import require_extra
-from whs_fast.meshes import Mesh, make_meshes
+from whs_fast.optional import require_extra
 from whs_fast.report.box import SPACING_MM, WINDOW_HU, Box, cut_box_labels
 from whs_fast.report.normal_values import NORMAL_VALUES, SOURCES, Normal
 from whs_fast.report.tables import (
@@ -34,6 +33,7 @@ from whs_fast.report.tables import (
 )
 from whs_fast.structures import STRUCTURES
 from whs_fast.volume import Grid, Triple, mm_to_index
+from whs_fast.writing.meshes import Mesh, make_meshes
 
 INTERACTIVE_NAME = "report_interactive.html"
 

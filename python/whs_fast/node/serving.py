@@ -1,0 +1,319 @@
+"""A DICOM node: receives series by C-STORE, segments them, sends Segmentation, report and picture back.
+
+One thread runs series one after another, one sends results, and pynetdicom's receive. A series is complete when every
+association that brought some of it has been released and nothing more has come for a while. Where one of them broke
+off instead, or the node itself was restarted, the wait is ten times as long: its sender will try again, and a part of
+a heart must not pass for the whole.
+
+Logs name series by a hash of their UID and say nothing else of them. Why a series was refused stands beside it in the
+queue, not in the log: such messages may quote its description.
+"""
+
+import logging
+import shutil
+import ssl
+import tempfile
+import threading
+import time
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydicom import config, dcmread
+from pydicom.errors import InvalidDicomError
+from pydicom.uid import (
+    JPEG2000,
+    CTImageStorage,
+    DeflatedExplicitVRLittleEndian,
+    EnhancedCTImageStorage,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    JPEG2000Lossless,
+    JPEGExtended12Bit,
+    JPEGLossless,
+    JPEGLosslessSV1,
+    JPEGLSLossless,
+    JPEGLSNearLossless,
+    LegacyConvertedEnhancedCTImageStorage,
+    RLELossless,
+)
+from pynetdicom import AE, _config, evt
+from pynetdicom.sop_class import Verification
+
+from whs_fast.engine import Engine
+from whs_fast.errors import InputError
+from whs_fast.node.queue import Queue
+from whs_fast.node.sending import Destination, SendingError, send
+from whs_fast.writing.dicom.objects import write_picture
+
+LOG = logging.getLogger("whs_fast.node")
+
+_CT = (CTImageStorage, EnhancedCTImageStorage, LegacyConvertedEnhancedCTImageStorage)
+# In the order of preference: what needs no decoding first.
+_TRANSFER_SYNTAXES = [
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    JPEGLosslessSV1,
+    JPEGLossless,
+    JPEGLSLossless,
+    JPEG2000Lossless,
+    RLELossless,
+    JPEGLSNearLossless,
+    JPEG2000,
+    JPEGExtended12Bit,
+]
+_INTERRUPTED = 10.0  # times the quiet time
+_MOST_ATTEMPTS = 5
+_FIRST_DELAY_S, _LONGEST_DELAY_S = 5.0, 600.0
+_DISK_DELAY_S = 60.0
+_TICK_S = 0.2
+_HANDSHAKE_S = 15.0
+_STORED, _NO_ROOM, _NOT_UNDERSTOOD = 0x0000, 0xA700, 0xC000
+
+
+@dataclass(frozen=True)
+class Tls:
+    """Files in PEM format: our certificate, its key, and the authority that signs our peers' certificates."""
+
+    certificate: Path
+    key: Path
+    authority: Path
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a node is told: see `whs-fast node --help`. quiet_s is in seconds; no `allow` means any AE title."""
+
+    title: str
+    bind: str
+    port: int
+    destination: Destination
+    allow: tuple[str, ...]
+    quiet_s: float
+    queue: Path
+    tls: Tls | None
+
+
+def serve(settings: Settings, engine: Engine, stop: threading.Event) -> None:
+    """Receives, runs and sends until `stop` is set; then finishes what takes moments and leaves the rest in the queue.
+
+    Changes settings of the process: pydicom's and pynetdicom's messages, which could show patients' data, are silenced,
+    and temporary files go to the queue's folder. Raises InputError where the port or the queue is taken, where a
+    certificate cannot be used, or where any AE title could call from other machines; OutputError where the queue cannot
+    be made.
+    """
+    if settings.bind not in ("127.0.0.1", "::1", "localhost") and not settings.allow:
+        raise InputError(
+            f"bind: found {settings.bind}, which other machines reach, without AE titles, expected --allow AET"
+        )
+    contexts = None if settings.tls is None else (_tls(settings.tls, server=True), _tls(settings.tls, server=False))
+    _silence()
+    queue = Queue(settings.queue)
+    try:
+        # A received instance goes straight to disk, and from there into the queue by a rename.
+        _config.STORE_RECV_CHUNKED_DATASET = True
+        tempfile.tempdir = str(queue.partial.absolute())
+        arrivals = _Arrivals(settings.quiet_s, queue.incoming())
+        entity = _listen(settings, queue, arrivals, contexts and contexts[0])
+        LOG.info("listening as %s on %s port %d", settings.title, settings.bind, settings.port)
+        LOG.info("queue: %s", ", ".join(f"{count} {state}" for state, count in queue.counts().items()))
+        sender = threading.Thread(target=_send_all, args=(settings, queue, contexts and contexts[1], stop))
+        sender.start()
+        try:
+            while not stop.wait(_TICK_S):
+                try:
+                    for series in arrivals.take_complete():
+                        if (job := queue.promote(series)) is not None:
+                            LOG.info("series %s is complete", job)
+                    _run_next(queue, engine, stop)
+                except OSError as error:  # such as a full disk, which is no fault of the series
+                    LOG.error("queue: %s; again in %.0f s", error.strerror, _DISK_DELAY_S)
+                    stop.wait(_DISK_DELAY_S)
+        finally:
+            stop.set()
+            entity.shutdown()
+            sender.join()
+            LOG.info("stopped; queue: %s", ", ".join(f"{count} {state}" for state, count in queue.counts().items()))
+    finally:
+        tempfile.tempdir = None
+        queue.close()
+
+
+class _Arrivals:
+    """When something last came of each series, and by which associations."""
+
+    def __init__(self, quiet_s: float, series: list[str]) -> None:
+        self._quiet_s = quiet_s
+        self._lock = threading.Lock()
+        # What an earlier process received was interrupted by its end.
+        self._last = dict.fromkeys(series, time.monotonic())
+        self._associations: dict[str, set[Any]] = {name: {None} for name in series}
+
+    def note(self, series: str, association: Any) -> None:
+        with self._lock:
+            self._last[series] = time.monotonic()
+            # An interrupted transfer is made good by a later one of the same series.
+            known = {known for known in self._associations.get(series, ()) if known and known.is_alive()}
+            self._associations[series] = known | {association}
+
+    def take_complete(self) -> list[str]:
+        complete = []
+        with self._lock:
+            for series, associations in list(self._associations.items()):
+                if any(association is not None and association.is_alive() for association in associations):
+                    continue
+                released = all(association is not None and association.is_released for association in associations)
+                wait_s = self._quiet_s * (1.0 if released else _INTERRUPTED)
+                if time.monotonic() - self._last[series] >= wait_s:
+                    complete.append(series)
+                    del self._associations[series], self._last[series]
+        return complete
+
+
+def _listen(settings: Settings, queue: Queue, arrivals: _Arrivals, context: ssl.SSLContext | None) -> AE:
+    entity = AE(ae_title=settings.title)
+    entity.require_called_aet = True
+    entity.require_calling_aet = list(settings.allow)
+    entity.add_supported_context(Verification)
+    for sop_class in _CT:
+        entity.add_supported_context(sop_class, _TRANSFER_SYNTAXES)
+
+    def store(event: evt.Event) -> int:
+        try:
+            header = dcmread(event.dataset_path, stop_before_pixels=True, specific_tags=["SeriesInstanceUID"])
+            series_uid, instance_uid = header.get("SeriesInstanceUID"), event.request.AffectedSOPInstanceUID
+        except (InvalidDicomError, EOFError, ValueError, OSError):
+            series_uid = instance_uid = None
+        if not series_uid or not instance_uid:
+            LOG.warning("refused an instance that cannot be read or names no series")
+            return _NOT_UNDERSTOOD
+        try:
+            arrivals.note(queue.add(event.dataset_path, str(series_uid), str(instance_uid)), event.assoc)
+        except OSError as error:
+            LOG.error("refused an instance: %s", error.strerror)
+            return _NO_ROOM
+        return _STORED
+
+    def rejected(event: evt.Event) -> None:
+        LOG.warning("rejected an association: its AE titles, or what it offers, are not ours")
+
+    try:
+        entity.start_server(
+            (settings.bind, settings.port),
+            block=False,
+            ssl_context=context,
+            evt_handlers=[(evt.EVT_C_STORE, store), (evt.EVT_REJECTED, rejected)],
+        )
+    except OSError as error:
+        reason = (error.strerror or "unknown error").lower()
+        raise InputError(f"{settings.bind} port {settings.port}: found {reason}, expected a free port") from error
+    return entity
+
+
+class _StoppedError(Exception):
+    """Raised between two steps of a run to end it."""
+
+
+def _run_next(queue: Queue, engine: Engine, stop: threading.Event) -> None:
+    """Runs the next job, if there is one."""
+    begun = queue.begin()
+    if begun is None:
+        return
+    job, folder, attempt = begun
+    if attempt > _MOST_ATTEMPTS:
+        LOG.error("series %s set aside: the node died %d times while it ran", job, _MOST_ATTEMPTS)
+        queue.fail(job, f"the node died {_MOST_ATTEMPTS} times while this series ran")
+        return
+
+    def progress(step: str, done: float) -> None:
+        if stop.is_set():
+            raise _StoppedError
+
+    results = queue.partial / job
+    started = time.monotonic()
+    try:
+        result = engine.run(folder, progress=progress)
+        result.save(results, formats=("dicom-seg",))
+        assert result.source is not None  # or dicom-seg would have been refused
+        write_picture(results, (results / "preview.png").read_bytes(), result.source, result.measurements)
+        for path in results.iterdir():
+            if path.suffix != ".dcm":
+                path.unlink()
+        queue.finish(job, results)
+    except _StoppedError:
+        queue.put_back(job)
+    except OSError:  # OutputError is one
+        queue.put_back(job)
+        raise
+    except InputError as error:
+        LOG.warning("series %s refused and set aside with the reason", job)
+        queue.fail(job, " ".join(str(error).split()))
+    except Exception as error:
+        # Whatever it is, the node goes on with the next series. Its text may quote the patient's data.
+        LOG.error("series %s failed with %s and is set aside", job, type(error).__name__)
+        queue.fail(job, " ".join(f"{type(error).__name__}: {error}".split()))
+    else:
+        LOG.info("series %s done in %.1f s", job, time.monotonic() - started)
+    finally:
+        shutil.rmtree(results, ignore_errors=True)
+
+
+def _send_all(settings: Settings, queue: Queue, context: ssl.SSLContext | None, stop: threading.Event) -> None:
+    """Sends what is in line until `stop` is set; what fails is tried again after a time that doubles."""
+    delays: dict[str, tuple[float, float]] = {}  # job: when to try again, and how long to wait after that
+    while not stop.wait(_TICK_S):
+        for folder in queue.outgoing():
+            due, delay = delays.get(folder.name, (0.0, _FIRST_DELAY_S))
+            if time.monotonic() < due or stop.is_set():
+                continue
+            try:
+                send(folder, settings.destination, title=settings.title, tls=context)
+            except SendingError as error:
+                LOG.warning("results of %s not sent: %s; again in %.0f s", folder.name, error, delay)
+            except Exception as error:
+                LOG.error("results of %s not sent: %s; again in %.0f s", folder.name, type(error).__name__, delay)
+            else:
+                LOG.info("results of %s sent", folder.name)
+                delays.pop(folder.name, None)
+                continue
+            delays[folder.name] = (time.monotonic() + delay, min(2.0 * delay, _LONGEST_DELAY_S))
+
+
+class _ServerContext(ssl.SSLContext):
+    """Gives up on a client that does not shake hands: pynetdicom accepts nobody else meanwhile."""
+
+    def wrap_socket(self, sock: Any, *args: Any, **kwargs: Any) -> ssl.SSLSocket:
+        sock.settimeout(_HANDSHAKE_S)
+        wrapped = super().wrap_socket(sock, *args, **kwargs)
+        wrapped.settimeout(None)
+        return wrapped
+
+
+def _tls(tls: Tls, *, server: bool) -> ssl.SSLContext:
+    """A context in which both sides show certificates that the authority has signed, TLS 1.2 or later."""
+    context = _ServerContext(ssl.PROTOCOL_TLS_SERVER) if server else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.verify_mode = ssl.CERT_REQUIRED
+    try:
+        context.load_cert_chain(tls.certificate, tls.key)
+        context.load_verify_locations(tls.authority)
+    except OSError as error:  # SSLError is one
+        raise InputError(
+            f"TLS: found files that cannot be used ({error.strerror or 'no such file'}), expected certificate, key "
+            "without password and authority in PEM format"
+        ) from error
+    return context
+
+
+def _silence() -> None:
+    for name in ("pydicom", "pynetdicom", "highdicom"):
+        library = logging.getLogger(name)
+        library.propagate = False
+        library.handlers = [logging.NullHandler()]
+    warnings.simplefilter("ignore")
+    config.settings.reading_validation_mode = config.IGNORE
+    config.settings.writing_validation_mode = config.IGNORE

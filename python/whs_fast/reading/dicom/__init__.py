@@ -1,0 +1,1 @@
+"""From a DICOM folder or zip to the one series that is segmented: opening, headers, choice, phases, stacking."""

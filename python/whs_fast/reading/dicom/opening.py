@@ -1,0 +1,94 @@
+"""Paths to DICOM: a folder, a zip of one, unpacked for as long as it is needed, or one multi-frame file.
+
+Whatever goes wrong with files on the way is told in one line.
+"""
+
+import errno
+import os
+import shutil
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from whs_fast.errors import InputError, OutputError
+from whs_fast.reading.dicom.slices import ENHANCED_STORAGE, read_uids
+from whs_fast.reading.itk import silence
+
+EXPECTED = "expected .nii, .nii.gz, .nrrd, .nhdr, .mha, .mhd, a DICOM folder or a .zip of one"
+MOST_ZIP_BYTES, MOST_ZIP_FILES = 4 << 30, 50_000
+
+
+def name_of(source: str | os.PathLike[str]) -> str:
+    """What messages call a path. Raises InputError for an empty one."""
+    if not os.fspath(source):
+        raise InputError(f"found an empty path, {EXPECTED}")
+    return "".join(character if character.isprintable() else "?" for character in os.fspath(source))
+
+
+@contextmanager
+def telling(name: str) -> Iterator[None]:
+    """Turn what goes wrong with files into InputError or OutputError, and keep the toolkit silent."""
+    try:
+        with silence():
+            yield
+    except (InputError, OutputError):
+        raise
+    except FileNotFoundError as error:
+        raise InputError(f"{name}: found no such file or folder, {EXPECTED}") from error
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise OutputError(f"{name}: found no space left for temporary files in {tempfile.gettempdir()}") from error
+        raise InputError(f"{name}: found a file that cannot be read ({error.strerror or 'input error'})") from error
+    except MemoryError as error:
+        raise InputError(f"{name}: found a scan too large for the memory of this computer") from error
+
+
+def is_dicom(path: Path) -> bool:
+    """Whether a path can hold a DICOM series. Raises FileNotFoundError where there is nothing."""
+    if path.is_dir():
+        return True
+    if not path.is_file():
+        raise FileNotFoundError(errno.ENOENT, "no such file", str(path))
+    return path.name.lower().endswith(".zip") or read_uids(path)[0] in ENHANCED_STORAGE
+
+
+@contextmanager
+def unpacked(path: Path, name: str) -> Iterator[Path]:
+    """The folder or multi-frame file at a path, or a folder with what a zip holds until the block ends."""
+    if not path.name.lower().endswith(".zip") or path.is_dir():
+        yield path
+        return
+    # mkdtemp makes the folder readable by this user alone, which patients' slices need.
+    with tempfile.TemporaryDirectory(prefix="whs_fast_", ignore_cleanup_errors=True) as folder:
+        _unpack(path, Path(folder), name)
+        yield Path(folder)
+
+
+def _unpack(path: Path, folder: Path, name: str) -> None:
+    """Unpack a zip under names of our own, so that no entry can choose its place, and only up to a total size."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            entries = [entry for entry in archive.infolist() if not entry.is_dir()]
+            total = sum(entry.file_size for entry in entries)
+            if total > MOST_ZIP_BYTES or len(entries) > MOST_ZIP_FILES:
+                raise InputError(
+                    f"{name}: found {len(entries)} files of {total >> 20} MB in all, expected at most {MOST_ZIP_FILES} "
+                    f"and {MOST_ZIP_BYTES >> 20} MB"
+                )
+            if total > shutil.disk_usage(folder).free:
+                raise OutputError(
+                    f"{name}: found too little space for {total >> 20} MB of temporary files in {folder.parent}"
+                )
+            for number, entry in enumerate(sorted(entries, key=lambda entry: entry.filename)):
+                # ZipExtFile gives no more bytes than the directory announced, so the total above holds.
+                with archive.open(entry) as source, (folder / f"{number:06d}").open("wb") as target:
+                    shutil.copyfileobj(source, target, 1 << 20)
+    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError) as error:
+        raise InputError(f"{name}: found a damaged or encrypted zip, expected an intact one") from error
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise OutputError(f"{name}: found no space left for temporary files in {folder.parent}") from error
+        raise

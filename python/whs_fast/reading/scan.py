@@ -1,0 +1,204 @@
+"""Reading a scan into int16 HU on its own grid, or refusing it in one line.
+
+    read("scan.nii.gz")    NIfTI (.nii, .nii.gz), NRRD (.nrrd, .nhdr), MetaImage (.mha, .mhd)
+    read("folder")         a DICOM folder, subfolders included; a .zip of one; one enhanced multi-frame file
+    read(image)            a SimpleITK image, or a Volume
+
+The scan keeps its grid: oblique directions, left-handed ones and anisotropic voxels are normal input. What the later
+steps could only turn into nonsense is refused here: see `read`.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import SimpleITK as sitk
+from numpy.typing import NDArray
+
+from whs_fast.errors import InputError
+from whs_fast.reading.dicom.choosing import Candidate, choose, phases_beside
+from whs_fast.reading.dicom.opening import EXPECTED, is_dicom, name_of, telling, unpacked
+from whs_fast.reading.dicom.phases import Phase, parse_phase
+from whs_fast.reading.dicom.series import SeriesLine, describe_series, find_scans, read_scan, read_series
+from whs_fast.reading.headers import ORTHONORMAL_WITHIN, check_directions, check_spacing, find_voxels
+from whs_fast.reading.hounsfield import settle, to_hounsfield
+from whs_fast.reading.itk import open_header
+from whs_fast.reading.voxels import read_voxels
+from whs_fast.volume import Grid, Volume
+
+LEAST_FIELD_OF_VIEW_MM, MOST_FIELD_OF_VIEW_MM = 120.0, 3000.0
+LEAST_SPACING_MM, MOST_SPACING_MM = 0.05, 12.0
+
+_IMAGE_IO = {
+    ".nii": "NiftiImageIO",
+    ".nii.gz": "NiftiImageIO",
+    ".nrrd": "NrrdImageIO",
+    ".nhdr": "NrrdImageIO",
+    ".mha": "MetaImageIO",
+    ".mhd": "MetaImageIO",
+}
+
+
+@dataclass(frozen=True)
+class ScanPhase:
+    """One phase of a scan that `open_phases` has found: a source like a path, for as long as the scan is open.
+
+    label is what `--phase` calls it, such as "35%"; folder the name for its results, such as phase_35.
+    """
+
+    label: str
+    folder: str
+    _scan: Candidate = field(repr=False)
+    _name: str = field(repr=False)
+
+
+@contextmanager
+def open_phases(source: str | os.PathLike[str], *, series: str | None = None) -> Iterator[tuple[ScanPhase, ...]]:
+    """Open a DICOM folder or zip and give every phase of the scan that `read` would choose, in order.
+
+    The phases may be images of one series or series of their own. Raises InputError as `read` does.
+    """
+    name = name_of(source)
+    with ExitStack() as stack:
+        with telling(name):
+            if not is_dicom(Path(source)):
+                raise InputError(f"{name}: found a single scan, expected a DICOM folder or zip to have phases")
+            folder = stack.enter_context(unpacked(Path(source), name))
+            scans = find_scans(folder, name, series=series)
+            phases = phases_beside(choose(scans, None, name)[0], scans)
+            if phases[0].phase == Phase():
+                raise InputError(f"{name}: found a scan whose phase is not told, expected one with phases")
+        yield tuple(ScanPhase(scan.phase.label, scan.phase.folder, scan, name) for scan in phases)
+
+
+def list_series(source: str | os.PathLike[str]) -> list[SeriesLine]:
+    """Every series of a DICOM folder or zip, and which of them `read` would take. Raises InputError as `read` does."""
+    name = name_of(source)
+    with telling(name):
+        if not is_dicom(Path(source)):
+            raise InputError(f"{name}: found a single scan, expected a DICOM folder or zip")
+        with unpacked(Path(source), name) as folder:
+            return describe_series(folder, name)
+
+
+def read(
+    source: str | os.PathLike[str] | sitk.Image | Volume | ScanPhase,
+    *,
+    series: str | None = None,
+    phase: float | str | None = None,
+) -> Volume:
+    """Read a scan: int16 HU, C-contiguous, indexed z, y, x, on the grid that it has on disk.
+
+    Values are rounded to the nearest HU; padding below -1024 HU (scanners write -2000, -3024 and the like) becomes
+    -1024. A Volume or image given as int16 is not changed and, where nothing needs clamping, a Volume's array is not
+    copied.
+
+    In a DICOM folder or zip, `series` is the Series Instance UID of one of several CT series, `phase` one of several
+    phases: 30 or "30%" of the R-R interval (the nearest within 5), "310ms" after the R peak, or "4of10" where nothing
+    but their order is known. Left out, the thinnest contrast cardiac series is taken (`reading.dicom.choosing`), in
+    the phase nearest to end-systole (`whs_fast.reading.dicom.phases`), and the volume's notes tell so.
+
+    Raises InputError, one line that names the source, what was found and what was expected, for: a missing, damaged
+    or truncated file, or one of another kind; anything but one number a voxel in three dimensions; a header whose
+    voxel size, orientation or directions are missing, contradictory, singular or not orthonormal (within 2e-4);
+    voxels under 0.05 mm or over 12 mm; a field of view under 120 mm or over 3 m along any axis; NaN or infinite
+    voxels; values that cannot be HU (see `whs_fast.reading.hounsfield.settle`), label maps and scans with nothing
+    below -500 HU; DICOM folders without a CT series, with several equally likely ones, or with one whose slices make no
+    regular grid (what is mended and what is not: `reading.dicom.stacking`). Raises OutputError where a zip cannot be
+    unpacked for lack of space.
+    """
+    if isinstance(source, Volume):
+        _refuse_choice(series, phase, "volume")
+        return _checked(source, "volume")
+    if isinstance(source, sitk.Image):
+        _refuse_choice(series, phase, "image")
+        return _from_image(source)
+    if isinstance(source, ScanPhase):
+        _refuse_choice(series, phase, "phase")
+        with telling(source._name):
+            return _settled(read_scan(source._scan, source._name), source._name)
+    name, wanted = name_of(source), None if phase is None else parse_phase(phase)
+    with telling(name):
+        path = Path(source)
+        if not is_dicom(path):
+            _refuse_choice(series, phase, name)
+            return _from_file(path, name)
+        with unpacked(path, name) as folder:
+            return _settled(read_series(folder, name, series=series, phase=wanted), name)
+
+
+def _from_file(path: Path, name: str) -> Volume:
+    lower = path.name.lower()
+    image_io = next((io for suffix, io in _IMAGE_IO.items() if lower.endswith(suffix)), None)
+    if image_io is None:
+        with path.open("rb") as file:
+            dicom = file.read(132)[128:] == b"DICM"
+        kind = "a single DICOM file" if dicom else f"a file of another kind ({path.suffix or 'no suffix'})"
+        raise InputError(f"{name}: found {kind}, {EXPECTED}")
+    if path.stat().st_size == 0:
+        raise InputError(f"{name}: found an empty file, expected a scan")
+    layout = find_voxels(path, name)
+    reader = open_header(path, image_io)
+    if reader is None or tuple(reader.GetSize()[::-1]) != layout.shape:
+        raise InputError(f"{name}: found a header that cannot be read as one scan, expected an intact file")
+    _check_grid(Grid(layout.shape, reader.GetSpacing(), reader.GetOrigin(), reader.GetDirection()), name)
+    volume = Volume(read_voxels(layout, name), reader.GetSpacing(), reader.GetOrigin(), reader.GetDirection())
+    return _settled(volume, name)
+
+
+def _from_image(image: sitk.Image) -> Volume:
+    dimensions, numbers = image.GetDimension(), image.GetNumberOfComponentsPerPixel()
+    if (dimensions, numbers) != (3, 1):
+        raise InputError(f"image: found {dimensions} dimensions and {numbers} numbers a voxel, expected 3 and 1")
+    if image.GetNumberOfPixels() == 0 or "complex" in image.GetPixelIDTypeAsString():
+        raise InputError(
+            f"image: found {image.GetPixelIDTypeAsString()} voxels of size {image.GetSize()}, expected a CT scan"
+        )
+    # Copied: a view would dangle as soon as the caller changes the image.
+    array = sitk.GetArrayFromImage(image)
+    return _checked(Volume(array, image.GetSpacing(), image.GetOrigin(), image.GetDirection()), "image")
+
+
+def _checked(volume: Volume, name: str) -> Volume:
+    """A volume made outside, with its grid checked and its values brought to HU."""
+    _check_grid(volume.grid, name)
+    array: NDArray[Any] = np.asarray(volume.array)
+    return replace(volume, array=to_hounsfield(array, name))
+
+
+def _settled(volume: Volume, name: str) -> Volume:
+    """A volume made here, with its grid checked and its padding raised to air in place."""
+    _check_grid(volume.grid, name)
+    settle(volume.array, name)
+    return volume
+
+
+def _check_grid(grid: Grid, name: str) -> None:
+    check_spacing(grid.spacing_mm, name)
+    found = " x ".join(f"{value:.4g}" for value in grid.spacing_mm)
+    if min(grid.spacing_mm) < LEAST_SPACING_MM or max(grid.spacing_mm) > MOST_SPACING_MM:
+        raise InputError(f"{name}: found a spacing of {found} mm, expected {LEAST_SPACING_MM} to {MOST_SPACING_MM} mm")
+    if not np.isfinite(grid.origin_mm).all():
+        raise InputError(f"{name}: found an origin that is not finite, expected millimetres")
+    matrix = np.reshape(grid.direction, (3, 3))
+    check_directions(matrix, name)
+    if not np.allclose(np.linalg.norm(matrix, axis=0), 1.0, rtol=0.0, atol=ORTHONORMAL_WITHIN):
+        raise InputError(f"{name}: found directions that are not of unit length, expected orthonormal ones")
+    # Along the scan's own axes: where these suffice, so does the upright box around an oblique scan.
+    extent = np.multiply(grid.shape[::-1], grid.spacing_mm)
+    if extent.min() < LEAST_FIELD_OF_VIEW_MM or extent.max() > MOST_FIELD_OF_VIEW_MM:
+        size = " x ".join(f"{value:.0f}" for value in extent)
+        raise InputError(
+            f"{name}: found a field of view of {size} mm, expected {LEAST_FIELD_OF_VIEW_MM:.0f} to "
+            f"{MOST_FIELD_OF_VIEW_MM:.0f} mm along every axis"
+        )
+
+
+def _refuse_choice(series: str | None, phase: float | str | None, name: str) -> None:
+    for what, value in (("series UID", series), ("phase", phase)):
+        if value is not None:
+            raise InputError(f"{name}: found a {what} for a single scan, expected one only with a DICOM folder or zip")

@@ -1,0 +1,1 @@
+"""What stands on the engine's results: evaluation against reference labels, and cohorts of patients."""

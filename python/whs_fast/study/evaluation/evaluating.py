@@ -1,0 +1,126 @@
+"""Composes an evaluation: pairs, scores of every case, figures over the cases, and what the reader is warned of."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias
+
+from whs_fast.errors import InputError
+from whs_fast.machine import available_threads
+from whs_fast.structures import Structure
+from whs_fast.study.evaluation.cases import CaseScores, check_case, score_case
+from whs_fast.study.evaluation.collecting import Cohort, collect
+from whs_fast.study.evaluation.landmarks import LandmarkError, compare_landmark, find_measured, read_landmarks
+from whs_fast.study.evaluation.pairing import Pairs
+from whs_fast.study.evaluation.schemes import choose_structures, find_label_set
+
+Progress: TypeAlias = Callable[[str, float], None]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What was found, what it was found with, and what the reader is warned of."""
+
+    cohort: Cohort
+    scheme: str
+    prediction_labels: str
+    reference_labels: str
+    warnings: tuple[str, ...]
+
+
+def evaluate(
+    pairs: Pairs,
+    *,
+    scheme: str | None = None,
+    prediction_labels: str = "whs-fast",
+    reference_labels: str = "whs-fast",
+    landmarks: Path | None = None,
+    predicted_landmarks: Path | None = None,
+    threads: int | None = None,
+    progress: Progress | None = None,
+) -> Evaluation:
+    """Scores every pair, one after another, and collects the figures over them.
+
+    scheme is a name of SCHEMES, None for all structures that both label sets (names of LABEL_SETS) know. landmarks is a
+    file of true valve points; the predicted ones come from a file of the same form or, where that is None, from the
+    measurements.json beside each prediction. progress is called with the name of each case and the share of all that is
+    done. Raises InputError where something cannot be read or used, before the first case as far as headers tell.
+    """
+    own, other = find_label_set(prediction_labels), find_label_set(reference_labels)
+    structures = choose_structures(scheme, own, other)
+    errors, unlocated = _score_landmarks(pairs, landmarks, predicted_landmarks)
+    for case in pairs.cases:
+        check_case(case)
+    scores = []
+    for number, case in enumerate(pairs.cases):
+        if progress is not None:
+            progress(case.name, number / len(pairs.cases))
+        scores.append(
+            score_case(
+                case,
+                structures,
+                prediction_labels=own,
+                reference_labels=other,
+                threads=available_threads() if threads is None else threads,
+            )
+        )
+    if progress is not None:
+        progress("tables", 1.0)
+    warnings = [
+        *_told_unmatched("no prediction", pairs.without_prediction),
+        *_told_unmatched("no reference", pairs.without_reference),
+        *_told_unmatched("no landmark in the prediction or the reference", unlocated),
+        *dict.fromkeys(labels.note for labels in (own, other) if labels.note),
+        *_never_there(scores, structures),
+        *_gathered(scores),
+    ]
+    name = scheme or (own.name if own is other else f"shared by {own.name} and {other.name}")
+    return Evaluation(collect(scores, structures, errors), name, own.name, other.name, tuple(warnings))
+
+
+def _score_landmarks(
+    pairs: Pairs, landmarks: Path | None, predicted: Path | None
+) -> tuple[dict[str, LandmarkError], tuple[str, ...]]:
+    """Errors by case, and the cases without a point on either side."""
+    if landmarks is None:
+        if predicted is not None:
+            raise InputError(f"{predicted}: found predicted landmarks alone, expected a file of true ones as well")
+        return {}, ()
+    true = read_landmarks(landmarks)
+    found = find_measured(pairs.cases) if predicted is None else read_landmarks(predicted)
+    names = [case.name for case in pairs.cases]
+    errors = {name: compare_landmark(found[name], true[name]) for name in names if name in found and name in true}
+    if not errors:
+        source = "measurements.json beside the predictions" if predicted is None else str(predicted)
+        raise InputError(f"{landmarks}: found no case that has a point here and in {source}, expected one or more")
+    return errors, tuple(name for name in names if name not in errors)
+
+
+def _told_unmatched(what: str, names: Sequence[str]) -> list[str]:
+    return [f"left out, {what}: {', '.join(names)}"] if names else []
+
+
+def _never_there(scores: Sequence[CaseScores], structures: Sequence[Structure]) -> list[str]:
+    """A structure that one side never has was probably not segmented there, and its Dice of 0 then means nothing."""
+    warnings = []
+    for structure in structures:
+        reference = any(case.structures[structure.key].reference_ml for case in scores)
+        prediction = any(case.structures[structure.key].prediction_ml for case in scores)
+        if reference != prediction:
+            side = "reference" if prediction else "prediction"
+            warnings.append(
+                f"{structure.name.lower()}: in no {side} at all; where it was not drawn there, a scheme without it "
+                "gives fairer overall figures"
+            )
+    return warnings
+
+
+def _gathered(scores: Sequence[CaseScores]) -> list[str]:
+    """The notes of the cases, one line a note with the cases that it holds for."""
+    by_note: dict[str, list[str]] = {}
+    for case in scores:
+        for note in case.notes:
+            by_note.setdefault(note, []).append(case.name)
+    return [
+        f"{', '.join(names) if len(names) < len(scores) else 'all cases'}: {note}" for note, names in by_note.items()
+    ]

@@ -1,0 +1,128 @@
+"""The streamed integer network against a slow whole-volume one: the same bits for any flow, threads, instructions."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from support import references
+from whs_fast import _kernels as kernels
+
+rng = np.random.default_rng(7)
+
+
+def draw_layer(outputs, inputs, side=3, zero=0):
+    """Weights of full range; scales that spread the results over 0..255."""
+    weights = rng.integers(-127, 128, (outputs, inputs, side, side, side)).astype(np.int8)
+    spread = 73 * (inputs * side**3) ** 0.5
+    scale = [float(value) for value in np.float32(rng.uniform(0.5, 1.5, outputs) / spread)]
+    return weights, scale, [float(value) for value in np.float32(zero + rng.uniform(0, 40, outputs))], zero
+
+
+def draw_network(stacks=((4, 4), (8, 8, 8), (16, 16)), skips=(12, 24, 8), entry=24, classes=11):
+    network = {"pool": (0.9, 3.0, 7), "entry": draw_layer(entry, 1, 5, 110), "stacks": [], "skips": [], "downs": []}
+    channels = entry
+    for level, growths in enumerate(stacks):
+        network["stacks"].append([])
+        for growth in growths:
+            network["stacks"][-1].append(draw_layer(growth, channels))
+            channels += growth
+        network["skips"].append(draw_layer(skips[level], channels))
+        if level + 1 < len(stacks):
+            network["downs"].append(draw_layer(20, channels))
+            channels = 20
+    network["last"] = draw_layer(classes, 1 + sum(skips[: len(stacks)]), zero=128)
+    return network
+
+
+def run(network, region, **options):
+    shape = [side // 2 for side in region.shape]
+    logits = np.full((*shape, network["last"][0].shape[0]), 99, np.int8)
+    times = kernels.dense_vnet(region, logits, **network, **options)
+    return logits, times
+
+
+@pytest.fixture(scope="module")
+def network():
+    return draw_network()
+
+
+@pytest.fixture(scope="module")
+def case(network):
+    region = rng.integers(0, 256, (32, 48, 40)).astype(np.uint8)
+    return region, references.dense_vnet(network, region)
+
+
+def test_the_case_is_rich(case):
+    assert case[1].std() > 20 and len(np.unique(case[1].argmax(-1))) > 5
+
+
+@pytest.mark.parametrize("instructions", kernels.instruction_sets())
+@pytest.mark.parametrize(("planes_per_step", "threads"), [(1, 1), (2, 3), (5, 4), (1000, 2)])
+def test_equals_the_definition(network, case, instructions, planes_per_step, threads):
+    region, expected = case
+    found, _ = run(network, region, planes_per_step=planes_per_step, instructions=instructions, threads=threads)
+    np.testing.assert_array_equal(found, expected)
+
+
+@settings(deadline=None, max_examples=15)
+@given(st.tuples(*[st.integers(1, 4)] * 3), st.integers(1, 6))
+def test_equals_the_definition_for_any_extents(eighths, planes_per_step):
+    region = rng.integers(0, 256, [8 * n for n in eighths]).astype(np.uint8)
+    network = draw_network(((4,), (8,), (16,)))
+    found, _ = run(network, region, planes_per_step=planes_per_step, instructions=kernels.instruction_sets()[0])
+    np.testing.assert_array_equal(found, references.dense_vnet(network, region))
+
+
+@pytest.mark.parametrize("levels", [1, 2])
+def test_fewer_stacks(levels):
+    network = draw_network(((4, 8), (8, 12))[:levels], classes=3)
+    region = rng.integers(0, 256, (12, 16, 20)).astype(np.uint8)
+    found, _ = run(network, region, instructions=kernels.instruction_sets()[0])
+    np.testing.assert_array_equal(found, references.dense_vnet(network, region))
+
+
+def test_sums_beyond_sixteen_bits_are_exact():
+    """Where products of bytes saturate, as those of AVX2 do, this comes out wrong."""
+    network = draw_network(((4,),), classes=2)
+    weights, _, bias, zero = network["stacks"][0][0]
+    weights = np.full_like(weights, 127)
+    weights[:, ::2] = -127
+    weights[:, 1::4] = 127
+    network["stacks"][0][0] = (weights, [1e-4] * 4, bias, zero)
+    region = np.full((8, 8, 8), 255, np.uint8)
+    expected = references.dense_vnet(network, region)
+    for instructions in kernels.instruction_sets():
+        np.testing.assert_array_equal(run(network, region, instructions=instructions)[0], expected)
+
+
+def test_times_name_every_stage(network, case):
+    _, times = run(network, case[0])
+    names = [name for name, _ in times]
+    assert {"pool", "entry", "stack 1", "skip 3", "down 2", "upsampling 4", "last"} <= set(names)
+    assert all(seconds > 0 for _, seconds in times)
+
+
+def test_layers_that_do_not_fit_are_refused(network):
+    region = np.zeros((16, 16, 16), np.uint8)
+    for change, message in (
+        ({"entry": draw_layer(22, 1, 5, 110)}, "entry has 22 outputs, must have a multiple of 4"),
+        ({"entry": draw_layer(24, 1, 3, 110)}, "entry must have 5 taps an axis"),
+        ({"downs": network["downs"][:1]}, "a convolution between each two"),
+        ({"last": draw_layer(11, 9)}, "the last layer has 9 inputs, must have 45"),
+        ({"stacks": [[], *network["stacks"][1:]]}, "a stack has no layer"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            run(network | change, region)
+    weights, scale, bias, zero = network["last"]
+    with pytest.raises(ValueError, match="must have a scale and a bias an output"):
+        run(network | {"last": (weights, scale[1:], bias, zero)}, region)
+    with pytest.raises(ValueError, match="multiples of 8"):
+        run(network, np.zeros((16, 12, 16), np.uint8))
+    with pytest.raises(ValueError, match="planes_per_step must be at least 1"):
+        run(network, region, planes_per_step=0)
+    with pytest.raises(ValueError, match=r"instructions is sse9, must be one of .*portable"):
+        run(network, region, instructions="sse9")
+    with pytest.raises(ValueError, match="threads is 0"):
+        run(network, region, threads=0)
+    with pytest.raises(ValueError, match="half the region's extents"):
+        kernels.dense_vnet(region, np.zeros((8, 8, 8, 3), np.int8), **network)

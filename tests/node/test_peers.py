@@ -1,0 +1,240 @@
+"""The DICOM node as a process of its own, between DCMTK's storescu and a real archive, Orthanc.
+
+Skipped where they are not installed; on Debian: apt-get install dcmtk orthanc.
+"""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import urllib.request
+from contextlib import contextmanager
+from importlib import resources
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pydicom
+import pytest
+from pynetdicom import AE
+from support import scans
+from support.waiting import answers, free_port, wait_for
+from whs_fast.reading.scan import read
+from whs_fast.volume import Volume
+
+PATH = os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin"))
+
+
+def find_dcmtk(name):
+    """DCMTK's program, not pynetdicom's of the same name, which comes first in an activated environment."""
+    for folder in PATH.split(os.pathsep):
+        path = shutil.which(name, path=folder)
+        if path and "dcmtk" in subprocess.run([path, "--version"], capture_output=True, text=True).stdout:
+            return path
+    return None
+
+
+ORTHANC, STORESCU, ECHOSCU = shutil.which("Orthanc", path=PATH), find_dcmtk("storescu"), find_dcmtk("echoscu")
+
+pytestmark = [
+    pytest.mark.skipif(ORTHANC is None, reason="Orthanc is not installed (Debian package orthanc)"),
+    pytest.mark.skipif(STORESCU is None or ECHOSCU is None, reason="DCMTK is not installed (Debian package dcmtk)"),
+]
+
+
+@pytest.fixture(scope="module")
+def series(tmp_path_factory):
+    """{number of the series: folder}: half of the slices of the sample, each time under another Series Instance UID."""
+    whole = read(str(resources.files("whs_fast") / "data" / "sample.nii.gz"))
+    x_mm, y_mm, z_mm = whole.spacing_mm
+    sample = Volume(np.ascontiguousarray(whole.array[::2]), (x_mm, y_mm, 2 * z_mm), whole.origin_mm, whole.direction)
+    folder = tmp_path_factory.mktemp("series")
+    uids = {number: f"1.2.826.0.1.3680043.2.1125.{number}" for number in (1, 2, 3)}
+    return {number: scans.write_dicom(sample, folder / str(number), series=uid) for number, uid in uids.items()}
+
+
+class Orthanc:
+    def __init__(self, folder):
+        self.dicom, self.http, self._known = free_port(), free_port(), {}
+        settings = {
+            "StorageDirectory": str(folder / "storage"),
+            "IndexDirectory": str(folder / "storage"),
+            "DicomPort": self.dicom,
+            "HttpPort": self.http,
+            "DicomAet": "ORTHANC",
+            "RemoteAccessAllowed": False,
+            "AuthenticationEnabled": False,
+            "Plugins": [],
+        }
+        (folder / "orthanc.json").write_text(json.dumps(settings))
+        with (folder / "orthanc.log").open("wb") as log:
+            self.process = subprocess.Popen([ORTHANC, str(folder / "orthanc.json")], stdout=log, stderr=log)
+        wait_for(lambda: self.process.poll() is not None or (answers(self.dicom) and answers(self.http)))
+
+    def get(self, path):
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.http}{path}", timeout=10) as answer:
+            return answer.read()
+
+    def made_of(self, series_uid):
+        """{modality: data set} of what refers to a series, in whatever way its kind does."""
+        for identifier in set(json.loads(self.get("/instances"))) - set(self._known):
+            content = pydicom.dcmread(BytesIO(self.get(f"/instances/{identifier}/file")))
+            self._known[identifier] = content, [element.value for element in content.iterall() if element.VR == "UI"]
+        found = [content for content, values in self._known.values() if refers(values, series_uid)]
+        return {content.Modality: content for content in found}
+
+
+def refers(values, series_uid):
+    """Whether any of them is the UID of the series, or of one of its instances as they are made here."""
+    return any(f"{value}.".startswith(f"{series_uid}.") for value in values)
+
+
+@pytest.fixture(scope="module")
+def orthanc(tmp_path_factory):
+    orthanc = Orthanc(tmp_path_factory.mktemp("orthanc"))
+    yield orthanc
+    orthanc.process.terminate()
+    orthanc.process.wait(30)
+
+
+class Node:
+    def __init__(self, folder, orthanc):
+        self.port, self.folder, self.orthanc, self.process = free_port(), folder, orthanc, None
+
+    def start(self):
+        with (self.folder / "log").open("ab") as log:
+            self.process = subprocess.Popen(
+                [
+                    *(sys.executable, "-m", "whs_fast", "node", "--port", str(self.port), "--allow", "SENDER"),
+                    *("--send-to", f"ORTHANC@127.0.0.1:{self.orthanc.dicom}", "--quiet", "0.5", "--threads", "2"),
+                    *("--queue", str(self.folder / "queue")),
+                ],
+                stderr=log,
+            )
+        wait_for(lambda: self.process.poll() is not None or answers(self.port))
+
+    def kill(self):
+        self.process.kill()
+        assert self.process.wait(10) == -signal.SIGKILL
+
+    def inside(self, state):
+        return sorted(path.name for path in (self.folder / "queue" / state).iterdir())
+
+    @property
+    def log(self):
+        return (self.folder / "log").read_text()
+
+
+@contextmanager
+def started(folder, orthanc):
+    node = Node(folder, orthanc)
+    node.start()
+    yield node
+    if node.process.poll() is None:
+        node.process.kill()
+        node.process.wait(10)
+
+
+@pytest.fixture
+def node(tmp_path, orthanc):
+    with started(tmp_path, orthanc) as node:
+        yield node
+
+
+@pytest.fixture(scope="module")
+def lasting_node(tmp_path_factory, orthanc):
+    """One for the tests that leave it as they find it."""
+    with started(tmp_path_factory.mktemp("lasting"), orthanc) as node:
+        yield node
+
+
+def dcmtk(tool, node, *arguments, title="SENDER"):
+    called = [tool, "-aet", title, "-aec", "WHSFAST", "127.0.0.1", str(node.port), *map(str, arguments)]
+    # Without TCP_NODELAY it waits 40 ms for the system to acknowledge the first bytes of each instance.
+    return subprocess.run(called, capture_output=True, text=True, env=os.environ | {"TCP_NODELAY": "1"}, timeout=60)
+
+
+def push(node, *paths):
+    done = dcmtk(STORESCU, node, *(("+sd", *paths) if paths[0].is_dir() else paths))
+    assert done.returncode == 0, done.stderr
+
+
+def check_results(orthanc, folder):
+    """Segmentation, report and picture are there, and refer to the series and to each other."""
+    first = pydicom.dcmread(next(folder.iterdir()), stop_before_pixels=True)
+    uid = first.SeriesInstanceUID
+    wait_for(lambda: {"SEG", "SR", "OT"} <= set(orthanc.made_of(uid)))
+    made = orthanc.made_of(uid)
+    instances = {pydicom.dcmread(path, stop_before_pixels=True).SOPInstanceUID for path in folder.iterdir()}
+    segmentation, report = made["SEG"], made["SR"]
+    for dataset in made.values():
+        assert (dataset.StudyInstanceUID, str(dataset.PatientName)) == (first.StudyInstanceUID, scans.PATIENT)
+    (named,) = segmentation.ReferencedSeriesSequence
+    assert named.SeriesInstanceUID == uid
+    assert {item.ReferencedSOPInstanceUID for item in named.ReferencedInstanceSequence} == instances
+    assert np.frombuffer(segmentation.PixelData, np.uint8).any()
+    (study,) = report.CurrentRequestedProcedureEvidenceSequence
+    evidence = [item for group in study.ReferencedSeriesSequence for item in group.ReferencedSOPSequence]
+    assert segmentation.SOPInstanceUID in {item.ReferencedSOPInstanceUID for item in evidence}
+    named = {element.value for element in report.iterall() if element.keyword == "ReferencedSOPInstanceUID"}
+    assert named == {segmentation.SOPInstanceUID, *instances}
+
+
+def test_a_series_comes_back_as_segmentation_report_and_picture(lasting_node, orthanc, series):
+    push(lasting_node, series[1])
+    check_results(orthanc, series[1])
+    wait_for(lambda: not lasting_node.inside("outgoing"))
+    assert lasting_node.inside("ready") == lasting_node.inside("incoming") == lasting_node.inside("failed") == []
+    assert not any(text in lasting_node.log for text in (scans.PATIENT, *scans.PATIENT_TAGS.values(), "1.2.826"))
+
+
+def test_killed_and_started_again_it_still_does(node, orthanc, series):
+    paths = sorted(series[2].iterdir())
+    push(node, *paths[:35])
+    node.kill()  # in the middle of receiving
+    assert len(node.inside("incoming")) == 1
+    node.start()
+    push(node, *paths[35:])
+    wait_for(lambda: node.inside("attempts"))
+    node.kill()  # in the middle of its run
+    assert len(node.inside("ready")) == 1 and not orthanc.made_of("1.2.826.0.1.3680043.2.1125.2")
+    node.start()
+    check_results(orthanc, series[2])
+
+
+def test_killed_while_the_archive_is_away_it_sends_later(tmp_path, orthanc, series):
+    away = Node(tmp_path, type("Away", (), {"dicom": free_port()}))
+    away.start()
+    push(away, series[3])
+    wait_for(lambda: "not sent: no connection" in away.log)
+    away.kill()
+    assert len(away.inside("outgoing")) == 1 and not away.inside("ready")
+    away.orthanc = orthanc
+    away.start()
+    check_results(orthanc, series[3])
+    away.process.terminate()
+    assert away.process.wait(20) == 0
+
+
+def test_strangers_are_refused(lasting_node, series):
+    assert dcmtk(ECHOSCU, lasting_node).returncode == 0
+    for done in (
+        dcmtk(ECHOSCU, lasting_node, title="STRANGER"),
+        dcmtk(STORESCU, lasting_node, *sorted(series[1].iterdir())[:1], title="STRANGER"),
+    ):
+        assert done.returncode != 0 and "Calling AE Title Not Recognized" in done.stderr
+    assert lasting_node.inside("incoming") == []
+
+
+def test_sigterm_ends_it_cleanly(node):
+    entity = AE(ae_title="SENDER")
+    entity.add_requested_context("1.2.840.10008.1.1")
+    association = entity.associate("127.0.0.1", node.port, ae_title="WHSFAST")
+    assert association.is_established  # and stays so
+    node.process.terminate()
+    assert node.process.wait(10) == 0
+    assert "stopped; queue: 0 incoming" in node.log
+    assert Path(node.folder / "queue" / "lock").exists()
+    association.abort()

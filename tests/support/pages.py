@@ -1,0 +1,54 @@
+"""Measurements for a page to show, and what is on a page."""
+
+from html.parser import HTMLParser
+
+from whs_fast.structures import STRUCTURES
+
+
+def measurements(**changes):
+    structures = {
+        s.key: {
+            "label": s.label,
+            "volume_ml": 10.25 * s.label,
+            "touches_scan_edge": False,
+            "touches_region_edge": False,
+        }
+        for s in STRUCTURES
+    }
+    return {
+        "schema": 1,
+        "aortic_valve_mm": [1.5, -2.5, 3.0],
+        "structures": structures,
+        "lv_myocardium_mass_g": 123.456,
+        "timings_s": {"read": 1.0, "total": 12.345},
+        "peak_memory_mb": 512.3,
+        "warnings": [],
+        "models": {"dense_vnet": "ab" * 32},
+        "version": "9.8.7",
+    } | changes
+
+
+class _Page(HTMLParser):
+    def __init__(self):
+        super().__init__()
+        self.open, self.tags, self.attributes, self.text = [], [], [], []
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.attributes += attrs
+        if tag not in ("meta", "img", "br", "input", "link"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.text.append(data)
+
+
+def parse(text):
+    page = _Page()
+    page.feed(text)
+    page.close()
+    assert page.open == []
+    return page
