@@ -30,7 +30,8 @@ from whs_fast.networks.openvino_model import models_folder
 from whs_fast.reading.scan import read
 from whs_fast.steps.clean import clean
 from whs_fast.steps.localise import localise
-from whs_fast.steps.segment import region_grid, segment
+from whs_fast.steps.region import region_grid
+from whs_fast.steps.segment import segment
 from whs_fast.study.evaluation.overlap import count_pairs, dice_matrix, overall_figures
 
 from bench.float_network import as_int8, openvino_network

@@ -23,7 +23,8 @@ from whs_fast.cli.benchmarking import make_scan, run_cold
 from whs_fast.engine import Engine
 from whs_fast.machine import available_threads, peak_memory_mb
 from whs_fast.reading.scan import read
-from whs_fast.steps.segment import REGION_SPACING_MM, read_region
+from whs_fast.steps.region import REGION_SPACING_MM
+from whs_fast.steps.segment import read_region
 from whs_fast.volume import axis_aligned_grid, index_to_mm
 
 SLICES = (100, 250, 400, 600, 800, 1000)

@@ -40,7 +40,8 @@ from whs_fast.steps.clean import clean
 from whs_fast.steps.localise import localise
 from whs_fast.steps.measure import find_doubts, measure
 from whs_fast.steps.refine_valve import refine_valve
-from whs_fast.steps.segment import region_grid, segment
+from whs_fast.steps.region import region_grid
+from whs_fast.steps.segment import segment
 from whs_fast.volume import Direction, Grid, Triple, Volume
 from whs_fast.writing.dicom.objects import require_extra, write_objects
 from whs_fast.writing.label_maps import write_labels

@@ -10,7 +10,7 @@ from PIL import Image
 from whs_fast.report import picture
 from whs_fast.report.picture import PIXEL_MM, Planes, cut_labels, cut_scan, draw, find_valve
 from whs_fast.steps.measure import measure
-from whs_fast.steps.segment import region_grid
+from whs_fast.steps.region import region_grid
 from whs_fast.structures import BY_KEY
 from whs_fast.volume import IDENTITY_DIRECTION, Grid, Volume
 

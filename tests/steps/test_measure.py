@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from whs_fast.steps.measure import find_doubts, measure
-from whs_fast.steps.segment import REGION_SHAPE, REGION_SPACING_MM, region_grid
+from whs_fast.steps.region import REGION_SHAPE, REGION_SPACING_MM, region_grid
 from whs_fast.structures import BY_KEY, STRUCTURES
 from whs_fast.volume import Grid, axis_aligned_grid, index_map
 

@@ -2,13 +2,8 @@
 
 import numpy as np
 import pytest
-from whs_fast.steps.segment import (
-    REGION_SHAPE,
-    REGION_SPACING_MM,
-    read_region,
-    region_grid,
-    segment,
-)
+from whs_fast.steps.region import REGION_SHAPE, REGION_SPACING_MM, region_grid
+from whs_fast.steps.segment import read_region, segment
 from whs_fast.volume import MOST_SAMPLES, Grid, Volume, index_map, index_to_mm, mm_to_index, samples_per_voxel
 
 VALVE_MM = (10.0, -20.0, 30.0)

@@ -27,7 +27,7 @@ from whs_fast import _kernels
 from whs_fast.errors import InputError, OutputError
 from whs_fast.machine import available_threads, cpu_features, describe_system
 from whs_fast.reading.scan import read
-from whs_fast.volume import Grid, index_map
+from whs_fast.volume import AIR_HU, Grid, index_map
 from whs_fast.writing.label_maps import nifti_header, write_labels
 
 SHAPE = (400, 512, 512)
@@ -59,10 +59,10 @@ def make_scan(path: Path, *, shape: tuple[int, int, int] = SHAPE, seed: int = 0)
             for start in range(0, shape[0], _SLAB):
                 slab = np.empty((min(_SLAB, shape[0] - start), *shape[1:]), np.int16)
                 _kernels.resample_linear(
-                    source.array, slab, to_source, (1, 1, 1), -1024, start, threads=available_threads()
+                    source.array, slab, to_source, (1, 1, 1), AIR_HU, start, threads=available_threads()
                 )
                 noise = random.standard_normal(slab.shape, np.float32) * np.float32(_NOISE_HU)
-                file.write(np.clip(slab + noise, -1024, 3071).astype("<i2").tobytes())
+                file.write(np.clip(slab + noise, AIR_HU, 3071).astype("<i2").tobytes())
     except OSError as error:
         raise OutputError(f"{path}: found that the scan cannot be written ({error.strerror}), expected room") from error
     return grid

@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
 from whs_fast import _kernels
+from whs_fast.steps.region import REACH_MM
 from whs_fast.structures import STRUCTURES
-from whs_fast.volume import Grid, Triple, Volume, index_map
+from whs_fast.volume import AIR_HU, Grid, Triple, Volume, index_map
 
 PIXEL_MM = 0.5
-_REACH_MM = (112.0, 112.0, 160.0)  # x, y, z on either side of the valve: the region that is segmented
 _LEAST_MM = 60.0  # of either side of the valve, in view however small the labels are
 _MARGIN_MM = 12.0
 _WINDOW_HU = (-250.0, 800.0)  # wide enough that contrast-filled blood is no white that swallows the tints
@@ -69,7 +69,7 @@ def cut_scan(volume: Volume, valve_mm: Triple, *, threads: int) -> tuple[NDArray
         grid = _plane(view, volume.grid, valve_mm)
         out = np.empty(grid.shape, np.uint8)
         matrix = index_map(grid, volume.grid)
-        _kernels.resample_window(volume.array, out, matrix, (1, 1, 1), *_WINDOW_HU, -1024, 0, threads=threads)
+        _kernels.resample_window(volume.array, out, matrix, (1, 1, 1), *_WINDOW_HU, AIR_HU, 0, threads=threads)
         images.append(_upright(view, out))
     return tuple(images)
 
@@ -130,8 +130,8 @@ def _plane(view: _View, grid: Grid, valve_mm: Triple) -> Grid:
     low, high = grid.box_mm
     shape, origin = [1, 1, 1], list(valve_mm)
     for axis in (view.down, view.across):
-        first = max(low[axis], valve_mm[axis] - _REACH_MM[axis])
-        last = min(high[axis], valve_mm[axis] + _REACH_MM[axis])
+        first = max(low[axis], valve_mm[axis] - REACH_MM[axis])
+        last = min(high[axis], valve_mm[axis] + REACH_MM[axis])
         shape[axis] = max(1, round((last - first) / PIXEL_MM))
         origin[axis] = first + PIXEL_MM / 2.0
     return Grid((shape[2], shape[1], shape[0]), (PIXEL_MM,) * 3, (origin[0], origin[1], origin[2]))

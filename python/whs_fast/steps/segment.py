@@ -15,13 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whs_fast import _kernels
-from whs_fast.volume import Grid, Triple, Volume, axis_aligned_grid, index_map, samples_per_voxel
-
-REGION_SHAPE = (320, 320, 320)  # z, y, x
-REGION_SPACING_MM = (0.7, 0.7, 1.0)  # x, y, z
-LATTICE_MM = 2.0
-WINDOW_HU = (-300.0, 800.0)
-AIR_HU = -1024
+from whs_fast.steps.region import WINDOW_HU
+from whs_fast.volume import AIR_HU, Grid, Volume, index_map, samples_per_voxel
 
 Network = Callable[[NDArray[np.uint8]], NDArray[np.int8]]
 
@@ -36,18 +31,6 @@ def segment(volume: Volume, region: Grid, network: Network, *, threads: int) -> 
     labels = np.empty(volume.grid.shape, np.uint8)
     _kernels.upsample_argmax(logits, labels, index_map(volume.grid, region), threads=threads)
     return labels
-
-
-def region_grid(scan: Grid, valve_mm: Triple) -> Grid:
-    """Grid of the region around a valve centre (x, y, z) in mm, LPS.
-
-    Its centre is the valve's to within 1 mm an axis: it keeps to a lattice of LATTICE_MM about the middle of the scan,
-    so that float noise in a header, which can move the valve by 0.1 mm, gives the same region and the same labels.
-    """
-    low, high = np.array(scan.box_mm)
-    middle = (low + high) / 2
-    x, y, z = middle + np.rint((np.array(valve_mm) - middle) / LATTICE_MM) * LATTICE_MM
-    return axis_aligned_grid((x, y, z), REGION_SHAPE, REGION_SPACING_MM)
 
 
 def read_region(volume: Volume, region: Grid, *, threads: int) -> NDArray[np.uint8]:

@@ -34,8 +34,8 @@ from whs_fast.reading.dicom.choosing import Candidate, choose, find_candidates
 from whs_fast.reading.dicom.phases import Phase, Wanted
 from whs_fast.reading.dicom.slices import THREADS, Slice, find_slices
 from whs_fast.reading.dicom.stacking import Stack, arrange, repeated_positions
-from whs_fast.reading.hounsfield import AIR_HU, convert
-from whs_fast.volume import Volume
+from whs_fast.reading.hounsfield import convert
+from whs_fast.volume import AIR_HU, Volume
 
 Decode: TypeAlias = Callable[[Slice], NDArray[np.int16]]
 
