@@ -48,7 +48,7 @@ def resident_mb():
 
 def growth(runs):
     sample = str(resources.files("whs_fast") / "data" / "sample.nii.gz")
-    engine, start = Engine(THREADS), 0.0
+    engine, start = Engine(threads=THREADS), 0.0
     for number in range(1, runs + 1):
         engine.run(sample)
         if number == 10:

@@ -39,7 +39,7 @@ def network_alone(scan: Path, side: int, threads: int) -> tuple[float, float | N
     region = axis_aligned_grid(middle, (side,) * 3, REGION_SPACING_MM)
     rows = read_region(volume, region, threads=threads)
     del volume
-    network = Engine(threads)._segmenter
+    network = Engine(threads=threads)._segmenter
     for _ in range(2):
         start = time.perf_counter()
         network(rows)

@@ -121,7 +121,7 @@ def test_a_scan_stored_another_way_gives_the_same_labels_in_the_patient(engine, 
 
 def test_twice_the_same_is_identical_whatever_the_threads(models, phantom, found):
     for threads in (1, 3):
-        result = Engine(threads, models=models).run(phantom)
+        result = Engine(threads=threads, models=models).run(phantom)
         np.testing.assert_array_equal(result.labels, found.labels)
         assert result.aortic_valve_mm == found.aortic_valve_mm
         assert result.measurements["structures"] == found.measurements["structures"]
@@ -259,7 +259,7 @@ def test_a_missing_model_is_named(tmp_path, name):
 
 def test_the_localiser_is_chosen_by_name(models, phantom, tmp_path):
     make_models(tmp_path, "vgg16")
-    result = Engine(2, "vgg16", models=tmp_path).run(phantom)
+    result = Engine(threads=2, localiser="vgg16", models=tmp_path).run(phantom)
     assert set(result.measurements["models"]) == {
         "dense_vnet",
         "vgg16_axial",

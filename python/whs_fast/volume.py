@@ -20,6 +20,8 @@ from whs_fast.errors import InputError
 Triple: TypeAlias = tuple[float, float, float]
 Direction: TypeAlias = tuple[float, float, float, float, float, float, float, float, float]
 
+AIR_HU = -1024  # also of everything outside a scan
+
 MOST_SAMPLES = 16
 
 IDENTITY_DIRECTION: Direction = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)

@@ -164,7 +164,7 @@ def run_warm(scan: Path, folder: Path, *, threads: int, runs: int = WARM_RUNS) -
 def _warm(scan: str, folder: str, threads: str, runs: str) -> None:
     from whs_fast.engine import Engine
 
-    engine, timings, extra = Engine(int(threads)), [], []
+    engine, timings, extra = Engine(threads=int(threads)), [], []
     for _ in range(int(runs) + 1):
         result = engine.run(scan)
         result.save(folder, overwrite=True)

@@ -47,7 +47,7 @@ def command(
     as_json: bool,
     overwrite: bool,
 ) -> None:
-    require_extra("cohort", "scipy")
+    require_extra("cohort", "cohort-table")
     from whs_fast.study.cohort.baseline import compare_groups
     from whs_fast.study.cohort.patients import read_patients
     from whs_fast.study.cohort.saving import make_table, save, to_json, to_text

@@ -8,11 +8,12 @@ import click
 
 from whs_fast.cli.progress import json_line, progress_bar, progress_lines
 from whs_fast.errors import InputError
+from whs_fast.outputs import NO_SOURCE, REPORTS
 from whs_fast.structures import STRUCTURES
 
 if TYPE_CHECKING:
-    from whs_fast.engine import Result
     from whs_fast.reading.scan import ScanPhase
+    from whs_fast.result import Result
 
 
 def segment(
@@ -36,7 +37,6 @@ def segment(
     from whs_fast.engine import Engine
     from whs_fast.reading.dicom.opening import is_dicom
     from whs_fast.reading.scan import open_phases
-    from whs_fast.writing.dicom.objects import NO_SOURCE
     from whs_fast.writing.result_folder import check_folder
 
     if "dicom-seg" in formats and source.exists() and not is_dicom(source):
@@ -45,20 +45,20 @@ def segment(
     def segment_one(engine: Engine, part: "Path | ScanPhase", place: Path, **choice: str | None) -> None:
         with progress_lines() if as_json else progress_bar() as progress:
             result = engine.run(part, progress=progress, **choice)
-            result.save(place, formats, overwrite, progress, report=report)
+            result.save(place, formats=formats, report=report, overwrite=overwrite, progress=progress)
         if as_json:
             json_line("result", folder=str(place), measurements=result.measurements)
         else:
-            _tell(result, place / ("report_interactive.html" if report == "interactive" else "report.html"))
+            _tell(result, place / REPORTS[report].files[-1])
 
     if phase != "all":
         check_folder(folder, overwrite=overwrite)
-        segment_one(Engine(threads, localiser), source, folder, series=series, phase=phase)
+        segment_one(Engine(threads=threads, localiser=localiser), source, folder, series=series, phase=phase)
         return
     with open_phases(source, series=series) as phases:
         for part in phases:
             check_folder(folder / part.folder, overwrite=overwrite)
-        engine = Engine(threads, localiser)
+        engine = Engine(threads=threads, localiser=localiser)
         failed = []
         for part in phases:
             if as_json:

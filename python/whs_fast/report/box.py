@@ -1,7 +1,6 @@
 """Cuts the part of the scan that the interactive page shows: a small box around the labels, along the patient axes.
 
-The scan itself is gone when results are saved, so the box is cut while it is there: 1 mm voxels, 8 bits of the window
-that the networks see. That is 5 to 10 MB, and a hundredth of a second.
+1 mm voxels, 8 bits of the window that the networks see: 5 to 10 MB, and a hundredth of a second.
 """
 
 from dataclasses import dataclass, field

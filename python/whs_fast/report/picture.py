@@ -1,8 +1,7 @@
 """Draws preview.png: three planes through the aortic valve with the labels over them.
 
 The planes lie along the patient axes, also for oblique scans, and are shown as radiologists look at them: axial from
-the feet, coronal from the front, sagittal from the left. Scan and labels are cut from the volume by the kernels first,
-as small images, so that nothing large has to be kept until the picture is drawn.
+the feet, coronal from the front, sagittal from the left.
 """
 
 import io
@@ -62,44 +61,34 @@ class Planes:
     valve: tuple[tuple[float, float], ...]
 
 
-def cut_scan(volume: Volume, valve_mm: Triple, *, threads: int) -> tuple[NDArray[np.uint8], ...]:
-    """Grey images of the three planes through valve_mm (x, y, z), as far as the scan and the region reach."""
-    images = []
+def draw_picture(
+    volume: Volume, labels: NDArray[np.uint8], valve_mm: Triple, measurements: Mapping[str, Any], *, threads: int
+) -> bytes:
+    """The picture as PNG: three planes through the valve on one scale, and a legend with the volumes.
+
+    labels, uint8[z, y, x], lie on the volume's grid; valve_mm is (x, y, z), LPS.
+    """
+    return _draw(cut_planes(volume, labels, valve_mm, threads=threads), measurements)
+
+
+def cut_planes(volume: Volume, labels: NDArray[np.uint8], valve_mm: Triple, *, threads: int) -> Planes:
+    """The three planes through the valve, as far as the scan and the region reach; arguments as of draw_picture."""
+    scan_images, label_images, places = [], [], []
     for view in _VIEWS:
-        grid = _plane(view, volume.grid, valve_mm)
-        out = np.empty(grid.shape, np.uint8)
-        matrix = index_map(grid, volume.grid)
-        _kernels.resample_window(volume.array, out, matrix, (1, 1, 1), *_WINDOW_HU, AIR_HU, 0, threads=threads)
-        images.append(_upright(view, out))
-    return tuple(images)
-
-
-def cut_labels(
-    labels: NDArray[np.uint8], grid: Grid, valve_mm: Triple, *, threads: int
-) -> tuple[NDArray[np.uint8], ...]:
-    """Label images of the same planes; labels, uint8[z, y, x], lie on grid."""
-    images = []
-    for view in _VIEWS:
-        plane = _plane(view, grid, valve_mm)
-        out = np.empty(plane.shape, np.uint8)
-        _kernels.resample_nearest(labels, out, index_map(plane, grid), 0, threads=threads)
-        images.append(_upright(view, out))
-    return tuple(images)
-
-
-def find_valve(grid: Grid, valve_mm: Triple) -> tuple[tuple[float, float], ...]:
-    """Row and column of the valve in each of the three planes."""
-    places = []
-    for view in _VIEWS:
-        plane = _plane(view, grid, valve_mm)
+        plane = _plane(view, volume.grid, valve_mm)
+        to_scan = index_map(plane, volume.grid)
+        grey, tint = np.empty(plane.shape, np.uint8), np.empty(plane.shape, np.uint8)
+        _kernels.resample_window(volume.array, grey, to_scan, (1, 1, 1), *_WINDOW_HU, AIR_HU, 0, threads=threads)
+        _kernels.resample_nearest(labels, tint, to_scan, 0, threads=threads)
+        scan_images.append(_upright(view, grey))
+        label_images.append(_upright(view, tint))
         row, column = ((valve_mm[axis] - plane.origin_mm[axis]) / PIXEL_MM for axis in (view.down, view.across))
         rows = plane.shape[2 - view.down]
         places.append((rows - 1 - row if view.upside_down else row, column))
-    return tuple(places)
+    return Planes(tuple(scan_images), tuple(label_images), tuple(places))
 
 
-def draw(planes: Planes, measurements: Mapping[str, Any]) -> bytes:
-    """The finished picture as PNG: three planes side by side on one scale, and a legend with the volumes."""
+def _draw(planes: Planes, measurements: Mapping[str, Any]) -> bytes:
     crops = _crops(planes)
     # Axial and coronal share x, coronal and sagittal share z; one factor for all keeps a millimetre a millimetre.
     factor = min(

@@ -13,20 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from whs_fast.errors import InputError, OutputError
-
-# Every name that a run may leave; measurements.json comes last and says by its presence that the others are whole.
-RESULT_NAMES = (
-    "labels.nii.gz",
-    "labels.seg.nrrd",
-    "labels.dcm",
-    "measurements.dcm",
-    "meshes",
-    "heart.glb",
-    "preview.png",
-    "report.html",
-    "report_interactive.html",
-    "measurements.json",
-)
+from whs_fast.outputs import RESULT_NAMES
 
 
 def check_folder(folder: Path, *, overwrite: bool, names: Sequence[str] = RESULT_NAMES) -> None:

@@ -19,7 +19,8 @@ from whs_fast.study.evaluation.evaluating import Evaluation
 from whs_fast.study.evaluation.landmarks import compare_landmark
 from whs_fast.study.evaluation.overlap import OVERALL
 from whs_fast.study.evaluation.saving import RESULT_NAMES, save
-from whs_fast.study.evaluation.tables import make_tables, to_html, to_markdown
+from whs_fast.study.evaluation.tables import make_tables
+from whs_fast.study.tables import to_html, to_markdown
 
 GRID = make_grid((3.0, 3.0, 3.0), (46, 48, 44))
 

@@ -1,0 +1,137 @@
+"""What was found in one scan, and how it is written: into a folder that holds all of it or nothing."""
+
+import json
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from whs_fast.dicom_source import Source
+from whs_fast.machine import peak_memory_mb
+from whs_fast.outputs import FORMATS, MEASUREMENTS, PICTURE, REPORTS, check_formats, check_report
+from whs_fast.report.interactive import prepare_scene, render_interactive
+from whs_fast.report.picture import draw_picture
+from whs_fast.report.plain import render_report
+from whs_fast.steps.clock import Clock, Progress
+from whs_fast.volume import Direction, Triple, Volume
+from whs_fast.writing.dicom.objects import write_objects
+from whs_fast.writing.label_maps import write_labels
+from whs_fast.writing.meshes import write_meshes
+from whs_fast.writing.result_folder import written_aside
+
+_SURFACES = frozenset(("stl", "glb"))
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Result:
+    """What was found in one scan.
+
+    Attributes:
+        labels: uint8[z, y, x] on the scan's grid; 0 is background, 1 to 10 are the labels of `STRUCTURES`.
+        aortic_valve_mm: centre of the aortic valve (x, y, z), LPS.
+        measurements: what measurements.json holds (docs/api.md names every field).
+        scan: the scan that was segmented, int16 HU. Pictures and pages are cut from it when they are saved, so a result
+            that is kept also keeps the scan.
+    """
+
+    labels: NDArray[np.uint8]
+    aortic_valve_mm: Triple
+    measurements: dict[str, Any]
+    scan: Volume
+    _threads: int = field(default=1)
+
+    @property
+    def spacing_mm(self) -> Triple:
+        """Voxel size (x, y, z) of labels and scan, in mm."""
+        return self.scan.spacing_mm
+
+    @property
+    def origin_mm(self) -> Triple:
+        """Centre of the first voxel (x, y, z) in mm, LPS."""
+        return self.scan.origin_mm
+
+    @property
+    def direction(self) -> Direction:
+        """Directions of the array's x, y and z in the patient: nine numbers, the rows of a 3 x 3 matrix."""
+        return self.scan.direction
+
+    @property
+    def source(self) -> Source | None:
+        """The DICOM instances that the scan was read from, None where it was not DICOM."""
+        return self.scan.source
+
+    def __repr__(self) -> str:
+        size = " x ".join(str(count) for count in self.labels.shape[::-1])
+        found = sum(bool(entry["volume_ml"]) for entry in self.measurements["structures"].values())
+        valve = ", ".join(f"{coordinate:.1f}" for coordinate in self.aortic_valve_mm)
+        return f"<Result: {found} structures in {size} voxels, aortic valve at ({valve}) mm>"
+
+    def save(
+        self,
+        folder: str | PathLike[str],
+        *,
+        formats: Sequence[str] = ("nifti",),
+        report: str = "plain",
+        overwrite: bool = False,
+        progress: Progress | None = None,
+    ) -> None:
+        """Writes labels, picture, report and measurements into a folder, all of them or nothing.
+
+        The time that this takes enters `measurements`.
+
+        Args:
+            folder: made if it is not there.
+            formats: one or more of "nifti", "seg.nrrd", "dicom-seg", "stl" and "glb".
+            report: "plain", or "interactive" for a second page to scroll and turn the heart in.
+            overwrite: replace earlier results in the folder.
+            progress: called with the step's name and the share that is done, as in `Engine.run`.
+
+        Raises:
+            InputError: the format or report is unknown or its extra not installed, the folder holds earlier results, or
+                dicom-seg is asked for and the scan is not DICOM.
+            OutputError: something cannot be written.
+        """
+        check_formats(formats)
+        check_report(report)
+        timings_s = self.measurements["timings_s"]
+        clock = Clock(timings_s | {"write": 0.0, "total": timings_s["total"] - timings_s["write"]}, progress)
+        with written_aside(Path(folder), overwrite=overwrite) as aside:
+            with clock.step("write"), ThreadPoolExecutor(1) as pool:
+                drawing = pool.submit(self._draw)
+                if self._threads == 1:
+                    wait([drawing])
+                self._write_labels(aside, formats)
+                picture = drawing.result()
+                (aside / PICTURE).write_bytes(picture)
+                scene = None
+                if report == "interactive":
+                    scene = prepare_scene(self.scan, self.labels, self.aortic_valve_mm, threads=self._threads)
+            self.measurements["timings_s"].update(clock.timings_s())
+            self.measurements["peak_memory_mb"] = peak_memory_mb()
+            pages = [render_report(self.measurements, picture)]
+            if scene is not None:
+                pages.append(render_interactive(self.measurements, scene))
+            for name, page in zip(REPORTS[report].files, pages, strict=True):
+                (aside / name).write_text(page, encoding="utf-8")
+            text = json.dumps(self.measurements, indent=2, ensure_ascii=False, allow_nan=False)
+            (aside / MEASUREMENTS).write_text(text + "\n", encoding="utf-8")
+        if progress is not None:
+            progress("done", 1.0)
+
+    def _draw(self) -> bytes:
+        return draw_picture(self.scan, self.labels, self.aortic_valve_mm, self.measurements, threads=self._threads)
+
+    def _write_labels(self, folder: Path, formats: Sequence[str]) -> None:
+        grid = self.scan.grid
+        for name in formats:
+            if name == "dicom-seg":
+                write_objects(folder, self.labels, grid, self.source, self.measurements)
+            elif name not in _SURFACES:
+                write_labels(folder / FORMATS[name].files[0], self.labels, grid, threads=self._threads)
+        if surfaces := _SURFACES.intersection(formats):
+            write_meshes(folder, surfaces, self.labels, grid, threads=self._threads)
