@@ -26,7 +26,7 @@ import SimpleITK as sitk
 from numpy.typing import NDArray
 from whs_fast import STRUCTURES, _kernels
 from whs_fast.networks.dense_vnet import DenseVNet
-from whs_fast.networks.openvino_model import models_folder
+from whs_fast.networks.installed import models_folder
 from whs_fast.reading.scan import read
 from whs_fast.steps.clean import clean
 from whs_fast.steps.localise import localise

@@ -111,7 +111,7 @@ def test_the_api_takes_phases(engine, plain, phases):
 
 @pytest.fixture
 def command_line(models, monkeypatch):
-    monkeypatch.setattr("whs_fast.networks.openvino_model.models_folder", lambda: models)
+    monkeypatch.setattr("whs_fast.networks.installed.models_folder", lambda: models)
     monkeypatch.setattr(engine_module, "models_folder", lambda: models)
 
 

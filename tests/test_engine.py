@@ -13,6 +13,7 @@ from PIL import Image
 from support.phantom import VALVE_MM, check_anatomy, make_models, make_phantom, to_image
 from whs_fast import InputError, OutputError, Volume
 from whs_fast import engine as engine_module
+from whs_fast import result as result_module
 from whs_fast.engine import Engine
 from whs_fast.networks.openvino_model import ModelError
 from whs_fast.structures import STRUCTURES
@@ -202,13 +203,13 @@ def test_saving_refuses_earlier_results_unless_told(again, tmp_path):
     assert not (tmp_path / "out" / "labels.seg.nrrd").exists()
 
 
-@pytest.mark.parametrize("step", ["write_labels", "draw", "render_report"])
+@pytest.mark.parametrize("step", ["write_labels", "draw_picture", "render_report"])
 @pytest.mark.parametrize("failure", [OSError(errno.ENOSPC, "No space left on device"), KeyboardInterrupt()])
 def test_a_failure_while_saving_leaves_nothing(found, tmp_path, monkeypatch, step, failure):
     def fail(*arguments, **options):
         raise failure
 
-    monkeypatch.setattr(engine_module, step, fail)
+    monkeypatch.setattr(result_module, step, fail)
     with pytest.raises(OutputError if isinstance(failure, OSError) else KeyboardInterrupt):
         found.save(tmp_path / "out")
     assert list(tmp_path.iterdir()) == []
@@ -240,8 +241,8 @@ def test_doubts_of_both_sources_are_told(engine, phantom, monkeypatch):
 @pytest.mark.parametrize(
     ("options", "text"),
     [
-        ({"localiser": "resnet"}, "localiser: found 'resnet', expected one of squeezenet, vgg16"),
-        ({"threads": 0}, "threads: found 0, expected 1 or more"),
+        ({"localiser": "resnet"}, "localiser: 'resnet' is unknown, choose one of squeezenet, vgg16"),
+        ({"threads": 0}, "threads: needs 1 or more, not 0"),
     ],
 )
 def test_wrong_options_are_refused(models, options, text):
@@ -271,10 +272,10 @@ def test_the_localiser_is_chosen_by_name(models, phantom, tmp_path):
 @pytest.mark.parametrize(
     ("formats", "text"),
     [
-        (("stl", "obj"), "'obj', which is unknown, expected one or more of nifti, seg.nrrd"),
-        (("nifti", "dicom"), "'dicom', which is unknown"),
-        ((), "expected one or more"),
-        ("nifti", "expected one or more"),
+        (("stl", "obj"), "format: 'obj' is unknown, choose from nifti, seg.nrrd"),
+        (("nifti", "dicom"), "'dicom' is unknown"),
+        ((), "needs a list of one or more"),
+        ("nifti", "needs a list of one or more"),
     ],
 )
 def test_formats_that_are_not_there_are_refused(found, tmp_path, formats, text):

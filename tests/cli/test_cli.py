@@ -13,7 +13,8 @@ import pytest
 import SimpleITK as sitk
 from support.phantom import make_models, make_phantom, to_image
 from whs_fast import engine as engine_module
-from whs_fast.cli import COMMANDS, main, options
+from whs_fast.cli import COMMANDS, main
+from whs_fast.outputs import FORMATS
 from whs_fast.structures import STRUCTURES
 
 RESULTS = {"labels.nii.gz", "measurements.json", "preview.png", "report.html"}
@@ -36,7 +37,7 @@ def models(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def phantom_models(models, monkeypatch):
-    monkeypatch.setattr("whs_fast.networks.openvino_model.models_folder", lambda: models)
+    monkeypatch.setattr("whs_fast.networks.installed.models_folder", lambda: models)
     monkeypatch.setattr(engine_module, "models_folder", lambda: models)
 
 
@@ -207,10 +208,6 @@ def test_help_teaches_on_standard_output(arguments, capsys):
         assert "whs-fast run scan.nii.gz -o results" in captured.out
 
 
-def test_lists_kept_for_the_help_are_those_of_the_pipeline():
-    assert options.LOCALISERS == engine_module.LOCALISERS and tuple(engine_module.FORMATS) == options.FORMATS
-
-
 def test_the_version_is_told(capsys):
     assert main(["--version"]) == 0
     assert re.fullmatch(r"whs_fast \d+\.\d+\S*\n", capsys.readouterr().out)
@@ -278,7 +275,7 @@ def test_every_command_can_be_verbose_and_shows_examples(capsys):
 def test_the_help_of_run_names_every_format(capsys):
     assert main(["run", "--help"]) == 0
     listed = {name.strip(",") for line in capsys.readouterr().out.splitlines() for name in line[:14].split()}
-    assert set(options.FORMATS) <= listed
+    assert set(FORMATS) <= listed
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from support.phantom import make_models
 from whs_fast.networks import compiled_cache, openvino_model
-from whs_fast.networks.openvino_model import Model, models_folder
+from whs_fast.networks.installed import models_folder
+from whs_fast.networks.openvino_model import Model
 
 KEY = "0123abcd"
 

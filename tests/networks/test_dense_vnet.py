@@ -8,7 +8,7 @@ from support import references
 from whs_fast import _kernels as kernels
 from whs_fast.errors import ModelError
 from whs_fast.networks.dense_vnet import DenseVNet
-from whs_fast.networks.openvino_model import models_folder
+from whs_fast.networks.installed import models_folder
 from whs_fast.reading.scan import read
 from whs_fast.steps.region import REGION_SPACING_MM, WINDOW_HU
 from whs_fast.volume import axis_aligned_grid, index_map, index_to_mm

@@ -12,7 +12,9 @@ import numpy as np
 import pytest
 import whs_fast
 from support.phantom import BODY_RADIUS_MM, make_models, make_sums
-from whs_fast.networks.openvino_model import Model, ModelError, describe_models, describe_runtime, predict_batches
+from whs_fast.errors import ModelError
+from whs_fast.networks.installed import describe_models
+from whs_fast.networks.openvino_model import Model, describe_runtime, predict_batches
 
 BATCH = 4
 
