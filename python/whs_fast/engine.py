@@ -12,8 +12,7 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from whs_fast.errors import InputError
-from whs_fast.machine import available_threads, peak_memory_mb, return_memory
+from whs_fast.machine import choose_threads, peak_memory_mb, return_memory
 from whs_fast.networks.dense_vnet import DenseVNet
 from whs_fast.networks.installed import models_folder
 from whs_fast.networks.openvino_model import Model, predict_batches
@@ -55,10 +54,8 @@ class Engine:
         self, *, threads: int | None = None, localiser: str = "squeezenet", models: Path | None = None
     ) -> None:
         check_localiser(localiser)
-        if threads is not None and threads < 1:
-            raise InputError(f"threads: needs 1 or more, not {threads}")
         folder = models_folder() if models is None else models
-        self._threads = available_threads() if threads is None else threads
+        self._threads = choose_threads(threads)
         self._segmenter = DenseVNet(folder / "dense_vnet.npz", threads=self._threads)
         shape = (_BATCH, 1, SLICE_SIDE, SLICE_SIDE)
         self._localisers = {
@@ -91,7 +88,7 @@ class Engine:
         clock = Clock({}, progress)
         self._prepare_aside()
         with clock.step("read"):
-            volume = read(source, series=series, phase=phase)
+            volume = read(source, series=series, phase=phase, threads=self._threads)
         grid = volume.grid
         _log.debug("scan of %d x %d x %d voxels of %.3g x %.3g x %.3g mm", *grid.shape[::-1], *grid.spacing_mm)
         with clock.step("localise"):

@@ -8,7 +8,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from whs_fast.machine import available_threads
+from whs_fast.machine import choose_threads
 from whs_fast.reading.labels import read_labels
 from whs_fast.reading.slicer import Segmentation, is_segmentation, read_segmentation
 from whs_fast.steps import measure as measuring
@@ -32,7 +32,7 @@ def measure(labels: str | PathLike[str], *, threads: int | None = None) -> dict[
     Raises:
         InputError: the file cannot be used.
     """
-    path, threads = Path(labels), available_threads() if threads is None else threads
+    path, threads = Path(labels), choose_threads(threads)
     if is_segmentation(path):
         found = read_segmentation(path)
     else:

@@ -9,7 +9,6 @@ import os
 import re
 from collections import Counter
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,12 +18,12 @@ import numpy as np
 from whs_fast.errors import InputError
 from whs_fast.reading.dicom.clues import Clues, find_clues
 from whs_fast.reading.itk import open_header
+from whs_fast.reading.parallel import map_in_threads
 
 if TYPE_CHECKING:
     from whs_fast.reading.dicom.enhanced import MultiFrame
 
 MOST_FILES = 50_000
-THREADS = 4
 CT_STORAGE = "1.2.840.10008.5.1.4.1.1.2"
 # Enhanced CT, and classic series converted to it.
 ENHANCED_STORAGE = (CT_STORAGE + ".1", CT_STORAGE + ".2")
@@ -78,7 +77,7 @@ class Slice:
     clues: Clues
 
 
-def find_slices(folder: Path, name: str) -> tuple[list[Slice], Counter[str]]:
+def find_slices(folder: Path, name: str, *, threads: int) -> tuple[list[Slice], Counter[str]]:
     """The DICOM images below a folder in the order of their names, and how many copies each series held.
 
     `name` is what messages call the folder. Raises InputError where there are none, and for a CT slice that is damaged
@@ -94,8 +93,7 @@ def find_slices(folder: Path, name: str) -> tuple[list[Slice], Counter[str]]:
     def look(path: Path) -> list[Slice]:
         return _look(path, name, len(paths))
 
-    with ThreadPoolExecutor(THREADS) as pool:
-        found = [image for images in pool.map(look, paths) for image in images]
+    found = [image for images in map_in_threads(look, paths, threads) for image in images]
     if not found:
         raise InputError(f"{name}: found {len(paths)} files, none of them a DICOM image, expected a CT series")
     # Exports hold the same image twice now and then. Its UID alone does not make it the same: some lack or repeat it.
