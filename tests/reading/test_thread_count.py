@@ -60,5 +60,5 @@ def test_less_than_one_thread_is_refused(tmp_path: Path) -> None:
     for use in (read, list_series):
         with pytest.raises(InputError, match="threads: needs 1 or more, not 0"):
             use(folder, threads=0)
-    with pytest.raises(InputError, match="threads: found -1"), open_phases(folder, threads=-1):
+    with pytest.raises(InputError, match="threads: needs 1 or more, not -1"), open_phases(folder, threads=-1):
         pass
