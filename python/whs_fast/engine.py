@@ -10,7 +10,7 @@ from functools import partial
 from importlib.metadata import version
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from whs_fast.machine import choose_threads, peak_memory_mb, return_memory
 from whs_fast.networks.dense_vnet import DenseVNet
@@ -110,6 +110,8 @@ class Engine:
             measured = measure(labels, grid, valve_mm, region=region, threads=self._threads)
         models: list[DenseVNet | Model] = [self._segmenter, *self._localisers.values()]
         measurements = measured | {
+            "source": _describe(volume),
+            "backend": self._describe_backend(),
             "timings_s": clock.timings_s(),
             "peak_memory_mb": peak_memory_mb(),
             # A doubt about the localiser's point is settled where the labels show the valve itself.
@@ -122,6 +124,15 @@ class Engine:
             "version": version("whs_fast"),
         }
         return Result(labels, valve_mm, measurements, volume, self._threads)
+
+    def _describe_backend(self) -> dict[str, Any]:
+        """What ran Dense V-Net."""
+        return {
+            "name": "native",
+            "device": "CPU",
+            "instructions": self._segmenter.instructions,
+            "threads": self._threads,
+        }
 
     def _prepare_aside(self) -> None:
         """Starts to compile the localisers, all at once, while the scan is read; who needs one first waits for it."""
@@ -144,3 +155,17 @@ def run(
     """Segments one scan with an engine of its own; for several scans, make an `Engine`, whose arguments these are."""
     engine = Engine(threads=threads, localiser=localiser)
     return engine.run(source, series=series, phase=phase, progress=progress)
+
+
+def _describe(scan: Volume) -> dict[str, Any]:
+    """What was segmented, without anything that identifies a patient."""
+    grid, source = scan.grid, scan.source
+    return {
+        "kind": scan.kind,
+        "size": list(grid.shape[::-1]),
+        "spacing_mm": list(grid.spacing_mm),
+        "origin_mm": list(grid.origin_mm),
+        "direction": list(grid.direction),
+        "series_number": None if source is None else source.series_number,
+        "phase": None if source is None else source.phase,
+    }

@@ -70,7 +70,8 @@ class Volume:
     `reading.scan.read` gives int16 HU, C-contiguous. A volume made by hand may hold any real type and is brought to
     that, or refused, when it is read. spacing_mm and origin_mm are (x, y, z), LPS; direction is nine numbers by rows.
     source names the DICOM instances that the scan comes from, where it does; notes say what reading chose among several
-    scans and what it mended. Raises InputError where the three do not have 3, 3 and 9 numbers.
+    scans and what it mended; kind says what it was read from: "nifti", "nrrd", "metaimage", "dicom", "image" or, where
+    it was made by hand, "volume". Raises InputError where the three do not have 3, 3 and 9 numbers.
     """
 
     array: NDArray[Any]
@@ -79,6 +80,7 @@ class Volume:
     direction: Direction = IDENTITY_DIRECTION
     source: Source | None = field(default=None, repr=False)
     notes: tuple[str, ...] = ()
+    kind: str = "volume"
 
     def __post_init__(self) -> None:
         for name, count in (("spacing_mm", 3), ("origin_mm", 3), ("direction", 9)):

@@ -34,13 +34,14 @@ from whs_fast.volume import Grid, Volume
 LEAST_FIELD_OF_VIEW_MM, MOST_FIELD_OF_VIEW_MM = 120.0, 3000.0
 LEAST_SPACING_MM, MOST_SPACING_MM = 0.05, 12.0
 
-_IMAGE_IO = {
-    ".nii": "NiftiImageIO",
-    ".nii.gz": "NiftiImageIO",
-    ".nrrd": "NrrdImageIO",
-    ".nhdr": "NrrdImageIO",
-    ".mha": "MetaImageIO",
-    ".mhd": "MetaImageIO",
+# By suffix: what the file is, and what reads its header.
+_KINDS = {
+    ".nii": ("nifti", "NiftiImageIO"),
+    ".nii.gz": ("nifti", "NiftiImageIO"),
+    ".nrrd": ("nrrd", "NrrdImageIO"),
+    ".nhdr": ("nrrd", "NrrdImageIO"),
+    ".mha": ("metaimage", "MetaImageIO"),
+    ".mhd": ("metaimage", "MetaImageIO"),
 }
 
 
@@ -126,6 +127,11 @@ def read(
     if isinstance(source, sitk.Image):
         _refuse_choice(series, phase, "image")
         return _from_image(source)
+    if isinstance(source, np.ndarray):
+        raise InputError(
+            "an array does not say where its voxels lie in the patient: give whs_fast.Volume(array, spacing_mm, "
+            "origin_mm, direction)"
+        )
     if isinstance(source, ScanPhase):
         _refuse_choice(series, phase, "phase")
         with telling(source._name):
@@ -143,21 +149,21 @@ def read(
 
 def _from_file(path: Path, name: str) -> Volume:
     lower = path.name.lower()
-    image_io = next((io for suffix, io in _IMAGE_IO.items() if lower.endswith(suffix)), None)
-    if image_io is None:
+    kind, image_io = next((found for suffix, found in _KINDS.items() if lower.endswith(suffix)), ("", ""))
+    if not kind:
         with path.open("rb") as file:
             dicom = file.read(132)[128:] == b"DICM"
-        kind = "a single DICOM file" if dicom else f"a file of another kind ({path.suffix or 'no suffix'})"
-        raise InputError(f"{name}: found {kind}, {EXPECTED}")
+        found = "a single DICOM file" if dicom else f"a file of another kind ({path.suffix or 'no suffix'})"
+        raise InputError(f"{name}: found {found}, {EXPECTED}")
     if path.stat().st_size == 0:
         raise InputError(f"{name}: found an empty file, expected a scan")
     layout = find_voxels(path, name)
     reader = open_header(path, image_io)
     if reader is None or tuple(reader.GetSize()[::-1]) != layout.shape:
         raise InputError(f"{name}: found a header that cannot be read as one scan, expected an intact file")
-    _check_grid(Grid(layout.shape, reader.GetSpacing(), reader.GetOrigin(), reader.GetDirection()), name)
-    volume = Volume(read_voxels(layout, name), reader.GetSpacing(), reader.GetOrigin(), reader.GetDirection())
-    return _settled(volume, name)
+    place = reader.GetSpacing(), reader.GetOrigin(), reader.GetDirection()
+    _check_grid(Grid(layout.shape, *place), name)
+    return _settled(Volume(read_voxels(layout, name), *place, kind=kind), name)
 
 
 def _from_image(image: sitk.Image) -> Volume:
@@ -170,7 +176,8 @@ def _from_image(image: sitk.Image) -> Volume:
         )
     # Copied: a view would dangle as soon as the caller changes the image.
     array = sitk.GetArrayFromImage(image)
-    return _checked(Volume(array, image.GetSpacing(), image.GetOrigin(), image.GetDirection()), "image")
+    volume = Volume(array, image.GetSpacing(), image.GetOrigin(), image.GetDirection(), kind="image")
+    return _checked(volume, "image")
 
 
 def _checked(volume: Volume, name: str) -> Volume:

@@ -111,9 +111,12 @@ def read_scan(candidate: Candidate, name: str, *, threads: int) -> Volume:
         read_head(stack.slices[0].path),
         tuple(instances),
         tuple((instances.index(image.instance), image.frame) for image in stack.slices) if stack.straight else None,
+        candidate.first.number,
+        candidate.phase.label if candidate.phase != Phase() else None,
     )
     notes = (f"{copies} copies of slices were passed over",) if copies else ()
-    return Volume(array, stack.spacing_mm, stack.origin_mm, stack.direction, source, (*notes, *stack.notes))
+    notes = (*notes, *stack.notes)
+    return Volume(array, stack.spacing_mm, stack.origin_mm, stack.direction, source, notes, "dicom")
 
 
 def _decoder(slices: Sequence[Slice], space: Path, name: str) -> Decode:
