@@ -26,7 +26,7 @@ Instructions instructions_named(const std::string& name);
 
 // Weights of one convolution in the order in which one set of instructions reads them.
 class PackedConvolution {
-public:
+  public:
     // words: [output][tap][4] int8, outputs a multiple of four. A sum s of output o gives
     // clamp(round_half_even(float(s) * scale[o] + bias[o]), 0, 255). shares: for each tap, which third (0 to 2) of the
     // words of the next block it asks the memory for; taps that read the same words share the asking.
@@ -40,10 +40,10 @@ public:
 
     static constexpr std::int64_t kOverrun = 96;
 
-private:
+  private:
     using Kernel = void (*)(const std::int32_t* weights, std::int64_t taps, const std::uint8_t* const* tap,
-                            const std::uint8_t* share, std::int64_t first, std::int64_t last, const float* scale, const float* bias,
-                            std::uint8_t* const* out);
+                            const std::uint8_t* share, std::int64_t first, std::int64_t last, const float* scale,
+                            const float* bias, std::uint8_t* const* out);
     struct Pass { // some of the outputs
         Kernel kernel;
         std::int64_t first_output;

@@ -2,9 +2,10 @@
 //
 // Every layer is a stage that makes one plane of its result as soon as the planes around it exist in its inputs. All
 // stages go on side by side, each a few planes behind the one before, so a tensor needs only the planes between its
-// producer and its slowest reader; only the skips, which wait for the coarsest stack, are held whole. The result is that
-// of the whole volume by construction: no plane is made twice, no tile has a halo. In one step each stage makes what
-// the planes of earlier steps allow; the pieces of a step are independent of one another and go to the threads by rows.
+// producer and its slowest reader; only the skips, which wait for the coarsest stack, are held whole. The result is
+// that of the whole volume by construction: no plane is made twice, no tile has a halo. In one step each stage makes
+// what the planes of earlier steps allow; the pieces of a step are independent of one another and go to the threads by
+// rows.
 #include "dense_vnet.hpp"
 
 #include "planes.hpp"
@@ -54,7 +55,7 @@ struct Source {
 };
 
 class Flow {
-public:
+  public:
     Flow(const QuantisedDenseVNet& network, View3<const std::uint8_t> region, View4<std::int8_t> logits,
          std::int64_t planes_per_step, Instructions instructions, int threads)
         : region_(region), logits_(logits), planes_per_step_(planes_per_step), instructions_(instructions),
@@ -103,7 +104,7 @@ public:
         return times;
     }
 
-private:
+  private:
     bool may_make(std::size_t s, std::int64_t plane) const {
         const Stage& stage = stages_[s];
         if (plane >= stage.planes)
@@ -122,7 +123,8 @@ private:
         for (const Stage& reader : stages_)
             for (const Need& need : reader.needs)
                 if (stages_[need.stage].out == &planes && reader.done < reader.planes)
-                    oldest = std::min(oldest, std::max<std::int64_t>(0, reader.done * need.up / need.down + need.first));
+                    oldest =
+                        std::min(oldest, std::max<std::int64_t>(0, reader.done * need.up / need.down + need.first));
         return oldest;
     }
 
@@ -138,14 +140,14 @@ private:
             const std::int64_t planes = stages_[newest].planes;
             std::int64_t channels = stack.front().inputs;
             for (const QuantisedLayer& layer : stack) {
-                newest = add_convolution("stack " + number, layer, sources(tensor, channels), tensor, groups_of(channels), planes, false,
-                                         {{newest, 1, 1, -1, 1}});
+                newest = add_convolution("stack " + number, layer, sources(tensor, channels), tensor,
+                                         groups_of(channels), planes, false, {{newest, 1, 1, -1, 1}});
                 channels += layer.outputs;
             }
-            const Planes& drawn =
-                add_tensor(zeros(network.skips[level].outputs, network.skips[level].zero), tensor.rows, tensor.columns, planes);
-            skips.push_back(add_convolution("skip " + number, network.skips[level], sources(tensor, channels), drawn, 0, planes, true,
-                                            {{newest, 1, 1, -1, 1}}));
+            const Planes& drawn = add_tensor(zeros(network.skips[level].outputs, network.skips[level].zero),
+                                             tensor.rows, tensor.columns, planes);
+            skips.push_back(add_convolution("skip " + number, network.skips[level], sources(tensor, channels), drawn, 0,
+                                            planes, true, {{newest, 1, 1, -1, 1}}));
             if (level < network.downs.size())
                 newest = add_down("down " + number, network.downs[level], newest, channels, network.stacks[level + 1]);
         }
@@ -202,8 +204,8 @@ private:
         return std::clamp<std::int64_t>(kPieceWork / (columns * words), 1, rows);
     }
 
-    // The order of the nine taps in a plane of a group, as 3 y + x: rows for stride 1; for stride 2 such as read the same
-    // of the four split tensors, one after another.
+    // The order of the nine taps in a plane of a group, as 3 y + x: rows for stride 1; for stride 2 such as read the
+    // same of the four split tensors, one after another.
     struct Order {
         std::array<std::int64_t, 9> taps;
         std::array<std::uint8_t, 9> shares;
@@ -224,7 +226,8 @@ private:
                     for (std::int64_t i = 0; i < 9; ++i) {
                         const std::int64_t at = (z * static_cast<std::int64_t>(groups) + place / 4) * 9 + i;
                         words[static_cast<std::size_t>((output * taps + at) * 4 + place % 4)] =
-                            layer.weights[(output * layer.inputs + input) * 27 + 9 * z + order.taps[static_cast<std::size_t>(i)]];
+                            layer.weights[(output * layer.inputs + input) * 27 + 9 * z +
+                                          order.taps[static_cast<std::size_t>(i)]];
                     }
             }
         return words;
@@ -244,23 +247,25 @@ private:
     }
 
     // Convolution of stride 1 into the groups of `out` from first_group on.
-    std::size_t add_convolution(std::string name, const QuantisedLayer& layer, const std::vector<Source>& from, const Planes& out,
-                                std::int64_t first_group, std::int64_t planes, bool opens, std::vector<Need> needs) {
+    std::size_t add_convolution(std::string name, const QuantisedLayer& layer, const std::vector<Source>& from,
+                                const Planes& out, std::int64_t first_group, std::int64_t planes, bool opens,
+                                std::vector<Need> needs) {
         const PackedConvolution& convolution = pack(layer, from.size(), kRows);
         const std::int64_t groups = groups_of(layer.outputs);
         const auto work = static_cast<std::int64_t>(from.size()) * 27 * layer.outputs;
-        return add_stage({std::move(name), planes, out.rows, rows_per_piece(out.rows, out.pitch, work), 0, &out, opens, std::move(needs),
-                          [=, this, &convolution, &out](std::int64_t plane, std::int64_t first, std::int64_t last,
-                                                        int worker) {
-                              Scratch& scratch = scratch_[static_cast<std::size_t>(worker)];
-                              gather_taps(from, plane, planes, scratch.taps);
-                              std::uint8_t* to[kMostGroups];
-                              for (std::int64_t group = 0; group < groups; ++group)
-                                  to[group] = out.at(plane, first_group + group);
-                              convolution(scratch.taps.data(), first * out.pitch, last * out.pitch, to);
-                              for (std::int64_t group = 0; group < groups; ++group)
-                                  out.write_outside(plane, first_group + group, first, last);
-                          }});
+        return add_stage(
+            {std::move(name), planes, out.rows, rows_per_piece(out.rows, out.pitch, work), 0, &out, opens,
+             std::move(needs),
+             [=, this, &convolution, &out](std::int64_t plane, std::int64_t first, std::int64_t last, int worker) {
+                 Scratch& scratch = scratch_[static_cast<std::size_t>(worker)];
+                 gather_taps(from, plane, planes, scratch.taps);
+                 std::uint8_t* to[kMostGroups];
+                 for (std::int64_t group = 0; group < groups; ++group)
+                     to[group] = out.at(plane, first_group + group);
+                 convolution(scratch.taps.data(), first * out.pitch, last * out.pitch, to);
+                 for (std::int64_t group = 0; group < groups; ++group)
+                     out.write_outside(plane, first_group + group, first, last);
+             }});
     }
 
     static void gather_taps(const std::vector<Source>& from, std::int64_t plane, std::int64_t planes,
@@ -276,8 +281,8 @@ private:
             }
     }
 
-    // A convolution of stride 2 reads its input as four tensors, of the even and odd rows and columns, so that its lanes
-    // lie side by side.
+    // A convolution of stride 2 reads its input as four tensors, of the even and odd rows and columns, so that its
+    // lanes lie side by side.
     std::size_t add_down(const std::string& name, const QuantisedLayer& layer, std::size_t input, std::int64_t channels,
                          const QuantisedStack& next) {
         const Planes& whole = *stages_[input].out;
@@ -287,7 +292,14 @@ private:
             split_zeros.resize(split_zeros.size() + 4, whole.zero(group));
         const Planes& split = add_tensor(split_zeros, rows, columns, 3 + 2 * (planes_per_step_ + 1));
         const std::size_t splitter = add_stage(
-            {name + ": words", stages_[input].planes, rows, 20, 0, &split, true, {{input, 1, 1, 0, 0}},
+            {name + ": words",
+             stages_[input].planes,
+             rows,
+             20,
+             0,
+             &split,
+             true,
+             {{input, 1, 1, 0, 0}},
              [=, &whole, &split](std::int64_t plane, std::int64_t first, std::int64_t last, int) {
                  for (std::int64_t group = 0; group < groups; ++group)
                      for (std::int64_t phase = 0; phase < 2; ++phase) {
@@ -304,28 +316,35 @@ private:
         const Planes& out = add_tensor(zeros(layer, next), rows, columns, capacity(next, planes));
         const PackedConvolution& convolution = pack(layer, static_cast<std::size_t>(groups), kPhases);
         const std::int64_t out_groups = groups_of(layer.outputs);
-        return add_stage(
-            {name, planes, rows, rows_per_piece(rows, out.pitch, groups * 27 * layer.outputs), 0, &out, true,
-             {{splitter, 2, 1, -1, 1}},
-             [=, this, &convolution, &split, &out](std::int64_t plane, std::int64_t first, std::int64_t last,
-                                                   int worker) {
-                 std::vector<const std::uint8_t*>& taps = scratch_[static_cast<std::size_t>(worker)].taps;
-                 taps.clear();
-                 for (std::int64_t z = 2 * plane - 1; z <= 2 * plane + 1; ++z)
-                     for (std::int64_t group = 0; group < groups; ++group)
-                         for (const std::int64_t tap : kPhases.taps) {
-                             const std::int64_t y = tap / 3 - 1, x = tap % 3 - 1, phase = 2 * (y & 1) + (x & 1);
-                             const std::uint8_t* words =
-                                 z < 0 || z >= in_planes ? split.outside(4 * group) : split.at(z, 4 * group + phase);
-                             taps.push_back(words + 4 * ((y < 0 ? -split.pitch : 0) + (x < 0 ? -1 : 0)));
-                         }
-                 std::uint8_t* to[kMostGroups];
-                 for (std::int64_t group = 0; group < out_groups; ++group)
-                     to[group] = out.at(plane, group);
-                 convolution(taps.data(), first * out.pitch, last * out.pitch, to);
-                 for (std::int64_t group = 0; group < out_groups; ++group)
-                     out.write_outside(plane, group, first, last);
-             }});
+        return add_stage({name,
+                          planes,
+                          rows,
+                          rows_per_piece(rows, out.pitch, groups * 27 * layer.outputs),
+                          0,
+                          &out,
+                          true,
+                          {{splitter, 2, 1, -1, 1}},
+                          [=, this, &convolution, &split, &out](std::int64_t plane, std::int64_t first,
+                                                                std::int64_t last, int worker) {
+                              std::vector<const std::uint8_t*>& taps = scratch_[static_cast<std::size_t>(worker)].taps;
+                              taps.clear();
+                              for (std::int64_t z = 2 * plane - 1; z <= 2 * plane + 1; ++z)
+                                  for (std::int64_t group = 0; group < groups; ++group)
+                                      for (const std::int64_t tap : kPhases.taps) {
+                                          const std::int64_t y = tap / 3 - 1, x = tap % 3 - 1,
+                                                             phase = 2 * (y & 1) + (x & 1);
+                                          const std::uint8_t* words = z < 0 || z >= in_planes
+                                                                          ? split.outside(4 * group)
+                                                                          : split.at(z, 4 * group + phase);
+                                          taps.push_back(words + 4 * ((y < 0 ? -split.pitch : 0) + (x < 0 ? -1 : 0)));
+                                      }
+                              std::uint8_t* to[kMostGroups];
+                              for (std::int64_t group = 0; group < out_groups; ++group)
+                                  to[group] = out.at(plane, group);
+                              convolution(taps.data(), first * out.pitch, last * out.pitch, to);
+                              for (std::int64_t group = 0; group < out_groups; ++group)
+                                  out.write_outside(plane, group, first, last);
+                          }});
     }
 
     static void split_words(const std::uint8_t* from, std::uint8_t* even, std::uint8_t* odd, std::int64_t columns) {
@@ -341,7 +360,14 @@ private:
         const std::int64_t rows = logits_.ny, columns = logits_.nx, planes = logits_.nz;
         const Planes& split = add_tensor(zeros(12, 0), rows, columns, 5 + 4 * (planes_per_step_ + 1));
         const std::size_t splitter =
-            add_stage({"entry: words", region_.nz, rows, 40, 0, &split, true, {},
+            add_stage({"entry: words",
+                       region_.nz,
+                       rows,
+                       40,
+                       0,
+                       &split,
+                       true,
+                       {},
                        [=, this, &split](std::int64_t plane, std::int64_t first, std::int64_t last, int) {
                            for (std::int64_t row = first; row < last; ++row)
                                split_region(split, plane, row);
@@ -361,38 +387,43 @@ private:
                     word[20 + y] = weights[5 * y + 4];
                 word[24 + 2] = weights[24];
             }
-        const Planes& out =
-            add_tensor(zeros(layer, next), rows, columns, capacity(next, planes));
+        const Planes& out = add_tensor(zeros(layer, next), rows, columns, capacity(next, planes));
         const PackedConvolution& convolution = convolutions_.emplace_back(
             words, padded(layer.scale), padded(layer.bias), std::vector<std::uint8_t>(5 * taps_a_plane), instructions_);
         const std::int64_t groups = groups_of(layer.outputs), in_planes = region_.nz;
-        return add_stage(
-            {"entry", planes, rows, rows_per_piece(rows, out.pitch, 5 * taps_a_plane * layer.outputs), 0, &out, true,
-             {{splitter, 2, 1, -2, 2}},
-             [=, this, &convolution, &split, &out](std::int64_t plane, std::int64_t first, std::int64_t last,
-                                                   int worker) {
-                 std::vector<const std::uint8_t*>& taps = scratch_[static_cast<std::size_t>(worker)].taps;
-                 taps.clear();
-                 for (std::int64_t z = 2 * plane - 2; z <= 2 * plane + 2; ++z) {
-                     const bool inside = z >= 0 && z < in_planes;
-                     const std::uint8_t* even = inside ? split.at(z, 0) : split.outside(0);
-                     const std::uint8_t* odd = inside ? split.at(z, 1) : split.outside(0);
-                     const std::uint8_t* fifth = inside ? split.at(z, 2) : split.outside(0);
-                     const std::int64_t row = 4 * split.pitch;
-                     for (const std::uint8_t* tap : {even - row, odd - row, even, odd, even + row, fifth})
-                         taps.push_back(tap);
-                     taps.push_back(even + row + 4); // byte 2: the corner that the others leave
-                 }
-                 std::uint8_t* to[kMostGroups];
-                 for (std::int64_t group = 0; group < groups; ++group)
-                     to[group] = out.at(plane, group);
-                 convolution(taps.data(), first * out.pitch, last * out.pitch, to);
-                 for (std::int64_t group = 0; group < groups; ++group)
-                     out.write_outside(plane, group, first, last);
-             }});
+        return add_stage({"entry",
+                          planes,
+                          rows,
+                          rows_per_piece(rows, out.pitch, 5 * taps_a_plane * layer.outputs),
+                          0,
+                          &out,
+                          true,
+                          {{splitter, 2, 1, -2, 2}},
+                          [=, this, &convolution, &split, &out](std::int64_t plane, std::int64_t first,
+                                                                std::int64_t last, int worker) {
+                              std::vector<const std::uint8_t*>& taps = scratch_[static_cast<std::size_t>(worker)].taps;
+                              taps.clear();
+                              for (std::int64_t z = 2 * plane - 2; z <= 2 * plane + 2; ++z) {
+                                  const bool inside = z >= 0 && z < in_planes;
+                                  const std::uint8_t* even = inside ? split.at(z, 0) : split.outside(0);
+                                  const std::uint8_t* odd = inside ? split.at(z, 1) : split.outside(0);
+                                  const std::uint8_t* fifth = inside ? split.at(z, 2) : split.outside(0);
+                                  const std::int64_t row = 4 * split.pitch;
+                                  for (const std::uint8_t* tap : {even - row, odd - row, even, odd, even + row, fifth})
+                                      taps.push_back(tap);
+                                  taps.push_back(even + row + 4); // byte 2: the corner that the others leave
+                              }
+                              std::uint8_t* to[kMostGroups];
+                              for (std::int64_t group = 0; group < groups; ++group)
+                                  to[group] = out.at(plane, group);
+                              convolution(taps.data(), first * out.pitch, last * out.pitch, to);
+                              for (std::int64_t group = 0; group < groups; ++group)
+                                  out.write_outside(plane, group, first, last);
+                          }});
     }
 
-    // Row of the three groups: voxels 2x - 2 to 2x + 1 of rows 2y and 2y + 1, and rows 2y - 2 to 2y + 1 of column 2x + 2.
+    // Row of the three groups: voxels 2x - 2 to 2x + 1 of rows 2y and 2y + 1, and rows 2y - 2 to 2y + 1 of column 2x
+    // + 2.
     void split_region(const Planes& split, std::int64_t plane, std::int64_t row) const {
         const std::int64_t columns = split.columns;
         for (std::int64_t phase = 0; phase < 2; ++phase) {
@@ -416,7 +447,14 @@ private:
     std::size_t add_pool(const QuantisedPool& pool) {
         const std::int64_t rows = logits_.ny, columns = logits_.nx;
         const Planes& out = add_tensor({pool.zero}, rows, columns, 5 + 2 * (planes_per_step_ + 1));
-        return add_stage({"pool", logits_.nz, rows, 40, 0, &out, true, {},
+        return add_stage({"pool",
+                          logits_.nz,
+                          rows,
+                          40,
+                          0,
+                          &out,
+                          true,
+                          {},
                           [=, this, &out](std::int64_t plane, std::int64_t first, std::int64_t last, int worker) {
                               std::vector<std::uint16_t>& sums = scratch_[static_cast<std::size_t>(worker)].line;
                               for (std::int64_t row = first; row < last; ++row)
@@ -458,7 +496,13 @@ private:
         const Planes& in = *stages_[input].out;
         const std::int64_t rows = in.rows * factor, groups = groups_of(channels), in_planes = stages_[input].planes;
         const Planes& out = add_tensor(zeros(channels, 0), rows, in.columns * factor, 5 + 2 * (planes_per_step_ + 1));
-        return add_stage({"upsampling " + std::to_string(factor), in_planes * factor, rows, std::min<std::int64_t>(rows, 32), 0, &out, true,
+        return add_stage({"upsampling " + std::to_string(factor),
+                          in_planes * factor,
+                          rows,
+                          std::min<std::int64_t>(rows, 32),
+                          0,
+                          &out,
+                          true,
                           {{input, 1, factor, -1, 1}},
                           [=, this, &in, &out](std::int64_t plane, std::int64_t first, std::int64_t last, int worker) {
                               Scratch& scratch = scratch_[static_cast<std::size_t>(worker)];
@@ -503,7 +547,8 @@ private:
         const auto wb = static_cast<std::uint16_t>((whole - z.weight) * y.weight);
         const auto wc = static_cast<std::uint16_t>(z.weight * (whole - y.weight));
         const auto wd = static_cast<std::uint16_t>(z.weight * y.weight);
-        // A voxel more on both sides, for the edges. Sixteen bits hold the sums: for a factor of 4 they are halved here.
+        // A voxel more on both sides, for the edges. Sixteen bits hold the sums: for a factor of 4 they are halved
+        // here.
         scratch.line.resize(static_cast<std::size_t>(bytes + 8));
         std::uint16_t* line = scratch.line.data() + 4;
         const int halved = factor == 2 ? 0 : 1;
@@ -548,7 +593,7 @@ private:
         Stage& stage = stages_[last_stage];
         stage.opens = false; // the planes are read in the same piece
         stage.make = [=, this, &integers, convolve = std::move(stage.make)](std::int64_t plane, std::int64_t first,
-                                                                           std::int64_t last, int worker) {
+                                                                            std::int64_t last, int worker) {
             convolve(plane, first, last, worker);
             for (std::int64_t row = first; row < last; ++row) {
                 std::int8_t* to = logits_.data + (plane * ny + row) * nx * classes;
@@ -583,15 +628,18 @@ void require(bool holds, const std::string& what) {
 }
 
 void check_layer(const QuantisedLayer& layer, const std::string& name, std::int64_t inputs, std::int64_t side = 3) {
-    require(layer.inputs == inputs, name + " has " + std::to_string(layer.inputs) + " inputs, must have " + std::to_string(inputs));
+    require(layer.inputs == inputs,
+            name + " has " + std::to_string(layer.inputs) + " inputs, must have " + std::to_string(inputs));
     require(layer.taps == Index3{side, side, side}, name + " must have " + std::to_string(side) + " taps an axis");
     const auto outputs = static_cast<std::size_t>(layer.outputs);
-    require(layer.scale.size() == outputs && layer.bias.size() == outputs, name + " must have a scale and a bias an output");
+    require(layer.scale.size() == outputs && layer.bias.size() == outputs,
+            name + " must have a scale and a bias an output");
 }
 
 void check_width(const QuantisedLayer& layer, const std::string& name) {
     require(layer.outputs > 0 && layer.outputs % 4 == 0 && layer.outputs <= kMostOutputs,
-            name + " has " + std::to_string(layer.outputs) + " outputs, must have a multiple of 4 up to " + std::to_string(kMostOutputs));
+            name + " has " + std::to_string(layer.outputs) + " outputs, must have a multiple of 4 up to " +
+                std::to_string(kMostOutputs));
 }
 
 void check(const QuantisedDenseVNet& network, View3<const std::uint8_t> region, View4<std::int8_t> logits,
@@ -601,8 +649,10 @@ void check(const QuantisedDenseVNet& network, View3<const std::uint8_t> region, 
             "there must be one to three stacks, a skip from each and a convolution between each two");
     const std::int64_t multiple = std::int64_t{1} << levels;
     for (const std::int64_t side : {region.nz, region.ny, region.nx})
-        require(side > 0 && side % multiple == 0, "the region's extents must be multiples of " + std::to_string(multiple));
-    require(2 * logits.nz == region.nz && 2 * logits.ny == region.ny && 2 * logits.nx == region.nx && logits.nc == network.last.outputs,
+        require(side > 0 && side % multiple == 0,
+                "the region's extents must be multiples of " + std::to_string(multiple));
+    require(2 * logits.nz == region.nz && 2 * logits.ny == region.ny && 2 * logits.nx == region.nx &&
+                logits.nc == network.last.outputs,
             "logits must have half the region's extents and the classes last");
     require(planes_per_step > 0, "planes_per_step must be at least 1");
     check_layer(network.entry, "entry", 1, 5);
@@ -631,8 +681,9 @@ void check(const QuantisedDenseVNet& network, View3<const std::uint8_t> region, 
 
 } // namespace
 
-std::vector<StageTime> dense_vnet(const QuantisedDenseVNet& network, View3<const std::uint8_t> region, View4<std::int8_t> logits,
-                std::int64_t planes_per_step, Instructions instructions, int threads) {
+std::vector<StageTime> dense_vnet(const QuantisedDenseVNet& network, View3<const std::uint8_t> region,
+                                  View4<std::int8_t> logits, std::int64_t planes_per_step, Instructions instructions,
+                                  int threads) {
     check(network, region, logits, planes_per_step);
     return Flow(network, region, logits, planes_per_step, instructions, threads).run();
 }

@@ -13,7 +13,7 @@
 namespace whs {
 
 class Team {
-public:
+  public:
     explicit Team(int threads) {
         require_threads(threads);
         workers_.reserve(static_cast<std::size_t>(threads - 1));
@@ -46,7 +46,7 @@ public:
             busy_.wait(busy);
     }
 
-private:
+  private:
     void call() {
         calls_.fetch_add(1);
         calls_.notify_all();

@@ -190,8 +190,7 @@ void add_trilinear_row(const View3<const std::int16_t>& source, const Affine& ma
             locate_block(axes[a], static_cast<std::int32_t>(begin), offset, count[k], cells[k].lower[a],
                          cells[k].fraction[a]);
         for (std::int32_t i = 0; i < count[k]; ++i) {
-            const std::int16_t* corner =
-                source.row(cells[k].lower[0][i], cells[k].lower[1][i]) + cells[k].lower[2][i];
+            const std::int16_t* corner = source.row(cells[k].lower[0][i], cells[k].lower[1][i]) + cells[k].lower[2][i];
             cells[k].corner[i] = corner;
             prefetch(corner);
             prefetch(corner + step.y);

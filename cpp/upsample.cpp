@@ -86,8 +86,7 @@ struct Edge {
             const std::int32_t w[4] = {(256 - wz) * (256 - wy), (256 - wz) * wy, wz * (256 - wy), wz * wy};
             std::int32_t* blended = (x == 0 ? lower : upper).data();
             for (std::int64_t c = 0; c < logits.nc; ++c)
-                blended[c] =
-                    corners[0][c] * w[0] + corners[1][c] * w[1] + corners[2][c] * w[2] + corners[3][c] * w[3];
+                blended[c] = corners[0][c] * w[0] + corners[1][c] * w[1] + corners[2][c] * w[2] + corners[3][c] * w[3];
         }
     }
     std::uint8_t winner(std::int32_t wx) const {

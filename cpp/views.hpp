@@ -1,4 +1,5 @@
-// Views of C-contiguous volumes indexed z, y, x (and class, where voxels hold several values). Extents and offsets are 64-bit; the caller owns the memory.
+// Views of C-contiguous volumes indexed z, y, x (and class, where voxels hold several values). Extents and offsets are
+// 64-bit; the caller owns the memory.
 #pragma once
 
 #include <array>
