@@ -38,6 +38,8 @@ class PackedConvolution {
     void operator()(const std::uint8_t* const* taps, std::int64_t first, std::int64_t last,
                     std::uint8_t* const* out) const;
 
+    std::int64_t taps() const { return taps_; }
+
     static constexpr std::int64_t kOverrun = 96;
 
   private:

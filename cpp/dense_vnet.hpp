@@ -10,6 +10,8 @@
 
 namespace whs {
 
+constexpr std::int64_t kMostOutputs = 64; // of one layer
+
 // A sum s of output o of the convolution becomes clamp(round_half_even(float(s) * scale[o] + bias[o]), 0, 255).
 struct QuantisedLayer {
     const std::int8_t* weights; // [output][input][z][y][x]
