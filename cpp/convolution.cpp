@@ -1,8 +1,6 @@
 // Packs the weights of a convolution for a set of instructions and cuts its outputs into passes.
 #include "convolution.hpp"
 
-#include "convolution_kernels.hpp"
-
 #include <cstring>
 #include <stdexcept>
 #include <string>

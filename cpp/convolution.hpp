@@ -10,6 +10,8 @@
 // addition and one rounding, so the results are the same bits on every machine.
 #pragma once
 
+#include "convolution_kernels.hpp"
+
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -43,11 +45,8 @@ class PackedConvolution {
     static constexpr std::int64_t kOverrun = 96;
 
   private:
-    using Kernel = void (*)(const std::int32_t* weights, std::int64_t taps, const std::uint8_t* const* tap,
-                            const std::uint8_t* share, std::int64_t first, std::int64_t last, const float* scale,
-                            const float* bias, std::uint8_t* const* out);
     struct Pass { // some of the outputs
-        Kernel kernel;
+        ConvolutionKernel kernel;
         std::int64_t first_output;
         std::int64_t first_word;
     };

@@ -53,7 +53,7 @@ template <class Lanes, int O, int X>
     });
 }
 
-// The signature is that of PackedConvolution::Kernel.
+// The signature is that of ConvolutionKernel.
 template <class Lanes, int O, int X>
 void convolve(const std::int32_t* weights, std::int64_t taps, const std::uint8_t* const* tap, const std::uint8_t* share,
               std::int64_t first, std::int64_t last, const float* scale, const float* bias, std::uint8_t* const* out) {
