@@ -55,6 +55,10 @@ void check(const QuantisedDenseVNet& network, View3<const std::uint8_t> region, 
         for (const QuantisedLayer& layer : network.stacks[level]) {
             check_layer(layer, "a layer of stack " + number, channels);
             check_width(layer, "a layer of stack " + number);
+            require(layer.zero == network.stacks[level].front().zero,
+                    "a layer of stack " + number + " has " + std::to_string(layer.zero) +
+                        " as the integer for 0, must have " + std::to_string(network.stacks[level].front().zero) +
+                        " as the first layer of that stack");
             channels += layer.outputs;
         }
         check_layer(network.skips[level], "skip " + number, channels);

@@ -32,7 +32,7 @@ using QuantisedStack = std::vector<QuantisedLayer>;
 struct QuantisedDenseVNet {
     QuantisedPool pool;
     QuantisedLayer entry;
-    std::vector<QuantisedStack> stacks; // at 1/2, 1/4 and 1/8
+    std::vector<QuantisedStack> stacks; // at 1/2, 1/4 and 1/8; the layers of one share their zero
     std::vector<QuantisedLayer> skips;  // of each stack
     std::vector<QuantisedLayer> downs;  // from each stack to the next
     QuantisedLayer last;
