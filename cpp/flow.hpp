@@ -29,8 +29,8 @@ struct Stage {
     std::int64_t rows_per_piece = 1;
     const Planes* out = nullptr;
     bool opens = true; // whether it is the first to write a plane of `out`, in place of one that may still be in use
-    std::vector<Need> needs;
-    std::function<void(const Piece&)> make;
+    std::vector<Need> needs = {};
+    std::function<void(const Piece&)> make = {};
     std::int64_t done = 0; // planes
 };
 
