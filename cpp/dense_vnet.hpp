@@ -10,6 +10,8 @@
 
 namespace whs {
 
+constexpr std::int64_t kMostOutputs = 64; // of one layer
+
 // A sum s of output o of the convolution becomes clamp(round_half_even(float(s) * scale[o] + bias[o]), 0, 255).
 struct QuantisedLayer {
     const std::int8_t* weights; // [output][input][z][y][x]
@@ -30,7 +32,7 @@ using QuantisedStack = std::vector<QuantisedLayer>;
 struct QuantisedDenseVNet {
     QuantisedPool pool;
     QuantisedLayer entry;
-    std::vector<QuantisedStack> stacks; // at 1/2, 1/4 and 1/8
+    std::vector<QuantisedStack> stacks; // at 1/2, 1/4 and 1/8; the layers of one share their zero
     std::vector<QuantisedLayer> skips;  // of each stack
     std::vector<QuantisedLayer> downs;  // from each stack to the next
     QuantisedLayer last;
@@ -45,7 +47,8 @@ struct StageTime {
 // Logits [z / 2, y / 2, x / 2, class] of a region whose sides are multiples of 8. planes_per_step planes at half
 // resolution are made at a time: memory and time depend on it, the result does not. Throws std::invalid_argument where
 // the layers do not follow from one another, the extents do not fit, or the machine lacks the instructions.
-std::vector<StageTime> dense_vnet(const QuantisedDenseVNet& network, View3<const std::uint8_t> region, View4<std::int8_t> logits,
-                std::int64_t planes_per_step, Instructions instructions, int threads);
+std::vector<StageTime> dense_vnet(const QuantisedDenseVNet& network, View3<const std::uint8_t> region,
+                                  View4<std::int8_t> logits, std::int64_t planes_per_step, Instructions instructions,
+                                  int threads);
 
 } // namespace whs

@@ -110,6 +110,10 @@ def test_layers_that_do_not_fit_are_refused(network):
         ({"downs": network["downs"][:1]}, "a convolution between each two"),
         ({"last": draw_layer(11, 9)}, "the last layer has 9 inputs, must have 45"),
         ({"stacks": [[], *network["stacks"][1:]]}, "a stack has no layer"),
+        (
+            {"stacks": [network["stacks"][0][:1] + [draw_layer(4, 28, zero=9)], *network["stacks"][1:]]},
+            "a layer of stack 1 has 9 as the integer for 0, must have 0 as the first layer of that stack",
+        ),
     ):
         with pytest.raises(ValueError, match=message):
             run(network | change, region)

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whs_fast import _kernels
-from whs_fast.errors import ModelError
+from whs_fast.errors import InputError, ModelError
 
 Layer = tuple[NDArray[np.int8], list[float], list[float], int]
 
@@ -26,7 +26,8 @@ class DenseVNet:
     """The network, read on first use and safe to share between threads.
 
     file is what training.export_dense_vnet wrote; threads the number of CPU threads; planes_per_step that of planes at
-    half resolution made at a time. Raises ModelError where the file is missing, at once, or cannot be read.
+    half resolution made at a time. Raises ModelError where the file is missing, at once, or cannot be read, and
+    InputError where WHS_FAST_INSTRUCTIONS names none that this machine has.
     """
 
     def __init__(self, file: Path, *, threads: int, planes_per_step: int = 2) -> None:
@@ -34,6 +35,7 @@ class DenseVNet:
             raise ModelError(f"{file}: found no such file, expected a model of the installation")
         self.name = file.stem
         self._file, self._threads, self._planes_per_step = file, threads, planes_per_step
+        self._instructions = _chosen_instructions()
 
     @cached_property
     def sha256(self) -> str:
@@ -53,7 +55,7 @@ class DenseVNet:
             logits,
             **self._layers,
             planes_per_step=self._planes_per_step,
-            instructions=os.environ.get("WHS_FAST_INSTRUCTIONS", _kernels.instruction_sets()[0]),
+            instructions=self._instructions,
             threads=self._threads,
         )
         return logits, times
@@ -77,6 +79,15 @@ class DenseVNet:
             }
         except (OSError, ValueError, KeyError) as error:
             raise ModelError(f"{self._file}: found {error}, expected the layers of a network") from error
+
+
+def _chosen_instructions() -> str:
+    """The fastest set of instructions, or the one that WHS_FAST_INSTRUCTIONS names."""
+    sets = _kernels.instruction_sets()
+    chosen = os.environ.get("WHS_FAST_INSTRUCTIONS", sets[0])
+    if chosen not in sets:
+        raise InputError(f"WHS_FAST_INSTRUCTIONS is {chosen!r}; this machine has {', '.join(sets)}")
+    return chosen
 
 
 def _layer(arrays: Any, name: str) -> Layer:

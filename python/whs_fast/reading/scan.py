@@ -31,6 +31,7 @@ from whs_fast.reading.itk import open_header
 from whs_fast.reading.voxels import read_voxels
 from whs_fast.volume import Grid, Volume
 
+MOST_VOXELS = 32767  # along an axis: the header of NIfTI, in which the labels are written, has no room for more
 LEAST_FIELD_OF_VIEW_MM, MOST_FIELD_OF_VIEW_MM = 120.0, 3000.0
 LEAST_SPACING_MM, MOST_SPACING_MM = 0.05, 12.0
 
@@ -195,6 +196,8 @@ def _settled(volume: Volume, name: str) -> Volume:
 
 
 def _check_grid(grid: Grid, name: str) -> None:
+    if max(grid.shape) > MOST_VOXELS:
+        raise InputError(f"{name}: found an axis of {max(grid.shape)} voxels, expected at most {MOST_VOXELS}")
     check_spacing(grid.spacing_mm, name)
     found = " x ".join(f"{value:.4g}" for value in grid.spacing_mm)
     if min(grid.spacing_mm) < LEAST_SPACING_MM or max(grid.spacing_mm) > MOST_SPACING_MM:
