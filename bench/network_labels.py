@@ -41,10 +41,10 @@ from training.localisers import slice_predictors
 CAPS = {"avx_vnni": "AVX2_VNNI", "avx2": "AVX2", "portable": "SSE41"}
 
 
-def float_network(threads: int) -> Callable[[NDArray[np.uint8]], NDArray[np.int8]]:
+def float_network(threads: int) -> Callable[..., NDArray[np.int8]]:
     """The network of the checkpoint in FP32, as whs_fast.steps.segment.segment calls it."""
     compiled = openvino_network(threads)
-    return lambda region: as_int8(compiled(region[None, None])[0][0])
+    return lambda region, progress=None: as_int8(compiled(region[None, None])[0][0])
 
 
 def overlaps(found: NDArray[np.uint8], reference: NDArray[np.uint8]) -> NDArray[np.int64]:

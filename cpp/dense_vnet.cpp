@@ -79,7 +79,7 @@ void check(const QuantisedDenseVNet& network, View3<const std::uint8_t> region, 
 
 std::vector<StageTime> dense_vnet(const QuantisedDenseVNet& network, View3<const std::uint8_t> region,
                                   View4<std::int8_t> logits, std::int64_t planes_per_step, Instructions instructions,
-                                  int threads) {
+                                  int threads, const Watch& watch) {
     check(network, region, logits, planes_per_step);
     Stages stages(region, logits, planes_per_step, instructions, threads);
     std::vector<std::size_t> joined{stages.add_pool(network.pool)};
@@ -97,7 +97,7 @@ std::vector<StageTime> dense_vnet(const QuantisedDenseVNet& network, View3<const
     for (std::size_t level = 1; level < skips.size(); ++level)
         joined.push_back(stages.add_upsample(skips[level], std::int64_t{1} << level));
     stages.add_last(network.last, joined);
-    return stages.run();
+    return stages.run(watch);
 }
 
 } // namespace whs

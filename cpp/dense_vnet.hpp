@@ -5,6 +5,7 @@
 #include "views.hpp"
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -44,11 +45,15 @@ struct StageTime {
     double seconds;
 };
 
+// Called now and then, by the thread that called the kernel, with the share of the work that is done. What it throws
+// ends the work.
+using Watch = std::function<void(double share)>;
+
 // Logits [z / 2, y / 2, x / 2, class] of a region whose sides are multiples of 8. planes_per_step planes at half
 // resolution are made at a time: memory and time depend on it, the result does not. Throws std::invalid_argument where
 // the layers do not follow from one another, the extents do not fit, or the machine lacks the instructions.
 std::vector<StageTime> dense_vnet(const QuantisedDenseVNet& network, View3<const std::uint8_t> region,
                                   View4<std::int8_t> logits, std::int64_t planes_per_step, Instructions instructions,
-                                  int threads);
+                                  int threads, const Watch& watch);
 
 } // namespace whs

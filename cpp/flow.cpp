@@ -37,7 +37,8 @@ bool may_make(const std::vector<Stage>& stages, const Stage& stage, std::int64_t
 
 } // namespace
 
-std::vector<StageTime> run_flow(std::vector<Stage> stages, std::int64_t planes_per_step, int threads) {
+std::vector<StageTime> run_flow(std::vector<Stage> stages, std::int64_t planes_per_step, int threads,
+                                const Watch& watch) {
     using Clock = std::chrono::steady_clock;
     struct Task {
         std::size_t stage;
@@ -48,6 +49,9 @@ std::vector<StageTime> run_flow(std::vector<Stage> stages, std::int64_t planes_p
                                                     std::vector<Clock::duration>(stages.size()));
     std::vector<Task> tasks;
     std::vector<std::int64_t> made(stages.size());
+    std::int64_t planes = 0, planes_done = 0;
+    for (const Stage& stage : stages)
+        planes += stage.planes;
     while (stages.back().done < stages.back().planes) {
         tasks.clear();
         for (std::size_t s = 0; s < stages.size(); ++s) {
@@ -67,8 +71,11 @@ std::vector<StageTime> run_flow(std::vector<Stage> stages, std::int64_t planes_p
             stages[task.stage].make({task.plane, task.first_row, task.last_row, worker});
             spent[static_cast<std::size_t>(worker)][task.stage] += Clock::now() - start;
         });
-        for (std::size_t s = 0; s < stages.size(); ++s)
+        for (std::size_t s = 0; s < stages.size(); ++s) {
+            planes_done += made[s] - stages[s].done;
             stages[s].done = made[s];
+        }
+        watch(static_cast<double>(planes_done) / static_cast<double>(planes));
     }
     std::vector<StageTime> times;
     for (std::size_t s = 0; s < stages.size(); ++s) {

@@ -35,6 +35,7 @@ struct Stage {
 };
 
 // Makes all planes of all stages: of the last one planes_per_step in each step, of the others in proportion.
-std::vector<StageTime> run_flow(std::vector<Stage> stages, std::int64_t planes_per_step, int threads);
+std::vector<StageTime> run_flow(std::vector<Stage> stages, std::int64_t planes_per_step, int threads,
+                                const Watch& watch);
 
 } // namespace whs

@@ -38,8 +38,8 @@ Stages::Stages(View3<const std::uint8_t> region, View4<std::int8_t> logits, std:
     scratch_.resize(static_cast<std::size_t>(threads));
 }
 
-std::vector<StageTime> Stages::run() {
-    return run_flow(std::move(stages_), planes_per_step_, static_cast<int>(scratch_.size()));
+std::vector<StageTime> Stages::run(const Watch& watch) {
+    return run_flow(std::move(stages_), planes_per_step_, static_cast<int>(scratch_.size()), watch);
 }
 
 const Planes& Stages::add_tensor(std::vector<std::uint8_t> zeros, std::int64_t rows, std::int64_t columns,

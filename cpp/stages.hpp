@@ -29,7 +29,7 @@ class Stages {
     std::size_t add_upsample(std::size_t input, std::int64_t factor);
     std::size_t add_last(const QuantisedLayer& layer, const std::vector<std::size_t>& inputs);
 
-    std::vector<StageTime> run();
+    std::vector<StageTime> run(const Watch& watch);
 
   private:
     struct Scratch { // of a thread

@@ -12,6 +12,7 @@ import whs_fast
 from PIL import Image
 from support.phantom import VALVE_MM, check_anatomy, make_models, make_phantom, to_image
 from whs_fast import InputError, OutputError, Volume
+from whs_fast import _kernels as kernels
 from whs_fast import engine as engine_module
 from whs_fast import result as result_module
 from whs_fast.engine import Engine
@@ -147,8 +148,8 @@ def test_files_and_images_give_what_the_volume_gives(engine, found, image, tmp_p
 def test_measurements_have_every_field(found):
     measurements = found.measurements
     assert list(measurements) == [
-        "schema", "aortic_valve_mm", "structures", "lv_myocardium_mass_g", "timings_s", "peak_memory_mb", "warnings",
-        "models", "version",
+        "schema", "aortic_valve_mm", "structures", "lv_myocardium_mass_g", "source", "backend", "timings_s",
+        "peak_memory_mb", "warnings", "models", "version",
     ]  # fmt: skip
     assert measurements["schema"] == 1
     assert measurements["aortic_valve_mm"] == list(found.aortic_valve_mm)
@@ -160,6 +161,17 @@ def test_measurements_have_every_field(found):
             "touches_scan_edge": False,
             "touches_region_edge": False,
         }
+    assert measurements["source"] == {
+        "kind": "volume",
+        "size": [90, 90, 80],
+        "spacing_mm": [2.0, 2.0, 2.0],
+        "origin_mm": list(found.origin_mm),
+        "direction": list(IDENTITY_DIRECTION),
+        "series_number": None,
+        "phase": None,
+    }
+    assert measurements["backend"]["instructions"] == kernels.instruction_sets()[0]
+    assert measurements["backend"]["threads"] == 2
     assert list(measurements["timings_s"]) == TIMINGS
     assert all(seconds > 0 for name, seconds in measurements["timings_s"].items() if name != "write")
     assert measurements["peak_memory_mb"] > 50
@@ -222,6 +234,30 @@ def test_progress_goes_from_nothing_to_done_in_order(engine, phantom, tmp_path):
     assert list(dict.fromkeys(step for step, _ in told)) == [*TIMINGS[:-1], "done"]
     shares = [done for _, done in told]
     assert shares == sorted(shares) and shares[0] == 0.0 and shares[-1] == 1.0
+
+
+@pytest.mark.parametrize("when", ["read", "localise", "segment", "clean", "measure"])
+def test_a_run_is_cancelled_in_every_step_and_the_engine_goes_on(engine, phantom, found, when):
+    def cancel(step, done):
+        told.append((step, done))
+        # The second word of the network is one from the middle of its work.
+        if step == when and (step != "segment" or [name for name, _ in told].count("segment") > 1):
+            raise InterruptedError("the user has left")
+
+    told = []
+    with pytest.raises(InterruptedError, match="the user has left"):
+        engine.run(phantom, progress=cancel)
+    assert told[-1][0] == when
+    np.testing.assert_array_equal(engine.run(phantom).labels, found.labels)
+
+
+def test_an_array_alone_is_refused_with_what_is_wanted(engine, phantom):
+    with pytest.raises(InputError, match=r"give whs_fast\.Volume\(array, spacing_mm, origin_mm, direction\)"):
+        engine.run(phantom.array)
+
+
+def test_a_result_says_what_it_is_in_one_line(found):
+    assert re.fullmatch(r"<Result: 10 structures in 90 x 90 x 80 voxels, aortic valve at \(.*\) mm>", repr(found))
 
 
 def test_doubts_of_both_sources_are_told(engine, phantom, monkeypatch):

@@ -98,9 +98,9 @@ class Engine:
                 model.release_memory()
             return_memory()
         _log.debug("valve by the localiser: %.1f, %.1f, %.1f mm (LPS)", *localised.point_mm)
-        with clock.step("segment"):
+        with clock.step("segment") as report:
             region = region_grid(grid, localised.point_mm)
-            labels = segment(volume, region, self._segmenter, threads=self._threads)
+            labels = segment(volume, region, self._segmenter, threads=self._threads, progress=report)
             return_memory()
         with clock.step("clean"):
             labels = clean(labels, voxel_ml=grid.voxel_ml, threads=self._threads)

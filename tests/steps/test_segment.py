@@ -24,7 +24,7 @@ def patient_points(grid):
     return np.tensordot(grid.affine, np.stack([x, y, z, np.ones_like(x)]), 1)[:3]
 
 
-def octants(region):
+def octants(region, *, progress=None):
     """Logits that say in which eighth of the region a voxel lies: labels 1 to 8, by z, y and x from the middle."""
     half = [n // 2 for n in region.shape]
     low = np.indices(half) >= np.reshape([n // 2 for n in half], (3, 1, 1, 1))

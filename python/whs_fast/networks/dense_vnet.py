@@ -9,6 +9,7 @@ Architecture: Gibson et al., IEEE Trans Med Imaging 2018, doi 10.1109/TMI.2018.2
 
 import hashlib
 import os
+from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -35,18 +36,25 @@ class DenseVNet:
             raise ModelError(f"{file}: found no such file, expected a model of the installation")
         self.name = file.stem
         self._file, self._threads, self._planes_per_step = file, threads, planes_per_step
-        self._instructions = _chosen_instructions()
+        self.instructions = _chosen_instructions()
 
     @cached_property
     def sha256(self) -> str:
         """Hexadecimal SHA-256 of the file."""
         return hashlib.sha256(self._file.read_bytes()).hexdigest()
 
-    def __call__(self, region: NDArray[np.uint8]) -> NDArray[np.int8]:
-        """Logits on one integer scale, int8[z/2, y/2, x/2, 11], of a region, uint8[z, y, x], sides multiples of 8."""
-        return self.time_stages(region)[0]
+    def __call__(
+        self, region: NDArray[np.uint8], *, progress: Callable[[float], None] | None = None
+    ) -> NDArray[np.int8]:
+        """Logits on one integer scale, int8[z/2, y/2, x/2, 11], of a region, uint8[z, y, x], sides multiples of 8.
 
-    def time_stages(self, region: NDArray[np.uint8]) -> tuple[NDArray[np.int8], list[tuple[str, float]]]:
+        progress is called now and then with the share that is done; what it raises ends the work.
+        """
+        return self.time_stages(region, progress=progress)[0]
+
+    def time_stages(
+        self, region: NDArray[np.uint8], *, progress: Callable[[float], None] | None = None
+    ) -> tuple[NDArray[np.int8], list[tuple[str, float]]]:
         """The logits, and each stage of the network with its seconds of work, of all threads together."""
         z, y, x = (side // 2 for side in region.shape)
         logits = np.empty((z, y, x, len(self._layers["last"][0])), np.int8)
@@ -55,8 +63,9 @@ class DenseVNet:
             logits,
             **self._layers,
             planes_per_step=self._planes_per_step,
-            instructions=self._instructions,
+            instructions=self.instructions,
             threads=self._threads,
+            progress=progress,
         )
         return logits, times
 

@@ -10,6 +10,7 @@ doi 10.1109/TMI.2018.2806309.
 """
 
 from collections.abc import Callable
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,16 +19,23 @@ from whs_fast import _kernels
 from whs_fast.steps.region import WINDOW_HU
 from whs_fast.volume import AIR_HU, Grid, Volume, index_map, samples_per_voxel
 
-Network = Callable[[NDArray[np.uint8]], NDArray[np.int8]]
+Progress = Callable[[float], None]
 
 
-def segment(volume: Volume, region: Grid, network: Network, *, threads: int) -> NDArray[np.uint8]:
+class Network(Protocol):
+    def __call__(self, region: NDArray[np.uint8], *, progress: Progress | None = None) -> NDArray[np.int8]: ...
+
+
+def segment(
+    volume: Volume, region: Grid, network: Network, *, threads: int, progress: Progress | None = None
+) -> NDArray[np.uint8]:
     """Labels 0 to 10, uint8[z, y, x], on the scan's own grid.
 
-    volume is the scan, int16 HU; region as region_grid has it. network takes the region as read_region gives it
-    to int8 logits [z/2, y/2, x/2, 11] on one shared integer scale. Outside the region all is 0.
+    volume is the scan, int16 HU; region as region_grid has it. network takes the region as read_region gives it to int8
+    logits [z/2, y/2, x/2, 11] on one shared integer scale, and tells progress which share of its work is done. Outside
+    the region all is 0.
     """
-    logits = network(read_region(volume, region, threads=threads))
+    logits = network(read_region(volume, region, threads=threads), progress=progress)
     labels = np.empty(volume.grid.shape, np.uint8)
     _kernels.upsample_argmax(logits, labels, index_map(volume.grid, region), threads=threads)
     return labels
