@@ -19,6 +19,7 @@ from whs_fast.engine import Engine
 from whs_fast.networks.openvino_model import ModelError
 from whs_fast.structures import STRUCTURES
 from whs_fast.volume import IDENTITY_DIRECTION
+from whs_fast.writing.label_maps import write_labels
 
 # Stored axes in terms of the phantom's x, y, z, and which of them run backwards.
 ORIENTATIONS = [
@@ -225,6 +226,30 @@ def test_a_failure_while_saving_leaves_nothing(found, tmp_path, monkeypatch, ste
     with pytest.raises(OutputError if isinstance(failure, OSError) else KeyboardInterrupt):
         found.save(tmp_path / "out")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("failure", "kind", "line"),
+    [
+        (InputError("the header names no study"), InputError, "the header names no study"),
+        (ValueError("Doe^Jane is no code"), RuntimeError, "internal error, ValueError"),
+    ],
+)
+def test_one_format_that_fails_does_not_lose_the_others(again, tmp_path, monkeypatch, failure, kind, line):
+    def fail_at_slicer(path, *arguments, **options):
+        write_labels(path, *arguments, **options)
+        if path.name == "labels.seg.nrrd":
+            raise failure
+
+    monkeypatch.setattr(result_module, "write_labels", fail_at_slicer)
+    folder = tmp_path / "out"
+    with pytest.raises(kind) as error:
+        again.save(folder, formats=("seg.nrrd", "nifti"))
+    assert str(error.value) == f"{folder}: seg.nrrd could not be written ({line}); everything else was"
+    assert {path.name for path in folder.iterdir()} == {
+        "labels.nii.gz", "measurements.json", "preview.png", "report.html",
+    }  # fmt: skip
+    assert json.loads((folder / "measurements.json").read_text())["warnings"] == [f"seg.nrrd was not written: {line}"]
 
 
 def test_progress_goes_from_nothing_to_done_in_order(engine, phantom, tmp_path):

@@ -1,6 +1,7 @@
 """What was found in one scan, and how it is written: into a folder that holds all of it or nothing."""
 
 import json
+import shutil
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
@@ -12,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whs_fast.dicom_source import Source
+from whs_fast.errors import InputError
 from whs_fast.machine import peak_memory_mb
-from whs_fast.outputs import FORMATS, MEASUREMENTS, PICTURE, REPORTS, check_formats, check_report
+from whs_fast.outputs import FORMATS, MEASUREMENTS, NO_SOURCE, PICTURE, REPORTS, check_formats, check_report
 from whs_fast.report.interactive import prepare_scene, render_interactive
 from whs_fast.report.picture import draw_picture
 from whs_fast.report.plain import render_report
@@ -93,11 +95,15 @@ class Result:
 
         Raises:
             InputError: the format or report is unknown or its extra not installed, the folder holds earlier results, or
-                dicom-seg is asked for and the scan is not DICOM.
-            OutputError: something cannot be written.
+                dicom-seg is asked for and the scan is not DICOM. Nothing is written. Or a format cannot be made of this
+                scan: all else is written, and the line says what is not.
+            OutputError: something cannot be written; then nothing is.
+            RuntimeError: a format failed by an internal error: all else is written, and the line says what is not.
         """
         check_formats(formats)
         check_report(report)
+        if "dicom-seg" in formats and self.source is None:
+            raise InputError(NO_SOURCE)
         timings_s = self.measurements["timings_s"]
         clock = Clock(timings_s | {"write": 0.0, "total": timings_s["total"] - timings_s["write"]}, progress)
         with written_aside(Path(folder), overwrite=overwrite) as aside:
@@ -105,7 +111,7 @@ class Result:
                 drawing = pool.submit(self._draw)
                 if self._threads == 1:
                     wait([drawing])
-                self._write_labels(aside, formats)
+                failed = self._write_formats(aside, formats)
                 picture = drawing.result()
                 (aside / PICTURE).write_bytes(picture)
                 scene = None
@@ -113,25 +119,57 @@ class Result:
                     scene = prepare_scene(self.scan, self.labels, self.aortic_valve_mm, threads=self._threads)
             self.measurements["timings_s"].update(clock.timings_s())
             self.measurements["peak_memory_mb"] = peak_memory_mb()
-            pages = [render_report(self.measurements, picture)]
+            lacking = [f"{name} was not written: {_reason(error)}" for name, error in failed.items()]
+            told = self.measurements | {"warnings": [*self.measurements["warnings"], *lacking]}
+            pages = [render_report(told, picture)]
             if scene is not None:
-                pages.append(render_interactive(self.measurements, scene))
+                pages.append(render_interactive(told, scene))
             for name, page in zip(REPORTS[report].files, pages, strict=True):
                 (aside / name).write_text(page, encoding="utf-8")
-            text = json.dumps(self.measurements, indent=2, ensure_ascii=False, allow_nan=False)
+            text = json.dumps(told, indent=2, ensure_ascii=False, allow_nan=False)
             (aside / MEASUREMENTS).write_text(text + "\n", encoding="utf-8")
         if progress is not None:
             progress("done", 1.0)
+        for name, error in failed.items():
+            line = f"{folder}: {name} could not be written ({_reason(error)}); everything else was"
+            raise (InputError if isinstance(error, InputError) else RuntimeError)(line) from error
 
     def _draw(self) -> bytes:
         return draw_picture(self.scan, self.labels, self.aortic_valve_mm, self.measurements, threads=self._threads)
 
-    def _write_labels(self, folder: Path, formats: Sequence[str]) -> None:
+    def _write_formats(self, folder: Path, formats: Sequence[str]) -> dict[str, Exception]:
+        """Writes what can be written, and returns what kept the other formats from it. Raises where the disk fails."""
+        surfaces = tuple(_SURFACES.intersection(formats))  # made once for both
+        failed: dict[str, Exception] = {}
+        for names in [*((name,) for name in formats if name not in _SURFACES), *([surfaces] if surfaces else [])]:
+            try:
+                self._write(folder, names)
+            except OSError:  # OutputError is one; the other formats would meet it too
+                raise
+            except Exception as error:
+                failed |= dict.fromkeys(names, error)
+                for name in names:
+                    for file in FORMATS[name].files:
+                        _remove(folder / file)
+        return failed
+
+    def _write(self, folder: Path, names: tuple[str, ...]) -> None:
         grid = self.scan.grid
-        for name in formats:
-            if name == "dicom-seg":
-                write_objects(folder, self.labels, grid, self.source, self.measurements)
-            elif name not in _SURFACES:
-                write_labels(folder / FORMATS[name].files[0], self.labels, grid, threads=self._threads)
-        if surfaces := _SURFACES.intersection(formats):
-            write_meshes(folder, surfaces, self.labels, grid, threads=self._threads)
+        if names == ("dicom-seg",):
+            write_objects(folder, self.labels, grid, self.source, self.measurements)
+        elif _SURFACES.issuperset(names):
+            write_meshes(folder, names, self.labels, grid, threads=self._threads)
+        else:
+            write_labels(folder / FORMATS[names[0]].files[0], self.labels, grid, threads=self._threads)
+
+
+def _reason(error: Exception) -> str:
+    """What may be said of an error; the text of an internal one may quote the header, and so the patient."""
+    return str(error) if isinstance(error, InputError) else f"internal error, {type(error).__name__}"
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
