@@ -21,14 +21,14 @@ from whs_fast.outputs import FORMATS, RESULT_NAMES, check_formats, check_localis
 )
 def test_a_missing_extra_is_said_in_one_line(monkeypatch, check, line):
     missing = {"highdicom", "skimage", "plotly"}
-    monkeypatch.setattr("whs_fast.optional.find_spec", lambda name: None if name in missing else object())
+    monkeypatch.setattr("whs_fast.machine.find_spec", lambda name: None if name in missing else object())
     with pytest.raises(InputError) as error:
         check()
     assert str(error.value) == line.format("pip install ")
 
 
 def test_what_needs_no_extra_is_never_refused(monkeypatch):
-    monkeypatch.setattr("whs_fast.optional.find_spec", lambda name: None)
+    monkeypatch.setattr("whs_fast.machine.find_spec", lambda name: None)
     check_formats(["nifti", "seg.nrrd"])
     check_report("plain")
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from whs_fast.errors import InputError
-from whs_fast.optional import require_extra
+from whs_fast.machine import require_extra
 
 LOCALISERS = ("squeezenet", "vgg16")
 

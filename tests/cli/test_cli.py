@@ -13,7 +13,8 @@ import pytest
 import SimpleITK as sitk
 from support.phantom import make_models, make_phantom, to_image
 from whs_fast import engine as engine_module
-from whs_fast.cli import COMMANDS, main
+from whs_fast.cli import main
+from whs_fast.cli.commands import COMMANDS
 from whs_fast.outputs import FORMATS
 from whs_fast.structures import STRUCTURES
 

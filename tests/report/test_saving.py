@@ -83,7 +83,7 @@ def test_the_command_line_writes_it(models, dicom, tmp_path, monkeypatch, capsys
 
 
 def test_without_the_extra_nothing_is_begun(dicom, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr("whs_fast.optional.find_spec", lambda name: None)
+    monkeypatch.setattr("whs_fast.machine.find_spec", lambda name: None)
     monkeypatch.setattr(engine_module, "read", lambda *a, **k: pytest.fail("the scan was read"))
     assert main(["run", str(dicom), "-o", str(tmp_path / "out"), "--report", "interactive"]) == 2
     assert "pip install 'whs-fast[report]'" in capsys.readouterr().err

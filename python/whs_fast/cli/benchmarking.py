@@ -12,7 +12,6 @@ import re
 import shutil
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -27,6 +26,7 @@ from whs_fast import _kernels
 from whs_fast.errors import InputError, OutputError
 from whs_fast.machine import available_threads, cpu_features, describe_system
 from whs_fast.reading.scan import read
+from whs_fast.temporary import temporary_folder
 from whs_fast.volume import AIR_HU, Grid, index_map
 from whs_fast.writing.label_maps import nifti_header, write_labels
 
@@ -220,8 +220,8 @@ def benchmark(
         pass
     runtime = describe_runtime()
     runs = []
-    with tempfile.TemporaryDirectory(prefix="whs_fast_bench_") as name:
-        scan = Path(name) / "scan.nii"
+    with temporary_folder() as folder:
+        scan = folder / "scan.nii"
         say("making the scan")
         grid = make_scan(scan)
         say("compressing a copy")
@@ -230,7 +230,7 @@ def benchmark(
         for count in threads:
             say(f"{count} threads, cold")
             colds = [
-                run_cold(scan, Path(name) / f"cold{count}_{number}", threads=count, limit=limit)
+                run_cold(scan, folder / f"cold{count}_{number}", threads=count, limit=limit)
                 for number in range(COLD_RUNS)
             ]
             cold_s = {
@@ -239,7 +239,7 @@ def benchmark(
             peaks = [cold["peak_memory_mb"] for cold in colds]
             peak_mb = None if None in peaks else max(peaks)
             say(f"{count} threads, warm")
-            warm = run_warm(scan, Path(name) / f"warm{count}", threads=count)
+            warm = run_warm(scan, folder / f"warm{count}", threads=count)
             runs.append(
                 {
                     "threads": count,

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from whs_fast.cli.progress import progress_bar
-from whs_fast.optional import require_extra
+from whs_fast.machine import require_extra
 
 _HELP = """Describe the patients of a study by groups, as in a paper's Table 1.
 

@@ -6,7 +6,7 @@ import click
 
 from whs_fast.cli.progress import progress_bar
 from whs_fast.errors import InputError
-from whs_fast.optional import require_extra
+from whs_fast.machine import require_extra
 
 # Kept here too, so that --help does not load scipy; a test holds them together with the lists they come from.
 SCHEMES = ("whs-fast", "mm-whs", "baskaran", "totalsegmentator")

@@ -10,7 +10,7 @@ import click
 
 from whs_fast.cli.logs import log_to_stderr
 from whs_fast.errors import InputError
-from whs_fast.optional import require_extra
+from whs_fast.machine import require_extra
 from whs_fast.outputs import LOCALISERS
 
 _HELP = """Run a DICOM node that segments what it is sent.

@@ -202,7 +202,7 @@ def test_refusals_leave_nothing(folders, tmp_path, monkeypatch, capsys, argument
 
 
 def test_without_the_extra_one_line_says_what_to_install(folders, monkeypatch, capsys):
-    monkeypatch.setattr("whs_fast.optional.find_spec", lambda name: None if name == "matplotlib" else True)
+    monkeypatch.setattr("whs_fast.machine.find_spec", lambda name: None if name == "matplotlib" else True)
     assert main(["evaluate", "--pred", str(folders), "--ref", str(folders), "-o", str(folders / "x")]) == 2
     assert "evaluate needs matplotlib: pip install 'whs-fast[cohort]'" in capsys.readouterr().err
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from whs_fast.errors import InputError, OutputError
 from whs_fast.reading.dicom.slices import ENHANCED_STORAGE, read_uids
 from whs_fast.reading.itk import silence
+from whs_fast.temporary import temporary_folder
 
 EXPECTED = "expected .nii, .nii.gz, .nrrd, .nhdr, .mha, .mhd, a DICOM folder or a .zip of one"
 MOST_ZIP_BYTES, MOST_ZIP_FILES = 4 << 30, 50_000
@@ -61,10 +62,9 @@ def unpacked(path: Path, name: str) -> Iterator[Path]:
     if not path.name.lower().endswith(".zip") or path.is_dir():
         yield path
         return
-    # mkdtemp makes the folder readable by this user alone, which patients' slices need.
-    with tempfile.TemporaryDirectory(prefix="whs_fast_", ignore_cleanup_errors=True) as folder:
-        _unpack(path, Path(folder), name)
-        yield Path(folder)
+    with temporary_folder() as folder:
+        _unpack(path, folder, name)
+        yield folder
 
 
 def _unpack(path: Path, folder: Path, name: str) -> None:
@@ -80,7 +80,7 @@ def _unpack(path: Path, folder: Path, name: str) -> None:
                 )
             if total > shutil.disk_usage(folder).free:
                 raise OutputError(
-                    f"{name}: found too little space for {total >> 20} MB of temporary files in {folder.parent}"
+                    f"{name}: found too little space for {total >> 20} MB of temporary files in {tempfile.gettempdir()}"
                 )
             for number, entry in enumerate(sorted(entries, key=lambda entry: entry.filename)):
                 # ZipExtFile gives no more bytes than the directory announced, so the total above holds.
@@ -90,5 +90,5 @@ def _unpack(path: Path, folder: Path, name: str) -> None:
         raise InputError(f"{name}: found a damaged or encrypted zip, expected an intact one") from error
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise OutputError(f"{name}: found no space left for temporary files in {folder.parent}") from error
+            raise OutputError(f"{name}: found no space left for temporary files in {tempfile.gettempdir()}") from error
         raise

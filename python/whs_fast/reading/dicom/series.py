@@ -14,10 +14,9 @@ Messages hold no value of a tag that could name the patient, and no names of fil
 name them after the patient. The series' own UID, modality and description are given, for one must be chosen by them.
 """
 
-import tempfile
 import threading
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeAlias
@@ -35,6 +34,7 @@ from whs_fast.reading.dicom.slices import Slice, find_slices
 from whs_fast.reading.dicom.stacking import Stack, arrange, repeated_positions
 from whs_fast.reading.hounsfield import convert
 from whs_fast.reading.parallel import map_in_threads
+from whs_fast.temporary import temporary_folder
 from whs_fast.volume import AIR_HU, Volume
 
 Decode: TypeAlias = Callable[[Slice], NDArray[np.int16]]
@@ -100,8 +100,9 @@ def read_series(
 
 def read_scan(candidate: Candidate, name: str, *, threads: int) -> Volume:
     """Read the voxels of one candidate, as read_series does."""
-    with tempfile.TemporaryDirectory(prefix="whs_fast_", ignore_cleanup_errors=True) as space:
-        decode = _decoder(candidate.slices, Path(space), name)
+    enhanced = any(image.file is not None for image in candidate.slices)
+    with temporary_folder() if enhanced else nullcontext() as space:
+        decode = _decoder(candidate.slices, space, name)
         slices = _without_copies(candidate.slices, decode)
         stack = arrange(slices, name)
         array = _read_voxels(stack, decode, threads)
@@ -119,17 +120,17 @@ def read_scan(candidate: Candidate, name: str, *, threads: int) -> Volume:
     return Volume(array, stack.spacing_mm, stack.origin_mm, stack.direction, source, notes, "dicom")
 
 
-def _decoder(slices: Sequence[Slice], space: Path, name: str) -> Decode:
-    """A function from a slice to its HU; `space` is a folder for single frames of enhanced files."""
+def _decoder(slices: Sequence[Slice], space: Path | None, name: str) -> Decode:
+    """A function from a slice to its HU; `space` is a folder for single frames, where files are enhanced ones."""
 
     def decode(image: Slice) -> NDArray[np.int16]:
-        path = image.path
+        path, single = image.path, None
         reader = sitk.ImageFileReader()
         reader.SetImageIO("GDCMImageIO")
         try:
-            if image.file is not None:
-                path = space / f"{threading.get_ident()}"  # one at a time in each thread
-                image.file.write_frame(image.frame, path)
+            if image.file is not None and space is not None:
+                path = single = space / f"{threading.get_ident()}"  # one at a time in each thread
+                image.file.write_frame(image.frame, single)
             reader.SetFileName(str(path))
             found = reader.Execute()
         except (RuntimeError, ValueError) as error:
@@ -137,8 +138,8 @@ def _decoder(slices: Sequence[Slice], space: Path, name: str) -> Decode:
                 f"{name}: found a damaged slice among the {len(slices)} of the series, expected intact files"
             ) from error
         finally:
-            if image.file is not None:
-                path.unlink(missing_ok=True)
+            if single is not None:
+                single.unlink(missing_ok=True)
         hounsfield = np.empty((image.size[1], image.size[0]), dtype=np.int16)
         convert(sitk.GetArrayViewFromImage(found)[0], hounsfield, name)
         return hounsfield
