@@ -154,8 +154,10 @@ import numpy as np
 from whs_fast.networks.openvino_model import Model
 model = Model(Path({str(folder)!r}) / "squeezenet_axial.xml", threads=1, shapes=((1, 1, 192, 192),))
 model(np.zeros((1, 1, 192, 192), np.uint8))
-import time
-time.sleep(0.5)
+import threading
+for thread in threading.enumerate():  # a report would be sent by one of its own
+    if thread is not threading.current_thread():
+        thread.join(60)
 reporting = [name for name in sys.modules if name.split(".")[0] == "openvino_telemetry"]
 print(attempts, reporting)
 """
@@ -179,9 +181,3 @@ def test_only_this_module_knows_openvino():
         if re.search(r"^\s*(import|from) openvino", file.read_text("utf-8"), re.M)
     }
     assert users == {"networks/openvino_model.py"}
-
-
-def test_importing_the_package_loads_nothing_heavy():
-    program = "import sys, whs_fast; print([m for m in ('openvino', 'SimpleITK', 'PIL', 'numpy') if m in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"

@@ -13,6 +13,8 @@ from whs_fast.report import cut_box, prepare_scene, render_interactive
 from whs_fast.structures import BY_KEY
 from whs_fast.volume import IDENTITY_DIRECTION
 
+pytestmark = pytest.mark.slow
+
 LETTERS = {"axial": "RLAP", "coronal": "RLHF", "sagittal": "APHF"}
 AXES = {"axial": (0, 1, 2), "coronal": (0, 2, 1), "sagittal": (1, 2, 0)}  # across, down, normal
 

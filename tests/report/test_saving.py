@@ -89,6 +89,7 @@ def test_without_the_extra_nothing_is_begun(dicom, tmp_path, monkeypatch, capsys
     assert "pip install 'whs-fast[report]'" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_what_was_found_is_shown_at_the_valve(result, tmp_path):
     result.save(tmp_path / "out", report="interactive")
     with browser_page() as page:
