@@ -70,8 +70,14 @@ def test_threads_share_a_model(model):
         np.testing.assert_array_equal(answer[0], model(given)[0])
 
 
-def test_precision_is_float32_and_threads_are_as_asked(model):
-    model(images(BATCH))
+@pytest.mark.parametrize("kept", [False, True])
+def test_precision_is_float32_and_threads_are_as_asked(folder, tmp_path, monkeypatch, kept):
+    if kept:
+        monkeypatch.setenv("WHS_FAST_CACHE", str(tmp_path))
+    for _ in range(1 + kept):  # the second takes over what the first has compiled
+        model = Model(folder / "squeezenet_axial.xml", threads=2, shapes=((BATCH, 1, 192, 192),))
+        model.prepare()
+    # Nothing that a user sees tells the number of threads.
     compiled = model._request.get_compiled_model()
     assert compiled.get_property("INFERENCE_PRECISION_HINT").to_string() == "f32"
     assert compiled.get_property("INFERENCE_NUM_THREADS") == 2
