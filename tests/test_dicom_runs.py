@@ -75,6 +75,7 @@ def test_hard_folders_give_the_labels_of_the_plain_series(make, engine, plain, t
     assert PATIENT not in told and dicom_cases.ROOT not in told
 
 
+@pytest.mark.slow
 def test_a_tilted_gantry_gives_the_same_anatomy(engine, tmp_path):
     """Slices cut out of a finer phantom along a tilted gantry, at the nearest of its voxels."""
     fine = make_phantom(spacing_mm=(1.0, 1.0, 1.0), shape=(190, 190, 190))

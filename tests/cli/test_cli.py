@@ -94,7 +94,7 @@ def test_overwriting_replaces_them(scan, tmp_path):
         (["run", "scan.nii.gz", "-o", "out", "--threads", "0"], "0 is not in the range x>=1"),
         (["run", "scan.nii.gz", "-o", "out", "--threads", "many"], "'many' is not a valid integer"),
         (["run", "scan.nii.gz", "-o", "out", "--localiser", "resnet"], "'resnet' is not one of"),
-        (["run", "scan.nii.gz", "-o", "out", "--formats", "jpeg"], "'jpeg', which is unknown"),
+        (["run", "scan.nii.gz", "-o", "out", "--formats", "jpeg"], "format: 'jpeg' is unknown"),
         (["run", "scan.nii.gz", "-o", "out", "--formats", ","], "expected one or more of nifti, seg.nrrd"),
         (["run", "not there.nii.gz", "-o", "out"], "not there.nii.gz"),
         (["run", "notes.nii.gz", "-o", "out"], "notes.nii.gz"),

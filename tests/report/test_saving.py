@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from support.browser import CHROMIUM, browser_page
+from support.browser import browser_page
 from support.phantom import make_models, make_phantom
 from support.scans import PATIENT_TAGS, write_dicom
 from whs_fast import InputError, OutputError
@@ -89,7 +89,7 @@ def test_without_the_extra_nothing_is_begun(dicom, tmp_path, monkeypatch, capsys
     assert "pip install 'whs-fast[report]'" in capsys.readouterr().err
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed, so no page can be opened")
+@pytest.mark.slow
 def test_what_was_found_is_shown_at_the_valve(result, tmp_path):
     result.save(tmp_path / "out", report="interactive")
     with browser_page() as page:
