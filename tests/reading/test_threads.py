@@ -21,7 +21,7 @@ def noted(kind, method):
 
 noted(sitk.ImageFileReader, "ReadImageInformation")
 noted(sitk.CastImageFilter, "Execute")
-import whs_fast.reading
+import whs_fast.reading.scan
 assert made == [("ReadImageInformation", True), ("Execute", True)], made
 assert sitk.ProcessObject.GetGlobalWarningDisplay()
 """

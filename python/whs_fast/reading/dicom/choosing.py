@@ -16,7 +16,7 @@ import numpy as np
 from whs_fast.errors import InputError
 from whs_fast.reading.dicom.clues import without_strengths
 from whs_fast.reading.dicom.phases import Phase, Wanted, positions_along_normal, split_phases
-from whs_fast.reading.dicom.slices import Slice
+from whs_fast.reading.dicom.slice import Slice
 
 _MOST_LISTED = 20
 # Bolus tracking and the like are a few slices.

@@ -14,7 +14,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from whs_fast.errors import InputError, OutputError
-from whs_fast.reading.dicom.slices import ENHANCED_STORAGE, read_uids
+from whs_fast.reading.dicom.folder import read_uids
+from whs_fast.reading.dicom.slice import ENHANCED_STORAGE
 from whs_fast.reading.itk import silence
 
 EXPECTED = "expected .nii, .nii.gz, .nrrd, .nhdr, .mha, .mhd, a DICOM folder or a .zip of one"

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from whs_fast.errors import InputError
 from whs_fast.reading.dicom.clues import Clues
-from whs_fast.reading.dicom.slices import Slice
+from whs_fast.reading.dicom.slice import Slice
 
 END_SYSTOLE_PERCENT, ASSUMED_RR_MS = 35.0, 900.0
 PERCENT_WITHIN, DELAY_WITHIN_MS = 5.0, 50.0

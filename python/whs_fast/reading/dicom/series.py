@@ -4,7 +4,7 @@ SimpleITK (GDCM) decodes the slices, from every transfer syntax in clinical use;
 order, and how they come onto a regular grid is decided here, because its series reader stacks whatever it is given:
 tilted gantries lose their shear, missing slices close up, several phases interleave, all without an error.
 
-    find_slices     headers of all images               whs_fast.reading.dicom.slices, .enhanced, .clues
+    find_slices     headers of all images               whs_fast.reading.dicom.folder, .slice, .enhanced, .clues
     find_candidates the phases of every CT series       .phases
     choose          the one that is meant               .choosing
     arrange         its slices on one grid              .stacking
@@ -31,8 +31,9 @@ from whs_fast._kernels import resample_linear
 from whs_fast.dicom_source import Source, read_head
 from whs_fast.errors import InputError
 from whs_fast.reading.dicom.choosing import Candidate, choose, find_candidates
+from whs_fast.reading.dicom.folder import THREADS, find_slices
 from whs_fast.reading.dicom.phases import Phase, Wanted
-from whs_fast.reading.dicom.slices import THREADS, Slice, find_slices
+from whs_fast.reading.dicom.slice import Slice
 from whs_fast.reading.dicom.stacking import Stack, arrange, repeated_positions
 from whs_fast.reading.hounsfield import AIR_HU, convert
 from whs_fast.volume import Volume

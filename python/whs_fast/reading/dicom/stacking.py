@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from whs_fast.errors import InputError
 from whs_fast.reading.dicom.phases import SAME_POSITION_MM, positions_along_normal
-from whs_fast.reading.dicom.slices import Slice
+from whs_fast.reading.dicom.slice import Slice
 from whs_fast.volume import Direction, Triple
 
 COSINES_WITHIN, SIDEWAYS_MM, UNEVEN_MM, UNEVEN_PART = 1e-4, 0.25, 0.1, 0.25
