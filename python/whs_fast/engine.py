@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from whs_fast.dicom_source import Source
 from whs_fast.errors import InputError
-from whs_fast.machine import available_threads, peak_memory_mb, return_memory
+from whs_fast.machine import choose_threads, peak_memory_mb, return_memory
 from whs_fast.networks.dense_vnet import DenseVNet
 from whs_fast.networks.openvino_model import Model, models_folder, predict_batches
 from whs_fast.reading.scan import ScanPhase, read
@@ -160,10 +160,8 @@ class Engine:
     ) -> None:
         if localiser not in LOCALISERS:
             raise InputError(f"localiser: found {localiser!r}, expected one of {', '.join(LOCALISERS)}")
-        if threads is not None and threads < 1:
-            raise InputError(f"threads: found {threads}, expected 1 or more")
         folder = models_folder() if models is None else models
-        self._threads = available_threads() if threads is None else threads
+        self._threads = choose_threads(threads)
         self._segmenter = DenseVNet(folder / "dense_vnet.npz", threads=self._threads)
         self._localisers = {
             axis: Model(folder / f"{localiser}_{axis}.xml", threads=self._threads, shapes=((_BATCH, *_SLICE_SHAPE),))
@@ -189,7 +187,7 @@ class Engine:
         clock = _Clock({}, progress)
         self._prepare_aside()
         with clock.step("read"):
-            volume = read(source, series=series, phase=phase)
+            volume = read(source, series=series, phase=phase, threads=self._threads)
         grid = volume.grid
         _log.debug("scan of %d x %d x %d voxels of %.3g x %.3g x %.3g mm", *grid.shape[::-1], *grid.spacing_mm)
         with clock.step("localise"):

@@ -9,6 +9,8 @@ import platform
 import sys
 from pathlib import Path
 
+from whs_fast.errors import InputError
+
 # The instruction sets that decide how fast int8 networks run.
 _FEATURES = ("avx2", "avx512f", "avx_vnni", "avx512_vnni", "amx_int8", "asimd", "asimddp", "i8mm", "sve")
 
@@ -23,6 +25,15 @@ def available_threads() -> int:
     except (OSError, ValueError):
         pass
     return count
+
+
+def choose_threads(threads: int | None) -> int:
+    """The number of threads asked for, or as many as this process may use. Raises InputError for fewer than one."""
+    if threads is None:
+        return available_threads()
+    if threads < 1:
+        raise InputError(f"threads: found {threads}, expected 1 or more")
+    return threads
 
 
 def peak_memory_mb() -> float | None:

@@ -31,11 +31,11 @@ Examples:
 def command(labels: Path, file: Path | None, as_json: bool, threads: int | None, overwrite: bool) -> None:
     import json
 
-    from whs_fast.machine import available_threads
+    from whs_fast.machine import choose_threads
     from whs_fast.measure_labels import measure_file
     from whs_fast.writing.result_folder import write_file
 
-    measurements = measure_file(labels, threads=threads or available_threads())
+    measurements = measure_file(labels, threads=choose_threads(threads))
     text = json.dumps(measurements, indent=2, ensure_ascii=False, allow_nan=False)
     if file is not None:
         write_file(file, text + "\n", overwrite=overwrite)

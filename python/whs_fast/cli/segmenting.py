@@ -55,7 +55,7 @@ def segment(
         check_folder(folder, overwrite=overwrite)
         segment_one(Engine(threads, localiser), source, folder, series=series, phase=phase)
         return
-    with open_phases(source, series=series) as phases:
+    with open_phases(source, series=series, threads=threads) as phases:
         for part in phases:
             check_folder(folder / part.folder, overwrite=overwrite)
         engine = Engine(threads, localiser)

@@ -20,6 +20,7 @@ import SimpleITK as sitk
 from numpy.typing import NDArray
 
 from whs_fast.errors import InputError
+from whs_fast.machine import choose_threads
 from whs_fast.reading.dicom.choosing import Candidate, choose, phases_beside
 from whs_fast.reading.dicom.opening import EXPECTED, is_dicom, name_of, telling, unpacked
 from whs_fast.reading.dicom.phases import Phase, parse_phase
@@ -57,10 +58,13 @@ class ScanPhase:
 
 
 @contextmanager
-def open_phases(source: str | os.PathLike[str], *, series: str | None = None) -> Iterator[tuple[ScanPhase, ...]]:
+def open_phases(
+    source: str | os.PathLike[str], *, series: str | None = None, threads: int | None = None
+) -> Iterator[tuple[ScanPhase, ...]]:
     """Open a DICOM folder or zip and give every phase of the scan that `read` would choose, in order.
 
-    The phases may be images of one series or series of their own. Raises InputError as `read` does.
+    The phases may be images of one series or series of their own; threads as for `read`. Raises InputError as `read`
+    does.
     """
     name = name_of(source)
     with ExitStack() as stack:
@@ -68,21 +72,24 @@ def open_phases(source: str | os.PathLike[str], *, series: str | None = None) ->
             if not is_dicom(Path(source)):
                 raise InputError(f"{name}: found a single scan, expected a DICOM folder or zip to have phases")
             folder = stack.enter_context(unpacked(Path(source), name))
-            scans = find_scans(folder, name, series=series)
+            scans = find_scans(folder, name, series=series, threads=choose_threads(threads))
             phases = phases_beside(choose(scans, None, name)[0], scans)
             if phases[0].phase == Phase():
                 raise InputError(f"{name}: found a scan whose phase is not told, expected one with phases")
         yield tuple(ScanPhase(scan.phase.label, scan.phase.folder, scan, name) for scan in phases)
 
 
-def list_series(source: str | os.PathLike[str]) -> list[SeriesLine]:
-    """Every series of a DICOM folder or zip, and which of them `read` would take. Raises InputError as `read` does."""
+def list_series(source: str | os.PathLike[str], *, threads: int | None = None) -> list[SeriesLine]:
+    """Every series of a DICOM folder or zip, and which of them `read` would take.
+
+    threads as for `read`. Raises InputError as `read` does.
+    """
     name = name_of(source)
     with telling(name):
         if not is_dicom(Path(source)):
             raise InputError(f"{name}: found a single scan, expected a DICOM folder or zip")
         with unpacked(Path(source), name) as folder:
-            return describe_series(folder, name)
+            return describe_series(folder, name, threads=choose_threads(threads))
 
 
 def read(
@@ -90,6 +97,7 @@ def read(
     *,
     series: str | None = None,
     phase: float | str | None = None,
+    threads: int | None = None,
 ) -> Volume:
     """Read a scan: int16 HU, C-contiguous, indexed z, y, x, on the grid that it has on disk.
 
@@ -100,7 +108,8 @@ def read(
     In a DICOM folder or zip, `series` is the Series Instance UID of one of several CT series, `phase` one of several
     phases: 30 or "30%" of the R-R interval (the nearest within 5), "310ms" after the R peak, or "4of10" where nothing
     but their order is known. Left out, the thinnest contrast cardiac series is taken (`reading.dicom.choosing`), in
-    the phase nearest to end-systole (`whs_fast.reading.dicom.phases`), and the volume's notes tell so.
+    the phase nearest to end-systole (`whs_fast.reading.dicom.phases`), and the volume's notes tell so. Slices are read
+    by `threads` threads at once, as many as the process may use where None; one is the caller's own.
 
     Raises InputError, one line that names the source, what was found and what was expected, for: a missing, damaged
     or truncated file, or one of another kind; anything but one number a voxel in three dimensions; a header whose
@@ -120,7 +129,7 @@ def read(
     if isinstance(source, ScanPhase):
         _refuse_choice(series, phase, "phase")
         with telling(source._name):
-            return _settled(read_scan(source._scan, source._name), source._name)
+            return _settled(read_scan(source._scan, source._name, threads=choose_threads(threads)), source._name)
     name, wanted = name_of(source), None if phase is None else parse_phase(phase)
     with telling(name):
         path = Path(source)
@@ -128,7 +137,8 @@ def read(
             _refuse_choice(series, phase, name)
             return _from_file(path, name)
         with unpacked(path, name) as folder:
-            return _settled(read_series(folder, name, series=series, phase=wanted), name)
+            volume = read_series(folder, name, series=series, phase=wanted, threads=choose_threads(threads))
+            return _settled(volume, name)
 
 
 def _from_file(path: Path, name: str) -> Volume:

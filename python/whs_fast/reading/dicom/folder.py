@@ -7,16 +7,15 @@ over; a CT slice that cannot be opened is an error, for it would go missing in s
 import os
 import re
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from whs_fast.errors import InputError
 from whs_fast.reading.dicom.enhanced import open_frames
 from whs_fast.reading.dicom.slice import CT_STORAGE, ENHANCED_STORAGE, Slice, describe
 from whs_fast.reading.itk import open_header
+from whs_fast.reading.parallel import map_in_threads
 
 MOST_FILES = 50_000
-THREADS = 4
 _SYNTAXES_UNREAD = {
     "1.2.840.10008.1.2.4.110": "JPEG XL",
     "1.2.840.10008.1.2.4.111": "JPEG XL",
@@ -27,7 +26,7 @@ _SYNTAXES_UNREAD = {
 }
 
 
-def find_slices(folder: Path, name: str) -> tuple[list[Slice], Counter[str]]:
+def find_slices(folder: Path, name: str, *, threads: int) -> tuple[list[Slice], Counter[str]]:
     """The DICOM images below a folder in the order of their names, and how many copies each series held.
 
     `name` is what messages call the folder. Raises InputError where there are none, and for a CT slice that is damaged
@@ -43,8 +42,7 @@ def find_slices(folder: Path, name: str) -> tuple[list[Slice], Counter[str]]:
     def look(path: Path) -> list[Slice]:
         return _look(path, name, len(paths))
 
-    with ThreadPoolExecutor(THREADS) as pool:
-        found = [image for images in pool.map(look, paths) for image in images]
+    found = [image for images in map_in_threads(look, paths, threads) for image in images]
     if not found:
         raise InputError(f"{name}: found {len(paths)} files, none of them a DICOM image, expected a CT series")
     # Exports hold the same image twice now and then. Its UID alone does not make it the same: some lack or repeat it.

@@ -17,7 +17,6 @@ name them after the patient. The series' own UID, modality and description are g
 import tempfile
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -31,22 +30,23 @@ from whs_fast._kernels import resample_linear
 from whs_fast.dicom_source import Source, read_head
 from whs_fast.errors import InputError
 from whs_fast.reading.dicom.choosing import Candidate, choose, find_candidates
-from whs_fast.reading.dicom.folder import THREADS, find_slices
+from whs_fast.reading.dicom.folder import find_slices
 from whs_fast.reading.dicom.phases import Phase, Wanted
 from whs_fast.reading.dicom.slice import Slice
 from whs_fast.reading.dicom.stacking import Stack, arrange, repeated_positions
 from whs_fast.reading.hounsfield import AIR_HU, convert
+from whs_fast.reading.parallel import map_in_threads
 from whs_fast.volume import Volume
 
 Decode: TypeAlias = Callable[[Slice], NDArray[np.int16]]
 
 
-def find_scans(folder: Path, name: str, *, series: str | None = None) -> list[Candidate]:
+def find_scans(folder: Path, name: str, *, series: str | None = None, threads: int) -> list[Candidate]:
     """Every phase of every CT series of a folder and its subfolders, or of the series with the UID `series`.
 
     `name` is what messages call the folder. Raises InputError where there is none.
     """
-    found, copies = find_slices(folder, name)
+    found, copies = find_slices(folder, name, threads=threads)
     return find_candidates(found, copies, name, series)
 
 
@@ -64,9 +64,9 @@ class SeriesLine:
     chosen: bool
 
 
-def describe_series(folder: Path, name: str) -> list[SeriesLine]:
+def describe_series(folder: Path, name: str, *, threads: int) -> list[SeriesLine]:
     """Every series of a folder and its subfolders. Raises InputError where there is no DICOM image."""
-    found, copies = find_slices(folder, name)
+    found, copies = find_slices(folder, name, threads=threads)
     chosen, scans = "", list[Candidate]()
     with suppress(InputError):
         scans = find_candidates(found, copies, name, None)
@@ -84,7 +84,9 @@ def describe_series(folder: Path, name: str) -> list[SeriesLine]:
     return lines
 
 
-def read_series(folder: Path, name: str, *, series: str | None = None, phase: Wanted | None = None) -> Volume:
+def read_series(
+    folder: Path, name: str, *, series: str | None = None, phase: Wanted | None = None, threads: int
+) -> Volume:
     """Read one phase of one CT series of a folder and its subfolders.
 
     series is a Series Instance UID, phase what was asked for: see `choosing` for what is taken where they
@@ -92,18 +94,18 @@ def read_series(folder: Path, name: str, *, series: str | None = None, phase: Wa
     along the normal, not yet checked for HU; notes say what was chosen and mended. Raises InputError where there is no
     such scan, or where it is damaged or makes no regular grid (`whs_fast.reading.dicom.stacking`).
     """
-    candidate, notes = choose(find_scans(folder, name, series=series), phase, name)
-    volume = read_scan(candidate, name)
+    candidate, notes = choose(find_scans(folder, name, series=series, threads=threads), phase, name)
+    volume = read_scan(candidate, name, threads=threads)
     return replace(volume, notes=(*notes, *volume.notes))
 
 
-def read_scan(candidate: Candidate, name: str) -> Volume:
+def read_scan(candidate: Candidate, name: str, *, threads: int) -> Volume:
     """Read the voxels of one candidate, as read_series does."""
     with tempfile.TemporaryDirectory(prefix="whs_fast_", ignore_cleanup_errors=True) as space:
         decode = _decoder(candidate.slices, Path(space), name)
         slices = _without_copies(candidate.slices, decode)
         stack = arrange(slices, name)
-        array = _read_voxels(stack, decode)
+        array = _read_voxels(stack, decode, threads)
     copies = candidate.copies + len(candidate.slices) - len(slices)
     instances = list(dict.fromkeys(image.instance for image in stack.slices))
     source = Source(
@@ -151,7 +153,7 @@ def _without_copies(slices: Sequence[Slice], decode: Decode) -> list[Slice]:
     return [image for image in slices if id(image) not in copies]
 
 
-def _read_voxels(stack: Stack, decode: Decode) -> NDArray[np.int16]:
+def _read_voxels(stack: Stack, decode: Decode, threads: int) -> NDArray[np.int16]:
     array = np.empty(stack.shape, dtype=np.int16)
 
     def place(index: int) -> None:
@@ -165,8 +167,7 @@ def _read_voxels(stack: Stack, decode: Decode) -> NDArray[np.int16]:
             _move(decode(stack.slices[high]), stack.shifts_px[high], above)
             array[index] = np.rint((1.0 - share) * array[index] + share * above)
 
-    with ThreadPoolExecutor(THREADS) as pool:
-        list(pool.map(place, range(stack.shape[0])))
+    map_in_threads(place, range(stack.shape[0]), threads)
     return array
 
 

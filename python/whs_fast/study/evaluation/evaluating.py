@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from whs_fast.errors import InputError
-from whs_fast.machine import available_threads
+from whs_fast.machine import choose_threads
 from whs_fast.structures import Structure
 from whs_fast.study.evaluation.cases import CaseScores, check_case, score_case
 from whs_fast.study.evaluation.collecting import Cohort, collect
@@ -61,7 +61,7 @@ def evaluate(
                 structures,
                 prediction_labels=own,
                 reference_labels=other,
-                threads=available_threads() if threads is None else threads,
+                threads=choose_threads(threads),
             )
         )
     if progress is not None:
