@@ -6,6 +6,7 @@ Whatever goes wrong with files on the way is told in one line.
 import errno
 import os
 import shutil
+import stat
 import tempfile
 import zipfile
 import zlib
@@ -15,6 +16,7 @@ from pathlib import Path
 
 from whs_fast.errors import InputError, OutputError
 from whs_fast.reading.dicom.folder import read_uids
+from whs_fast.reading.dicom.naming import printable
 from whs_fast.reading.dicom.slice import ENHANCED_STORAGE
 from whs_fast.reading.itk import silence
 
@@ -26,7 +28,7 @@ def name_of(source: str | os.PathLike[str]) -> str:
     """What messages call a path. Raises InputError for an empty one."""
     if not os.fspath(source):
         raise InputError(f"found an empty path, {EXPECTED}")
-    return "".join(character if character.isprintable() else "?" for character in os.fspath(source))
+    return printable(source)
 
 
 @contextmanager
@@ -73,6 +75,9 @@ def _unpack(path: Path, folder: Path, name: str) -> None:
     try:
         with zipfile.ZipFile(path) as archive:
             entries = [entry for entry in archive.infolist() if not entry.is_dir()]
+            links = sum(stat.S_ISLNK(entry.external_attr >> 16) for entry in entries)
+            if links:
+                raise InputError(f"{name}: holds {links} links in place of files: slices of the scan could be missing")
             total = sum(entry.file_size for entry in entries)
             if total > MOST_ZIP_BYTES or len(entries) > MOST_ZIP_FILES:
                 raise InputError(

@@ -10,8 +10,9 @@ tilted gantries lose their shear, missing slices close up, several phases interl
     arrange         its slices on one grid              .stacking
     read_scan       the voxels
 
-Messages hold no value of a tag that could name the patient, and no names of files inside the folder: some exports
-name them after the patient. The series' own UID, modality and description are given, for one must be chosen by them.
+Messages hold no value of a tag that could name the patient. Some exports name files after the patient, so names of
+files inside the folder are given without the words that headers have of the patient (`naming`). The series' own UID,
+modality and description are given, for one must be chosen by them.
 """
 
 import tempfile
@@ -31,10 +32,12 @@ from whs_fast.dicom_source import Source, read_head
 from whs_fast.errors import InputError
 from whs_fast.reading.dicom.choosing import Candidate, choose, find_candidates
 from whs_fast.reading.dicom.folder import find_slices
+from whs_fast.reading.dicom.naming import name_inside
 from whs_fast.reading.dicom.phases import Phase, Wanted
 from whs_fast.reading.dicom.slice import Slice
 from whs_fast.reading.dicom.stacking import Stack, arrange, repeated_positions
 from whs_fast.reading.hounsfield import AIR_HU, convert
+from whs_fast.reading.itk import toolkit_name
 from whs_fast.reading.parallel import map_in_threads
 from whs_fast.volume import Volume
 
@@ -46,8 +49,7 @@ def find_scans(folder: Path, name: str, *, series: str | None = None, threads: i
 
     `name` is what messages call the folder. Raises InputError where there is none.
     """
-    found, copies = find_slices(folder, name, threads=threads)
-    return find_candidates(found, copies, name, series)
+    return find_candidates(find_slices(folder, name, threads=threads), name, series)
 
 
 @dataclass(frozen=True)
@@ -66,14 +68,14 @@ class SeriesLine:
 
 def describe_series(folder: Path, name: str, *, threads: int) -> list[SeriesLine]:
     """Every series of a folder and its subfolders. Raises InputError where there is no DICOM image."""
-    found, copies = find_slices(folder, name, threads=threads)
+    found = find_slices(folder, name, threads=threads)
     chosen, scans = "", list[Candidate]()
     with suppress(InputError):
-        scans = find_candidates(found, copies, name, None)
+        scans = find_candidates(found, name, None)
         chosen = choose(scans, None, name)[0].series
     lines = []
-    for uid in dict.fromkeys(image.series for image in found):
-        images = [image for image in found if image.series == uid]
+    for uid in dict.fromkeys(image.series for image in found.slices):
+        images = [image for image in found.slices if image.series == uid]
         phases = [scan for scan in scans if scan.series == uid]
         told = tuple(scan.phase.label for scan in phases if scan.phase != Phase())
         distance = phases[0].distance_mm if phases else None
@@ -113,7 +115,7 @@ def read_scan(candidate: Candidate, name: str, *, threads: int) -> Volume:
         tuple(instances),
         tuple((instances.index(image.instance), image.frame) for image in stack.slices) if stack.straight else None,
     )
-    notes = (f"{copies} copies of slices were passed over",) if copies else ()
+    notes = candidate.notes + ((f"{copies} copies of slices were passed over",) if copies else ())
     return Volume(array, stack.spacing_mm, stack.origin_mm, stack.direction, source, (*notes, *stack.notes))
 
 
@@ -128,11 +130,13 @@ def _decoder(slices: Sequence[Slice], space: Path, name: str) -> Decode:
             if image.file is not None:
                 path = space / f"{threading.get_ident()}"  # one at a time in each thread
                 image.file.write_frame(image.frame, path)
-            reader.SetFileName(str(path))
-            found = reader.Execute()
+            with toolkit_name(path) as reader_name:
+                reader.SetFileName(reader_name)
+                found = reader.Execute()
         except (RuntimeError, ValueError) as error:
             raise InputError(
-                f"{name}: found a damaged slice among the {len(slices)} of the series, expected intact files"
+                f"{name}: found a damaged slice among the {len(slices)} of the series, expected intact files: "
+                f"{name_inside(image.path, image.path.parent, (other.path for other in slices))}"
             ) from error
         finally:
             if image.file is not None:
