@@ -41,7 +41,7 @@ from whs_fast.steps.localise import localise
 from whs_fast.steps.measure import find_doubts, measure
 from whs_fast.steps.refine_valve import refine_valve
 from whs_fast.steps.segment import region_grid, segment
-from whs_fast.volume import Direction, Grid, Triple, Volume
+from whs_fast.volume import Direction, Grid, NiftiPlaces, Triple, Volume
 from whs_fast.writing.dicom.objects import require_extra, write_objects
 from whs_fast.writing.label_maps import write_labels
 from whs_fast.writing.meshes import require_mesh, write_meshes
@@ -93,6 +93,7 @@ class Result:
     _box: Box = field(repr=False)
     source: Source | None = field(default=None, repr=False)
     _threads: int = field(default=1, repr=False)
+    _nifti_places: NiftiPlaces | None = field(default=None, repr=False)
 
     def save(
         self,
@@ -124,7 +125,9 @@ class Result:
                     if name == "dicom-seg":
                         write_objects(aside, self.labels, grid, self.source, self.measurements)
                     elif name not in _SURFACES:
-                        write_labels(aside / FORMATS[name], self.labels, grid, threads=self._threads)
+                        write_labels(
+                            aside / FORMATS[name], self.labels, grid, threads=self._threads, places=self._nifti_places
+                        )
                 if surfaces := _SURFACES.intersection(formats):
                     write_meshes(aside, surfaces, self.labels, grid, threads=self._threads)
                 picture = drawing.result()
@@ -235,6 +238,7 @@ class Engine:
             box,
             volume.source,
             self._threads,
+            volume.nifti_places,
         )
 
     def _prepare_aside(self) -> None:

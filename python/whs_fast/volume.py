@@ -61,6 +61,17 @@ class Grid:
         return float(abs(np.linalg.det(self.affine[:3, :3]))) / 1000.0
 
 
+@dataclass(frozen=True)
+class NiftiPlaces:
+    """The two places that a NIfTI header gives a scan, as they stand there: codes of qform and sform; qfac; b, c, d and
+    offset of the qform; the rows of the sform."""
+
+    codes: tuple[int, int]
+    qfac: float
+    qform: tuple[float, ...]
+    sform: tuple[float, ...]
+
+
 @dataclass(frozen=True, eq=False)
 class Volume:
     """A scan: an array indexed z, y, x with its place in the patient.
@@ -68,7 +79,8 @@ class Volume:
     `reading.scan.read` gives int16 HU, C-contiguous. A volume made by hand may hold any real type and is brought to
     that, or refused, when it is read. spacing_mm and origin_mm are (x, y, z), LPS; direction is nine numbers by rows.
     source names the DICOM instances that the scan comes from, where it does; notes say what reading chose among several
-    scans and what it mended. Raises InputError where the three do not have 3, 3 and 9 numbers.
+    scans and what it mended; nifti_places are those of a NIfTI header where they differ, for labels to be written with
+    both. Raises InputError where the three do not have 3, 3 and 9 numbers.
     """
 
     array: NDArray[Any]
@@ -77,6 +89,7 @@ class Volume:
     direction: Direction = IDENTITY_DIRECTION
     source: Source | None = field(default=None, repr=False)
     notes: tuple[str, ...] = ()
+    nifti_places: NiftiPlaces | None = None
 
     def __post_init__(self) -> None:
         for name, count in (("spacing_mm", 3), ("origin_mm", 3), ("direction", 9)):

@@ -25,23 +25,15 @@ from whs_fast.reading.dicom.choosing import Candidate, choose, phases_beside
 from whs_fast.reading.dicom.opening import EXPECTED, is_dicom, name_of, telling, unpacked
 from whs_fast.reading.dicom.phases import Phase, parse_phase
 from whs_fast.reading.dicom.series import SeriesLine, describe_series, find_scans, read_scan, read_series
-from whs_fast.reading.headers import ORTHONORMAL_WITHIN, check_directions, check_spacing, find_voxels
+from whs_fast.reading.formats import known_suffix, read_header
+from whs_fast.reading.headers import ORTHONORMAL_WITHIN, check_directions, check_spacing
 from whs_fast.reading.hounsfield import settle, to_hounsfield
-from whs_fast.reading.itk import open_header
 from whs_fast.reading.voxels import read_voxels
 from whs_fast.volume import Grid, Volume
 
 LEAST_FIELD_OF_VIEW_MM, MOST_FIELD_OF_VIEW_MM = 120.0, 3000.0
+MOST_VOXELS_ALONG = 32_767
 LEAST_SPACING_MM, MOST_SPACING_MM = 0.05, 12.0
-
-_IMAGE_IO = {
-    ".nii": "NiftiImageIO",
-    ".nii.gz": "NiftiImageIO",
-    ".nrrd": "NrrdImageIO",
-    ".nhdr": "NrrdImageIO",
-    ".mha": "MetaImageIO",
-    ".mhd": "MetaImageIO",
-}
 
 
 @dataclass(frozen=True)
@@ -142,22 +134,19 @@ def read(
 
 
 def _from_file(path: Path, name: str) -> Volume:
-    lower = path.name.lower()
-    image_io = next((io for suffix, io in _IMAGE_IO.items() if lower.endswith(suffix)), None)
-    if image_io is None:
+    if known_suffix(path) is None:
         with path.open("rb") as file:
             dicom = file.read(132)[128:] == b"DICM"
         kind = "a single DICOM file" if dicom else f"a file of another kind ({path.suffix or 'no suffix'})"
         raise InputError(f"{name}: found {kind}, {EXPECTED}")
     if path.stat().st_size == 0:
         raise InputError(f"{name}: found an empty file, expected a scan")
-    layout = find_voxels(path, name)
-    reader = open_header(path, image_io)
-    if reader is None or tuple(reader.GetSize()[::-1]) != layout.shape:
-        raise InputError(f"{name}: found a header that cannot be read as one scan, expected an intact file")
-    _check_grid(Grid(layout.shape, reader.GetSpacing(), reader.GetOrigin(), reader.GetDirection()), name)
-    volume = Volume(read_voxels(layout, name), reader.GetSpacing(), reader.GetOrigin(), reader.GetDirection())
-    return _settled(volume, name)
+    header = read_header(path, name)
+    grid = header.grid
+    _check_grid(grid, name)
+    array = read_voxels(header.layout, name)
+    place = (grid.spacing_mm, grid.origin_mm, grid.direction)
+    return _settled(Volume(array, *place, notes=header.notes, nifti_places=header.places), name)
 
 
 def _from_image(image: sitk.Image) -> Volume:
@@ -188,6 +177,9 @@ def _settled(volume: Volume, name: str) -> Volume:
 
 
 def _check_grid(grid: Grid, name: str) -> None:
+    if max(grid.shape) > MOST_VOXELS_ALONG:
+        most = f"more than the {MOST_VOXELS_ALONG} that NIfTI can hold"
+        raise InputError(f"{name}: holds {max(grid.shape)} voxels along an axis, {most}")
     check_spacing(grid.spacing_mm, name)
     found = " x ".join(f"{value:.4g}" for value in grid.spacing_mm)
     if min(grid.spacing_mm) < LEAST_SPACING_MM or max(grid.spacing_mm) > MOST_SPACING_MM:

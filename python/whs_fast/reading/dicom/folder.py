@@ -13,9 +13,9 @@ from pathlib import Path
 
 from whs_fast.errors import InputError
 from whs_fast.reading.dicom.enhanced import open_frames
-from whs_fast.reading.dicom.naming import name_inside
 from whs_fast.reading.dicom.slice import CT_STORAGE, ENHANCED_STORAGE, Slice, describe
 from whs_fast.reading.itk import open_header
+from whs_fast.reading.naming import name_inside
 from whs_fast.reading.parallel import map_in_threads
 
 MOST_FILES = 50_000

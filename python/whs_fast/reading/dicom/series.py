@@ -32,12 +32,12 @@ from whs_fast.dicom_source import Source, read_head
 from whs_fast.errors import InputError
 from whs_fast.reading.dicom.choosing import Candidate, choose, find_candidates
 from whs_fast.reading.dicom.folder import find_slices
-from whs_fast.reading.dicom.naming import name_inside
 from whs_fast.reading.dicom.phases import Phase, Wanted
 from whs_fast.reading.dicom.slice import Slice
 from whs_fast.reading.dicom.stacking import Stack, arrange, repeated_positions
 from whs_fast.reading.hounsfield import AIR_HU, convert
 from whs_fast.reading.itk import toolkit_name
+from whs_fast.reading.naming import name_inside
 from whs_fast.reading.parallel import map_in_threads
 from whs_fast.volume import Volume
 
