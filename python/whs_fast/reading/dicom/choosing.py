@@ -16,6 +16,7 @@ import numpy as np
 from whs_fast.errors import InputError
 from whs_fast.reading.dicom.clues import without_strengths
 from whs_fast.reading.dicom.folder import Found
+from whs_fast.reading.dicom.majority import leave_out_odd
 from whs_fast.reading.dicom.phases import Phase, Wanted, positions_along_normal, split_phases
 from whs_fast.reading.dicom.slice import Slice
 
@@ -84,11 +85,12 @@ def find_candidates(found: Found, name: str, series: str | None) -> list[Candida
     volumes = {uid: images for uid, images in slices.items() if len(images) > 1 or any(i.frames > 1 for i in images)}
     if not volumes:
         raise InputError(f"{name}: found CT images that are no volume, {_listed(scans)}, expected a series of slices")
-    return [
-        _candidate(uid, phase, part, found.copies[uid], found.notes)
-        for uid, images in volumes.items()
-        for phase, part in split_phases(images)
-    ]
+    candidates = []
+    for uid, images in volumes.items():
+        kept, notes = leave_out_odd(images)
+        for phase, part in split_phases(kept):
+            candidates.append(_candidate(uid, phase, part, found.copies[uid], found.notes + notes))
+    return candidates
 
 
 def _candidate(uid: str, phase: Phase, slices: Sequence[Slice], copies: int, notes: tuple[str, ...]) -> Candidate:

@@ -32,6 +32,7 @@ from whs_fast.dicom_source import Source, read_head
 from whs_fast.errors import InputError
 from whs_fast.reading.dicom.choosing import Candidate, choose, find_candidates
 from whs_fast.reading.dicom.folder import find_slices
+from whs_fast.reading.dicom.majority import Rescale, find_rescale, name_slices
 from whs_fast.reading.dicom.phases import Phase, Wanted
 from whs_fast.reading.dicom.slice import Slice
 from whs_fast.reading.dicom.stacking import Stack, arrange, repeated_positions
@@ -104,7 +105,10 @@ def read_series(
 def read_scan(candidate: Candidate, name: str, *, threads: int) -> Volume:
     """Read the voxels of one candidate, as read_series does."""
     with tempfile.TemporaryDirectory(prefix="whs_fast_", ignore_cleanup_errors=True) as space:
-        decode = _decoder(candidate.slices, Path(space), name)
+        rescale = _find_rescale(candidate.slices, name)
+        decode = _decoder(candidate.slices, Path(space), name, rescale)
+        if rescale.lacking:
+            _check_rescale(rescale, candidate.slices, decode, name)
         slices = _without_copies(candidate.slices, decode)
         stack = arrange(slices, name)
         array = _read_voxels(stack, decode, threads)
@@ -116,11 +120,40 @@ def read_scan(candidate: Candidate, name: str, *, threads: int) -> Volume:
         tuple((instances.index(image.instance), image.frame) for image in stack.slices) if stack.straight else None,
     )
     notes = candidate.notes + ((f"{copies} copies of slices were passed over",) if copies else ())
+    if rescale.lacking:
+        notes += (
+            f"{len(rescale.lacking)} of {len(candidate.slices)} slices have no rescale tags and were given those of "
+            f"the others: {name_slices(rescale.lacking, candidate.slices)}",
+        )
     return Volume(array, stack.spacing_mm, stack.origin_mm, stack.direction, source, (*notes, *stack.notes))
 
 
-def _decoder(slices: Sequence[Slice], space: Path, name: str) -> Decode:
-    """A function from a slice to its HU; `space` is a folder for single frames of enhanced files."""
+def _find_rescale(slices: Sequence[Slice], name: str) -> Rescale:
+    try:
+        return find_rescale(slices)
+    except ValueError as error:
+        raise InputError(f"{name}: {error}") from error
+
+
+def _check_rescale(rescale: Rescale, slices: Sequence[Slice], decode: Decode, name: str) -> None:
+    """Refuse slices without rescale tags that are more like their neighbours as they are."""
+    having = [image for image in slices if image.rescale is not None]
+    for image in rescale.lacking:
+        nearest = min(having, key=lambda other: np.linalg.norm(np.subtract(other.position, image.position)))
+        given, wanted = float(decode(image).mean()), float(decode(nearest).mean())
+        plain = (given - rescale.intercept) / rescale.slope
+        if abs(plain - wanted) < abs(given - wanted):
+            raise InputError(
+                f"{name}: {len(rescale.lacking)} of {len(slices)} slices have no rescale tags, and those of the others "
+                f"do not fit them: {name_slices(rescale.lacking, having)}"
+            )
+
+
+def _decoder(slices: Sequence[Slice], space: Path, name: str, rescale: Rescale) -> Decode:
+    """A function from a slice to its HU; `space` is a folder for single frames of enhanced files.
+
+    rescale is for slices that have none of their own.
+    """
 
     def decode(image: Slice) -> NDArray[np.int16]:
         path = image.path
@@ -142,7 +175,8 @@ def _decoder(slices: Sequence[Slice], space: Path, name: str) -> Decode:
             if image.file is not None:
                 path.unlink(missing_ok=True)
         hounsfield = np.empty((image.size[1], image.size[0]), dtype=np.int16)
-        convert(sitk.GetArrayViewFromImage(found)[0], hounsfield, name)
+        slope, intercept = (1.0, 0.0) if image.rescale is not None else (rescale.slope, rescale.intercept)
+        convert(sitk.GetArrayViewFromImage(found)[0], hounsfield, name, slope=slope, intercept=intercept)
         return hounsfield
 
     return decode

@@ -28,7 +28,9 @@ class Slice:
     frame counts from 1, and file is the enhanced file that holds it, if one does; size is (columns, rows), spacing_mm
     (x, y) between voxels of the image, cosines those of its row and column, LPS. placed says whether position,
     orientation and pixel spacing are there. extra marks localisers, secondary captures, dose sheets and colour
-    pictures. contrast is None where the header does not tell. bits are the number of those stored and the highest.
+    pictures. contrast is None where the header does not tell. stored
+    are the number of bits stored, the highest of them and whether they are signed; rescale is slope and intercept, None
+    where neither is there.
     """
 
     path: Path
@@ -54,7 +56,8 @@ class Slice:
     position: tuple[float, ...]
     cosines: tuple[float, ...]
     tilt_degrees: float
-    bits: tuple[int, int]
+    stored: tuple[int, int, bool]
+    rescale: tuple[float, float] | None
     clues: Clues
 
 
@@ -70,6 +73,7 @@ def describe(
 ) -> Slice:
     """A Slice from its tags, given as text by `tag("gggg|eeee")`, empty where there is none."""
     position, cosines, spacing = numbers(tag("0020|0032")), numbers(tag("0020|0037")), numbers(tag("0028|0030"))
+    slope, intercept = numbers(tag("0028|1053")), numbers(tag("0028|1052"))
     placed = len(position) == 3 and len(cosines) == 6 and len(spacing) == 2
     kinds = {kind.strip() for kind in tag("0008|0008").upper().split("\\")}
     description = re.sub(r"[^ -~]", "?", tag("0008|103e"))[:64]
@@ -99,7 +103,8 @@ def describe(
         position=position,
         cosines=cosines,
         tilt_degrees=next(iter(numbers(tag("0018|1120"))), 0.0),
-        bits=(_integer(tag("0028|0101"), 16), _integer(tag("0028|0102"), 15)),
+        stored=(_integer(tag("0028|0101"), 16), _integer(tag("0028|0102"), 15), _integer(tag("0028|0103"), 0) == 1),
+        rescale=(next(iter(slope), 1.0), next(iter(intercept), 0.0)) if slope or intercept else None,
         clues=clues,
     )
 
