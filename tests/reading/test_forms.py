@@ -203,3 +203,18 @@ def test_libraries_print_nothing_beside_the_line(suffix: str, tmp_path: Path) ->
     path.write_bytes(content)
     done = subprocess.run([sys.executable, "-c", LOUD, path], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout.count("\n"), done.stderr) == (0, 1, ""), done
+
+
+@pytest.mark.parametrize(
+    "suffix, old, new",
+    (
+        (".nrrd", b"space directions: ", b"space directions: " + b"(" * 60_000),
+        (".mha", b"ElementDataFile = LOCAL", b"ElementDataFile = a" + b" " * 60_000 + b"b"),
+        (".mha", b"ElementDataFile = LOCAL", b"ElementDataFile" + b" " * 60_000 + b"x"),
+    ),
+)
+def test_long_headers_cost_little(suffix: str, old: bytes, new: bytes, tmp_path: Path) -> None:
+    path = scans.write_scan(SCAN, tmp_path / f"scan{suffix}")
+    path.write_bytes(path.read_bytes().replace(old, new, 1))
+    with pytest.raises(InputError):
+        read(path)

@@ -43,7 +43,7 @@ _MATRICES = ("TransformMatrix", "Rotation", "Orientation")
 
 def parse_metaimage(path: Path, head: bytes, name: str) -> Header:
     """The header of an .mha or .mhd file."""
-    match = re.search(rb"^ElementDataFile[ \t]*=[ \t]*([^\r\n]*?)[ \t]*(?:\r?\n|\Z)", head, re.MULTILINE)
+    match = re.search(rb"^ElementDataFile[ \t]*=([^\r\n]*)(?:\r?\n|\Z)", head, re.MULTILINE)
     if match is None:
         raise InputError(f"{name}: found no MetaImage header (damaged, truncated or another format), expected one")
     fields = {}
@@ -74,7 +74,7 @@ def parse_metaimage(path: Path, head: bytes, name: str) -> Header:
     dtype = np.dtype((">" if high_first else "<") + _TYPES[kind])
     compressed = fields.get("compresseddata", "false").lower() == "true"
     start = count_in(fields.get("headersize", "0"), name)
-    target = match.group(1).decode("utf-8", "surrogateescape")
+    target = match.group(1).strip(b" \t").decode("utf-8", "surrogateescape")
     if target.upper() == "LOCAL":
         return Header(Layout(path, shape, dtype, match.end(), 0, compressed), grid)
     return Header(find_detached(path, target, shape, dtype, start, compressed, name), grid)

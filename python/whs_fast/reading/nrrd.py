@@ -60,7 +60,8 @@ def parse_nrrd(path: Path, head: bytes, name: str) -> Header:
             f"{name}: found {fields.get('space') or 'no space'} as NRRD space, "
             "expected left-posterior-superior or another patient space"
         )
-    if len(re.findall(r"\(.*?\)", fields.get("spacedirections", ""))) != 3 or "spaceorigin" not in fields:
+    directions = fields.get("spacedirections", "")
+    if len(_VECTOR.findall(directions)) != 3 or _VECTOR.sub("", directions).strip() or "spaceorigin" not in fields:
         raise InputError(
             f"{name}: found no complete space directions and space origin, expected the place in the patient"
         )
