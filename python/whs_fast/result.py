@@ -160,7 +160,8 @@ class Result:
         elif _SURFACES.issuperset(names):
             write_meshes(folder, names, self.labels, grid, threads=self._threads)
         else:
-            write_labels(folder / FORMATS[names[0]].files[0], self.labels, grid, threads=self._threads)
+            path, places = folder / FORMATS[names[0]].files[0], self.scan.nifti_places
+            write_labels(path, self.labels, grid, threads=self._threads, places=places)
 
 
 def _reason(error: Exception) -> str:

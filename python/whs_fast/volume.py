@@ -63,6 +63,17 @@ class Grid:
         return float(abs(np.linalg.det(self.affine[:3, :3]))) / 1000.0
 
 
+@dataclass(frozen=True)
+class NiftiPlaces:
+    """The two places that a NIfTI header gives a scan, as they stand there: codes of qform and sform; qfac; b, c, d and
+    offset of the qform; the rows of the sform."""
+
+    codes: tuple[int, int]
+    qfac: float
+    qform: tuple[float, ...]
+    sform: tuple[float, ...]
+
+
 @dataclass(frozen=True, eq=False)
 class Volume:
     """A scan: an array indexed z, y, x with its place in the patient.
@@ -71,7 +82,8 @@ class Volume:
     that, or refused, when it is read. spacing_mm and origin_mm are (x, y, z), LPS; direction is nine numbers by rows.
     source names the DICOM instances that the scan comes from, where it does; notes say what reading chose among several
     scans and what it mended; kind says what it was read from: "nifti", "nrrd", "metaimage", "dicom", "image" or, where
-    it was made by hand, "volume". Raises InputError where the three do not have 3, 3 and 9 numbers.
+    it was made by hand, "volume". nifti_places are those of a NIfTI header where they differ, for labels to be written
+    with both. Raises InputError where the three do not have 3, 3 and 9 numbers.
     """
 
     array: NDArray[Any]
@@ -81,6 +93,7 @@ class Volume:
     source: Source | None = field(default=None, repr=False)
     notes: tuple[str, ...] = ()
     kind: str = "volume"
+    nifti_places: NiftiPlaces | None = None
 
     def __post_init__(self) -> None:
         for name, count in (("spacing_mm", 3), ("origin_mm", 3), ("direction", 9)):

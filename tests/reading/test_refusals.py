@@ -79,7 +79,7 @@ for suffix, text in (
     (".nhdr", "no NRRD header"),
     (".mha", "no MetaImage header"),
     (".mhd", "no MetaImage header"),
-    (".zip", "damaged or encrypted zip"),
+    (".zip", "damaged zip"),
 ):
 
     @case(f"garbage {suffix}", f"found (a )?{text}")
@@ -287,7 +287,7 @@ for name, message, volume in (
         return scans.write_scan(volume, folder / "scan.nii.gz")
 
 
-@case("long axis", "found an axis of 32768 voxels, expected at most 32767")
+@case("long axis", "holds 32768 voxels along an axis, more than the 32767 that NIfTI can hold")
 def _(folder: Path) -> Path:
     volume = Volume(np.full((8, 8, 32768), -1000, np.int16), (0.05, 20.0, 20.0), (0.0, 0.0, 0.0))
     return scans.write_scan(volume, folder / "scan.nrrd")
@@ -359,7 +359,7 @@ def _(folder: Path) -> Path:
     return folder / "scan.zip"
 
 
-@case("damaged zip", "found a damaged or encrypted zip")
+@case("damaged zip", "found a damaged zip")
 def _(folder: Path) -> Path:
     path = scans.zip_folder(dicom(folder), folder / "scan.zip")
     content = bytearray(path.read_bytes())
@@ -462,7 +462,7 @@ def test_refused_with_one_line(name: str, tmp_path: Path, capfd: pytest.CaptureF
         read(path)
     message = str(caught.value)
     assert re.search(pattern, message), message
-    assert message.startswith(f"{path}: found ") and "expected" in message and "\n" not in message
+    assert message.startswith(f"{path}: ") and "\n" not in message
     assert not any(text in message for text in scans.PATIENT_TAGS.values())
     printed = capfd.readouterr()
     assert printed.out + printed.err == "", "something was printed beside the message"
@@ -485,7 +485,7 @@ def test_damaged_headers_are_read_or_refused_and_nothing_else(suffix: str, lengt
             assert read(path).array.dtype == np.int16
         except InputError as error:
             refused += 1
-            assert str(error).startswith(f"{path}: found ") and "\n" not in str(error)
+            assert str(error).startswith(f"{path}: ") and "\n" not in str(error)
     assert 20 < refused < 150
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from whs_fast import _kernels
 from whs_fast.errors import InputError
 from whs_fast.volume import AIR_HU
 
@@ -30,15 +31,19 @@ def convert(
     intercept: float = 0.0,
     whole: bool = False,
 ) -> None:
-    """Write slope * block + intercept, rounded to the nearest integer, into an int16 block of the same shape.
+    """Write slope * block + intercept, rounded to the nearest integer, into an int16 block [y, x] of the same shape.
 
-    Raises InputError for values that are not finite or do not fit into int16, and where whole is asked for also for
-    values that rounding would change.
+    NaN outside the field of view becomes air: a field of view is convex, so what lies outside reaches a corner of the
+    slice. Raises InputError for other values that are not finite and for those that do not fit into int16; where whole
+    is asked for, also for any NaN and for values that rounding would change.
     """
     values: NDArray[Any] = (
         block if (slope, intercept) == (1.0, 0.0) else block * np.float64(slope) + np.float64(intercept)
     )
     low, high = values.min(), values.max()
+    if np.isnan(low) and not whole and _is_outside(np.isnan(values)):
+        values = np.nan_to_num(values, nan=AIR_HU, posinf=np.inf, neginf=-np.inf)
+        low, high = values.min(), values.max()
     if not (np.isfinite(low) and np.isfinite(high)):
         raise InputError(f"{name}: found voxels that are NaN or infinite, expected HU")
     if low < _INT16.min or high > _INT16.max:
@@ -51,6 +56,13 @@ def convert(
             raise InputError(f"{name}: found values between whole numbers, expected the whole numbers of a label map")
     else:
         np.copyto(out, values, casting="unsafe")
+
+
+def _is_outside(holes: NDArray[np.bool_]) -> bool:
+    """Whether every connected part of a mask [y, x] reaches a corner of it."""
+    parts = np.empty(holes.shape, np.uint32)
+    count = _kernels.connected_components(holes.view(np.uint8)[None], parts[None], 6)
+    return len({int(parts[y, x]) for y in (0, -1) for x in (0, -1)} - {0}) == count
 
 
 def to_hounsfield(array: NDArray[Any], name: str) -> NDArray[np.int16]:
@@ -77,37 +89,46 @@ def to_hounsfield(array: NDArray[Any], name: str) -> NDArray[np.int16]:
 def settle(array: NDArray[np.int16], name: str) -> None:
     """Check that int16 values are those of a CT scan, and raise padding below -1024 HU to -1024 HU in place.
 
-    Scanners and converters fill the space outside the reconstruction with constants such as -2000, -3024 or -32768;
-    these are air to us. Raises InputError for fewer than 64 distinct values (a label map), for more than 1 % of the
-    voxels above 4095 HU or spread over values below -2000 HU (not HU), and where nothing is below -500 HU (no air, no
-    lung).
+    Scanners and converters fill the space outside the reconstruction with constants such as -2000, -3024 or -32768, and
+    lossy compression or filtering smears these over all values below; they are air to us, and the scale is judged by
+    the rest. Raises InputError for fewer than 64 distinct values (a label map), for more than 1 % of the voxels above
+    4095 HU (not HU), for more than 1 % spread over values below -2000 HU in the middle half of each axis, where no
+    padding lies (not HU), and where nothing is below -500 HU (no air, no lung).
     """
     if array.size == 0:
         raise InputError(f"{name}: found no voxels, expected a CT scan")
     step = -(-array.size // _SAMPLED_VOXELS)
     counts = _histogram(array[::step])
+    rest = counts[PADDING_BELOW_HU - _INT16.min :]
     if step > 1 and (
-        np.count_nonzero(counts) < LEAST_DISTINCT_VALUES or not counts[: LUNG_BELOW_HU - _INT16.min].any()
+        np.count_nonzero(rest) < LEAST_DISTINCT_VALUES or not rest[: LUNG_BELOW_HU - PADDING_BELOW_HU].any()
     ):
         counts = _histogram(array)
     low, high = int(array.min()), int(array.max())
     found = f"{name}: found values from {low} to {high}"
-    distinct = int(np.count_nonzero(counts))
+    rest = counts[PADDING_BELOW_HU - _INT16.min :]
+    distinct = int(np.count_nonzero(rest))
     if distinct < LEAST_DISTINCT_VALUES:
         raise InputError(f"{found}, {distinct} of them distinct, expected a CT scan in HU, not a label map")
-    total = counts.sum()
-    too_high = counts[HIGH_HU + 1 - _INT16.min :].sum() / total
+    too_high = counts[HIGH_HU + 1 - _INT16.min :].sum() / rest.sum()
     if too_high > ODD_FRACTION:
         raise InputError(f"{found}, {too_high:.0%} of them above {HIGH_HU}, expected HU")
-    # Padding is a few constants; more values than that, spread out, are another scale.
-    below = np.sort(counts[: PADDING_BELOW_HU - _INT16.min])
-    too_low = below[:-4].sum() / total
-    if too_low > ODD_FRACTION:
-        raise InputError(f"{found}, {too_low:.0%} of them spread below {PADDING_BELOW_HU}, expected HU")
-    if low >= LUNG_BELOW_HU:
+    # Padding is a few constants, or lies at the rim; values spread below it in the middle are another scale.
+    if _spread_below(counts) > ODD_FRACTION:
+        middle = tuple(slice(size // 4, max(size // 4 + 1, size - size // 4)) for size in array.shape)
+        too_low = _spread_below(_histogram(array[middle]))
+        if too_low > ODD_FRACTION:
+            raise InputError(f"{found}, {too_low:.0%} of them spread below {PADDING_BELOW_HU}, expected HU")
+    if not rest[: LUNG_BELOW_HU - PADDING_BELOW_HU].any():
         raise InputError(f"{found}, none below {LUNG_BELOW_HU}, expected HU with air or lung")
     if low < AIR_HU:
         np.maximum(array, np.int16(AIR_HU), out=array)
+
+
+def _spread_below(counts: NDArray[np.int64]) -> float:
+    """The share of voxels below the padding's limit, less those of the four values that are most among them."""
+    below = np.sort(counts[: PADDING_BELOW_HU - _INT16.min])
+    return float(below[:-4].sum() / counts.sum())
 
 
 def _histogram(array: NDArray[np.int16]) -> NDArray[np.int64]:

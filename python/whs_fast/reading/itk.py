@@ -8,6 +8,7 @@ Where the first readers of a process run in several threads, two of them change 
 process in a thousand dies of it. So all that reading needs is made here, in the thread that imports this module.
 """
 
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -45,13 +46,32 @@ def open_header(path: Path, image_io: str, *, private: bool = False) -> sitk.Ima
     """A reader that has read the header of a file, private tags too if wanted; None where the toolkit cannot."""
     reader = sitk.ImageFileReader()
     reader.SetImageIO(image_io)
-    reader.SetFileName(str(path))
     reader.SetLoadPrivateTags(private)
     try:
-        reader.ReadImageInformation()
+        with toolkit_name(path) as reader_name:
+            reader.SetFileName(reader_name)
+            reader.ReadImageInformation()
     except RuntimeError:
         return None
     return reader
+
+
+@contextmanager
+def toolkit_name(path: Path) -> Iterator[str]:
+    """A name by which the toolkit can open a file until the block ends.
+
+    It takes names in UTF-8 alone, and ends the process at any other: names from a disk or a zip in Latin-1, and, since
+    Python hands them on in its own way, all that are not ASCII where the locale is C. A file whose name is not UTF-8 is
+    opened here and goes by the number of its descriptor. That needs neither a temporary folder, as a link of another
+    name would, nor memory, as a copy would; and where there is no /dev/fd (Windows) there are no such names.
+    """
+    try:
+        name = os.fsencode(path).decode("utf-8")
+    except UnicodeDecodeError:
+        with path.open("rb") as file:
+            yield f"/dev/fd/{file.fileno()}"
+    else:
+        yield name
 
 
 def _make_globals() -> None:

@@ -13,20 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whs_fast.errors import InputError
-from whs_fast.reading.headers import check_directions, check_spacing, find_voxels
-from whs_fast.reading.itk import open_header, silence
+from whs_fast.reading.formats import SUFFIXES, known_suffix, read_header
+from whs_fast.reading.headers import check_directions
+from whs_fast.reading.naming import printable
 from whs_fast.reading.voxels import Layout, read_voxels
 from whs_fast.volume import Grid
 
-SUFFIXES = {
-    ".nii.gz": "NiftiImageIO",
-    ".nii": "NiftiImageIO",
-    ".seg.nrrd": "NrrdImageIO",
-    ".nrrd": "NrrdImageIO",
-    ".nhdr": "NrrdImageIO",
-    ".mha": "MetaImageIO",
-    ".mhd": "MetaImageIO",
-}
 _UNKNOWN = 255
 
 
@@ -39,8 +31,8 @@ def read_labels(path: Path, table: Mapping[int, int]) -> tuple[NDArray[np.uint8]
     """
     layout, grid = _open(path)
     with _told(path):
-        stored = read_voxels(layout, str(path), whole=True)
-    return _translate(stored, table, str(path)), grid
+        stored = read_voxels(layout, printable(path), whole=True)
+    return _translate(stored, table, printable(path)), grid
 
 
 def read_grid(path: Path) -> Grid:
@@ -50,25 +42,18 @@ def read_grid(path: Path) -> Grid:
 
 def label_suffix(path: Path) -> str | None:
     """The ending that makes a file a label map that can be read (`.nii.gz`, `.seg.nrrd` and so on), or None."""
-    return next((suffix for suffix in SUFFIXES if path.name.lower().endswith(suffix)), None)
+    return ".seg.nrrd" if path.name.lower().endswith(".seg.nrrd") else known_suffix(path)
 
 
 def _open(path: Path) -> tuple[Layout, Grid]:
-    name = str(path)
-    suffix = label_suffix(path)
-    if suffix is None and not path.exists():
-        raise InputError(f"{name}: found no such file, expected a label map: {', '.join(SUFFIXES)}")
-    if suffix is None:
-        raise InputError(f"{name}: found a file of another kind, expected a label map: {', '.join(SUFFIXES)}")
-    with _told(path), silence():
-        layout = find_voxels(path, name)
-        reader = open_header(path, SUFFIXES[suffix])
-    if reader is None or tuple(reader.GetSize()[::-1]) != layout.shape:
-        raise InputError(f"{name}: found a header that cannot be read as one map, expected an intact file")
-    grid = Grid(layout.shape, reader.GetSpacing(), reader.GetOrigin(), reader.GetDirection())
-    check_spacing(grid.spacing_mm, name)
-    check_directions(np.reshape(grid.direction, (3, 3)), name)
-    return layout, grid
+    name = printable(path)
+    if known_suffix(path) is None:
+        what = "a file of another kind" if path.exists() else "no such file"
+        raise InputError(f"{name}: found {what}, expected a label map: {', '.join(SUFFIXES)}")
+    with _told(path):
+        header = read_header(path, name)
+    check_directions(np.reshape(header.grid.direction, (3, 3)), name)
+    return header.layout, header.grid
 
 
 @contextmanager
@@ -78,7 +63,9 @@ def _told(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         reason = (error.strerror or "input error").lower()
-        raise InputError(f"{path}: found a file that cannot be read ({reason}), expected a label map") from error
+        raise InputError(
+            f"{printable(path)}: found a file that cannot be read ({reason}), expected a label map"
+        ) from error
 
 
 def _translate(stored: NDArray[np.int16], table: Mapping[int, int], name: str) -> NDArray[np.uint8]:

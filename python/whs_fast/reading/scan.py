@@ -25,25 +25,15 @@ from whs_fast.reading.dicom.choosing import Candidate, choose, phases_beside
 from whs_fast.reading.dicom.opening import EXPECTED, is_dicom, name_of, telling, unpacked
 from whs_fast.reading.dicom.phases import Phase, parse_phase
 from whs_fast.reading.dicom.series import SeriesLine, describe_series, find_scans, read_scan, read_series
-from whs_fast.reading.headers import ORTHONORMAL_WITHIN, check_directions, check_spacing, find_voxels
+from whs_fast.reading.formats import kind_of, read_header
+from whs_fast.reading.headers import ORTHONORMAL_WITHIN, check_directions, check_spacing
 from whs_fast.reading.hounsfield import settle, to_hounsfield
-from whs_fast.reading.itk import open_header
 from whs_fast.reading.voxels import read_voxels
 from whs_fast.volume import Grid, Volume
 
-MOST_VOXELS = 32767  # along an axis: the header of NIfTI, in which the labels are written, has no room for more
 LEAST_FIELD_OF_VIEW_MM, MOST_FIELD_OF_VIEW_MM = 120.0, 3000.0
+MOST_VOXELS_ALONG = 32_767  # NIfTI, in which the labels are written, has no room for more
 LEAST_SPACING_MM, MOST_SPACING_MM = 0.05, 12.0
-
-# By suffix: what the file is, and what reads its header.
-_KINDS = {
-    ".nii": ("nifti", "NiftiImageIO"),
-    ".nii.gz": ("nifti", "NiftiImageIO"),
-    ".nrrd": ("nrrd", "NrrdImageIO"),
-    ".nhdr": ("nrrd", "NrrdImageIO"),
-    ".mha": ("metaimage", "MetaImageIO"),
-    ".mhd": ("metaimage", "MetaImageIO"),
-}
 
 
 @dataclass(frozen=True)
@@ -149,22 +139,21 @@ def read(
 
 
 def _from_file(path: Path, name: str) -> Volume:
-    lower = path.name.lower()
-    kind, image_io = next((found for suffix, found in _KINDS.items() if lower.endswith(suffix)), ("", ""))
-    if not kind:
+    kind = kind_of(path)
+    if kind is None:
         with path.open("rb") as file:
             dicom = file.read(132)[128:] == b"DICM"
         found = "a single DICOM file" if dicom else f"a file of another kind ({path.suffix or 'no suffix'})"
         raise InputError(f"{name}: found {found}, {EXPECTED}")
     if path.stat().st_size == 0:
         raise InputError(f"{name}: found an empty file, expected a scan")
-    layout = find_voxels(path, name)
-    reader = open_header(path, image_io)
-    if reader is None or tuple(reader.GetSize()[::-1]) != layout.shape:
-        raise InputError(f"{name}: found a header that cannot be read as one scan, expected an intact file")
-    place = reader.GetSpacing(), reader.GetOrigin(), reader.GetDirection()
-    _check_grid(Grid(layout.shape, *place), name)
-    return _settled(Volume(read_voxels(layout, name), *place, kind=kind), name)
+    header = read_header(path, name)
+    grid = header.grid
+    _check_grid(grid, name)
+    array = read_voxels(header.layout, name)
+    place = (grid.spacing_mm, grid.origin_mm, grid.direction)
+    volume = Volume(array, *place, notes=header.notes, kind=kind, nifti_places=header.places)
+    return _settled(volume, name)
 
 
 def _from_image(image: sitk.Image) -> Volume:
@@ -196,8 +185,9 @@ def _settled(volume: Volume, name: str) -> Volume:
 
 
 def _check_grid(grid: Grid, name: str) -> None:
-    if max(grid.shape) > MOST_VOXELS:
-        raise InputError(f"{name}: found an axis of {max(grid.shape)} voxels, expected at most {MOST_VOXELS}")
+    if max(grid.shape) > MOST_VOXELS_ALONG:
+        most = f"more than the {MOST_VOXELS_ALONG} that NIfTI can hold"
+        raise InputError(f"{name}: holds {max(grid.shape)} voxels along an axis, {most}")
     check_spacing(grid.spacing_mm, name)
     found = " x ".join(f"{value:.4g}" for value in grid.spacing_mm)
     if min(grid.spacing_mm) < LEAST_SPACING_MM or max(grid.spacing_mm) > MOST_SPACING_MM:

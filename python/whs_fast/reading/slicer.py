@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from whs_fast.errors import InputError
 from whs_fast.reading.headers import check_directions, check_spacing
-from whs_fast.reading.itk import open_header, silence
+from whs_fast.reading.itk import open_header, silence, toolkit_name
 from whs_fast.structures import STRUCTURES, Structure
 from whs_fast.volume import Direction, Grid, Triple
 
@@ -67,9 +67,9 @@ def read_segmentation(path: Path) -> Segmentation:
     """
     reader = sitk.ImageFileReader()
     reader.SetImageIO("NrrdImageIO")
-    reader.SetFileName(str(path))
     try:
-        with silence():
+        with silence(), toolkit_name(path) as reader_name:
+            reader.SetFileName(reader_name)
             image = reader.Execute()
     except RuntimeError as error:
         raise InputError(

@@ -74,6 +74,8 @@ def read_voxels(layout: Layout, name: str, *, whole: bool = False) -> NDArray[np
             # The checksum comes after the last voxel; whatever else follows within reason is not ours.
             for _ in zip(range(64), chunks, strict=False):
                 pass
+    except EOFError as error:
+        raise InputError(f"{name}: found compressed voxels cut short (truncated), expected them whole") from error
     except zlib.error as error:
         raise InputError(f"{name}: found damaged compressed data, expected an intact file") from error
     return out
@@ -87,16 +89,16 @@ def _plain(layout: Layout) -> Iterator[bytes]:
 
 
 def _inflate(layout: Layout) -> Iterator[bytes]:
-    """Decompressed bytes of a gzip or zlib stream; zlib.error for damage, an early end for truncation."""
-    skip = layout.skip
+    """Decompressed bytes of a gzip or zlib stream; zlib.error for damage, EOFError where the stream has no end."""
+    skip, ended = layout.skip, False
     with layout.path.open("rb") as file:
         file.seek(layout.start)
         inflater = zlib.decompressobj(wbits=47)
         pending = file.read(_CHUNK)
         while pending:
             data = inflater.decompress(pending, _CHUNK)
-            pending = inflater.unconsumed_tail
-            if inflater.eof:
+            pending, ended = inflater.unconsumed_tail, inflater.eof
+            if ended:
                 # A gzip file may hold several members one after another; anything else after the end is padding.
                 pending = inflater.unused_data or file.read(_CHUNK)
                 if not pending.startswith(b"\x1f\x8b"):
@@ -107,3 +109,5 @@ def _inflate(layout: Layout) -> Iterator[bytes]:
             data, skip = data[skip:], max(0, skip - len(data))
             if data:
                 yield data
+    if not ended:
+        raise EOFError

@@ -18,15 +18,23 @@ from numpy.typing import NDArray
 
 from whs_fast.errors import OutputError
 from whs_fast.structures import STRUCTURES
-from whs_fast.volume import Grid
+from whs_fast.volume import Grid, NiftiPlaces
 
 _LPS_TO_RAS = np.array([-1.0, -1.0, 1.0])
 
 
-def write_labels(path: str | os.PathLike[str], labels: NDArray[np.uint8], grid: Grid, *, threads: int = 1) -> None:
+def write_labels(
+    path: str | os.PathLike[str],
+    labels: NDArray[np.uint8],
+    grid: Grid,
+    *,
+    threads: int = 1,
+    places: NiftiPlaces | None = None,
+) -> None:
     """Write a label map, uint8 indexed z, y, x, as .nii.gz, .nii or as a segmentation for 3D Slicer (.seg.nrrd).
 
-    The same labels give the same bytes, however many threads compress them. Raises OutputError where the file cannot be
+    places are those of the scan's NIfTI header where they differ: the labels' NIfTI header then holds the same. The
+    same labels give the same bytes, however many threads compress them. Raises OutputError where the file cannot be
     written (what was written of it is removed), ValueError for labels of another type or shape than the grid's.
     """
     if labels.dtype != np.uint8 or labels.shape != grid.shape:
@@ -36,9 +44,9 @@ def write_labels(path: str | os.PathLike[str], labels: NDArray[np.uint8], grid: 
     if path.name.lower().endswith(".seg.nrrd"):
         plain, packed = _nrrd_header(grid), b""
     elif path.name.lower().endswith(".nii.gz"):
-        plain, packed = b"", nifti_header(grid, np.dtype(np.uint8), b"whs_fast labels")
+        plain, packed = b"", nifti_header(grid, np.dtype(np.uint8), b"whs_fast labels", places)
     elif path.name.lower().endswith(".nii"):
-        plain, packed = nifti_header(grid, np.dtype(np.uint8), b"whs_fast labels"), None
+        plain, packed = nifti_header(grid, np.dtype(np.uint8), b"whs_fast labels", places), None
     else:
         raise ValueError(f"{path}: found an unknown suffix, expected .nii.gz, .nii or .seg.nrrd")
     opened = False
@@ -87,10 +95,10 @@ def _write_gzip(file: BinaryIO, head: bytes, labels: NDArray[np.uint8], threads:
     file.write(struct.pack("<2I", check, (len(head) + labels.size) & 0xFFFFFFFF))
 
 
-def nifti_header(grid: Grid, dtype: np.dtype[Any], description: bytes) -> bytes:
+def nifti_header(grid: Grid, dtype: np.dtype[Any], description: bytes, places: NiftiPlaces | None = None) -> bytes:
     """A NIfTI-1 header for uint8 or int16 voxels, and the four bytes that say it has no extension.
 
-    It holds the same place as qform and as sform.
+    It holds the grid's place as qform and as sform, or else the two that are given.
     """
     header = bytearray(352)
     rows = grid.affine[:3] * _LPS_TO_RAS[:, None]
@@ -109,6 +117,11 @@ def nifti_header(grid: Grid, dtype: np.dtype[Any], description: bytes) -> bytes:
     struct.pack_into("<2h", header, 252, 1, 1)
     struct.pack_into("<6f", header, 256, *_quaternion(rotation)[1:], *rows[:, 3])
     struct.pack_into("<12f", header, 280, *rows.ravel())
+    if places is not None:
+        struct.pack_into("<f", header, 76, places.qfac)
+        struct.pack_into("<2h", header, 252, *places.codes)
+        struct.pack_into("<6f", header, 256, *places.qform)
+        struct.pack_into("<12f", header, 280, *places.sform)
     header[344:348] = b"n+1\0"
     return bytes(header)
 

@@ -21,7 +21,7 @@ from support.dicom_cases import (
 )
 from support.scans import assert_same_volume
 from whs_fast.errors import InputError
-from whs_fast.reading.dicom.clues import percent_in
+from whs_fast.reading.dicom.clues import find_clues, percent_in
 from whs_fast.reading.scan import list_series, open_phases, read
 
 CLUES: dict[str, tuple[Callable[[int, int], dicom_cases.Edit], tuple[str, str, str]]] = {
@@ -54,6 +54,30 @@ CLUES: dict[str, tuple[Callable[[int, int], dicom_cases.Edit], tuple[str, str, s
     ),
     "GE": (
         lambda phase, index: private("GEMS_HELIOS_01", 0x0045, 0x33, "CS", str(PERCENTS[phase])),
+        ("5%", "35%", "75%"),
+    ),
+    "Siemens' scan options": (
+        lambda phase, index: tagged(ScanOptions=f"TP{PERCENTS[phase]}PC0965"),
+        ("5%", "35%", "75%"),
+    ),
+    "Siemens' scan options among others": (
+        lambda phase, index: tagged(ScanOptions=["ECG", f"TP{PERCENTS[phase]}PC{900 + index}"]),
+        ("5%", "35%", "75%"),
+    ),
+    "time of acquisition": (
+        lambda phase, index: tagged(AcquisitionTime=f"1015{(1, 9, 17)[phase]:02d}.250000"),
+        ("1of3", "2of3", "3of3"),
+    ),
+    "time of acquisition that varies": (
+        lambda phase, index: tagged(AcquisitionTime=f"101559.{40 * phase + index:03d}"),
+        ("1of3", "2of3", "3of3"),
+    ),
+    "date and time of acquisition": (
+        lambda phase, index: tagged(AcquisitionDateTime=f"20230417101{(558, 559, 600)[phase]}.5"),
+        ("1of3", "2of3", "3of3"),
+    ),
+    "SnapShot Freeze": (
+        lambda phase, index: tagged(SeriesDescription=f"SS-Freeze {PERCENTS[phase]}%"),
         ("5%", "35%", "75%"),
     ),
     "Canon": (
@@ -177,7 +201,29 @@ def test_step_and_shoot_is_one_phase(tmp_path: Path) -> None:
         ("systole 35 % diastole 75 %", None),
         ("30 mm", None),
         ("1075 %", None),
+        ("SS-Freeze 75%", 75.0),
+        ("SSF 45%", 45.0),
+        ("SSF2_45 %", 45.0),
+        ("SnapShot Freeze 45 %", 45.0),
+        ("CTA Arterial 40%", 40.0),
+        ("SS50 % 75%", 75.0),
+        ("SS 50%", None),
+        ("AR40 %", None),
     ),
 )
 def test_percentages_in_texts(text: str, percent: float | None) -> None:
     assert percent_in(text) == percent
+
+
+def test_acquisitions_apart_in_time_are_no_phases(tmp_path: Path) -> None:
+    folder = write_phases(
+        tmp_path / "series", lambda phase, index: tagged(AcquisitionTime=f"1015{(1, 9, 40)[phase]:02d}")
+    )
+    assert_refused(folder, "at the position of another with a different image and nothing that tells phases apart")
+
+
+@pytest.mark.parametrize("letters", ("9", "9 ", "9.9", "9%", "-", " ", "ss", "asir", "9 ms", "9 to ", "TP9"))
+@pytest.mark.parametrize("tag", ("0020|4000", "0018|4000", "0008|103e", "0018|0022"))
+def test_long_texts_cost_little(letters: str, tag: str) -> None:
+    """A pattern without bounds would not end here: its effort grows with the square or the cube of the length."""
+    find_clues(lambda asked: (letters * 400_000)[:400_000] if asked == tag else "")

@@ -8,15 +8,17 @@ kernel is taken, then the lower series number.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from whs_fast.errors import InputError
 from whs_fast.reading.dicom.clues import without_strengths
+from whs_fast.reading.dicom.folder import Found
+from whs_fast.reading.dicom.majority import leave_out_odd
 from whs_fast.reading.dicom.phases import Phase, Wanted, positions_along_normal, split_phases
-from whs_fast.reading.dicom.slices import Slice
+from whs_fast.reading.dicom.slice import Slice
 
 _MOST_LISTED = 20
 # Bolus tracking and the like are a few slices.
@@ -28,7 +30,7 @@ class Candidate:
     """One phase of one CT series.
 
     distance_mm is that between its slices, None where they have no positions; extent_mm is from the first to the last;
-    copies counts files of the series that were passed over as copies.
+    copies counts files of the series that were passed over as copies; notes say what else was, and why.
     """
 
     series: str
@@ -37,6 +39,7 @@ class Candidate:
     distance_mm: float | None
     extent_mm: float
     copies: int
+    notes: tuple[str, ...]
 
     @property
     def first(self) -> Slice:
@@ -59,15 +62,13 @@ class Candidate:
         return f"'{self.first.description}' ({distance}{phase}{len(self.slices)} slices)"
 
 
-def find_candidates(
-    found: Sequence[Slice], copies: Mapping[str, int], name: str, series: str | None
-) -> list[Candidate]:
-    """Every phase of every CT series, or of the series with the UID `series`; copies by series.
+def find_candidates(found: Found, name: str, series: str | None) -> list[Candidate]:
+    """Every phase of every CT series, or of the series with the UID `series`.
 
     Raises InputError where there is none.
     """
     by_uid: dict[str, list[Slice]] = {}
-    for image in found:
+    for image in found.slices:
         by_uid.setdefault(image.series, []).append(image)
     if series is not None:
         if series not in by_uid:
@@ -84,20 +85,21 @@ def find_candidates(
     volumes = {uid: images for uid, images in slices.items() if len(images) > 1 or any(i.frames > 1 for i in images)}
     if not volumes:
         raise InputError(f"{name}: found CT images that are no volume, {_listed(scans)}, expected a series of slices")
-    return [
-        _candidate(uid, phase, part, copies.get(uid, 0))
-        for uid, images in volumes.items()
-        for phase, part in split_phases(images)
-    ]
+    candidates = []
+    for uid, images in volumes.items():
+        kept, notes = leave_out_odd(images)
+        for phase, part in split_phases(kept):
+            candidates.append(_candidate(uid, phase, part, found.copies[uid], found.notes + notes))
+    return candidates
 
 
-def _candidate(uid: str, phase: Phase, slices: Sequence[Slice], copies: int) -> Candidate:
+def _candidate(uid: str, phase: Phase, slices: Sequence[Slice], copies: int, notes: tuple[str, ...]) -> Candidate:
     distance, extent = None, 0.0
     if all(image.placed for image in slices):
         along = np.unique(np.round(positions_along_normal(slices), 2))
         distance = float(np.median(np.diff(along))) if len(along) > 1 else None
         extent = float(np.ptp(along))
-    return Candidate(uid, phase, tuple(slices), distance, extent, copies)
+    return Candidate(uid, phase, tuple(slices), distance, extent, copies, notes)
 
 
 def choose(candidates: Sequence[Candidate], wanted: Wanted | None, name: str) -> tuple[Candidate, tuple[str, ...]]:

@@ -1,9 +1,9 @@
 """What the header of a CT image says about the moment in the heart beat that it shows.
 
 Scanners tell it in many ways: as a percentage of the R-R interval (a standard tag in enhanced files, private ones of
-GE and Toshiba/Canon, text such as "BestSyst 35 %" elsewhere), as a delay after the R peak in ms, or by nothing but
-a number that counts the phases. Private tags are looked up by the name of their creator, whatever block it has taken
-(DICOM PS3.5, 7.8.1).
+GE and Toshiba/Canon, Siemens' Scan Options, text such as "BestSyst 35 %" elsewhere), as a delay after the R peak in
+ms, or by nothing but a number that counts the phases or the time of acquisition. Private tags are looked up by the name
+of their creator, whatever block it has taken (DICOM PS3.5, 7.8.1).
 """
 
 import re
@@ -18,23 +18,32 @@ _CANON = ("TOSHIBA_MEC_CT3", 0x7005)
 _CANON_RR, _CANON_PERCENT, _CANON_DELAY = 0x03, 0x04, 0x05
 
 _NUMBER = re.compile(r"[-+]?\d+(?:\.\d+)?")
-# Strengths of iterative reconstruction are percentages too, and so are the ranges of tube current modulation.
-_STRENGTH = re.compile(r"(?i)\b(asir|adm?ire|safire|idose|aidr|ar|ss)[\w-]*?[ _-]*\d+(?:\.\d+)?\s*%")
-_RANGE = re.compile(r"\d+(?:[.,]\d+)?\s*%?\s*(?:-|to|bis)\s*\d+(?:[.,]\d+)?\s*%")
-_PERCENT = re.compile(r"(?<![\d.,])(\d{1,3}(?:[.,]\d+)?)\s*%")
-_DELAY = re.compile(r"(?i)(?<![\d.,])(\d{1,4}(?:[.,]\d+)?)\s*ms\b")
+# Every repetition below is bounded, for tags may hold thousands of characters.
+_FIGURE = r"\d{1,4}(?:[.,]\d{1,6})?"
+# Strengths of iterative reconstruction are percentages too, and so are the ranges of tube current modulation. The "SS"
+# of SS50 is one, that of SS-Freeze (GE's SnapShot Freeze) is none.
+_STRENGTH = re.compile(
+    r"(?i)\b(?:(?:asir|adm?ire|safire|idose|aidr)[\w-]{0,16}?|ar|ss)[ _-]{0,3}\d{1,3}(?:\.\d{1,3})?\s{0,3}%"
+)
+_RANGE = re.compile(rf"(?<!\d){_FIGURE}\s{{0,3}}%?\s{{0,3}}(?:-|to|bis)\s{{0,3}}{_FIGURE}\s{{0,3}}%")
+_PERCENT = re.compile(r"(?<![\d.,])(\d{1,3}(?:[.,]\d{1,6})?)\s{0,3}%")
+_DELAY = re.compile(rf"(?i)(?<![\d.,])({_FIGURE})\s{{0,3}}ms\b")
+# Siemens' Scan Options: TP35PC0965 is 35 %.
+_SCAN_OPTION = re.compile(r"\bTP(\d{1,3})PC")
 _TEXTS = ("0020|4000", "0018|4000", "0008|103e")
 
 
 @dataclass(frozen=True)
 class Clues:
-    """percent of the R-R interval; delay in ms after the R peak; R-R in ms; counters. None where nothing is told."""
+    """percent of the R-R interval; delay in ms after the R peak; R-R in ms; counters; time of acquisition as a number
+    HHMMSS. None where nothing is told."""
 
     percent: float | None = None
     delay_ms: float | None = None
     rr_ms: float | None = None
     temporal: float | None = None
     acquisition: float | None = None
+    time: float | None = None
     gated: bool = False
 
 
@@ -51,6 +60,9 @@ def find_clues(tag: Callable[[str], str]) -> Clues:
     delay_ms = first("0018|1060", "0020|9153")
     delay_ms = delay_ms if delay_ms is not None else _private(tag, *_GE_DELAY)
     delay_ms = delay_ms if delay_ms is not None else first(canon(_CANON_DELAY))
+    option = _SCAN_OPTION.search(tag("0018|0022"))
+    if percent is None and option is not None:
+        percent = float(option[1])
     for text in (tag(key) for key in _TEXTS):
         percent = percent if percent is not None else percent_in(text)
         if delay_ms is None and percent is None and len(found := set(_DELAY.findall(text))) == 1:
@@ -66,6 +78,8 @@ def find_clues(tag: Callable[[str], str]) -> Clues:
         rr_ms=rr_ms if rr_ms is not None and 250.0 <= rr_ms <= 2500.0 else None,
         temporal=first("0020|9128", "0020|0100"),
         acquisition=first("0020|0012", "0020|9156"),
+        # Without the date that some come with.
+        time=_number(tag("0008|0032") or tag("0018|9074")[8:] or tag("0008|002a")[8:]),
         gated=percent is not None or delay_ms is not None or rr_ms is not None,
     )
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, BinaryIO, Literal
 import numpy as np
 
 from whs_fast.errors import InputError
-from whs_fast.reading.dicom.slices import CT_STORAGE, Slice, describe
+from whs_fast.reading.dicom.slice import CT_STORAGE, Slice, describe
 
 if TYPE_CHECKING:
     from pydicom import Dataset

@@ -4,8 +4,10 @@ Whatever goes wrong with files on the way is told in one line.
 """
 
 import errno
+import lzma
 import os
 import shutil
+import stat
 import tempfile
 import zipfile
 import zlib
@@ -14,19 +16,25 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from whs_fast.errors import InputError, OutputError
-from whs_fast.reading.dicom.slices import ENHANCED_STORAGE, read_uids
+from whs_fast.reading.dicom.folder import read_uids
+from whs_fast.reading.dicom.slice import ENHANCED_STORAGE
+from whs_fast.reading.formats import known_suffix, packing
 from whs_fast.reading.itk import silence
+from whs_fast.reading.naming import printable
 from whs_fast.temporary import temporary_folder
 
 EXPECTED = "expected .nii, .nii.gz, .nrrd, .nhdr, .mha, .mhd, a DICOM folder or a .zip of one"
 MOST_ZIP_BYTES, MOST_ZIP_FILES = 4 << 30, 50_000
+_ZIP_MAGIC = b"PK\x03\x04"
+_ENCRYPTED, _DEFLATE64 = 0x1, 9
+_ZIP_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
 
 
 def name_of(source: str | os.PathLike[str]) -> str:
     """What messages call a path. Raises InputError for an empty one."""
     if not os.fspath(source):
         raise InputError(f"found an empty path, {EXPECTED}")
-    return "".join(character if character.isprintable() else "?" for character in os.fspath(source))
+    return printable(source)
 
 
 @contextmanager
@@ -53,13 +61,21 @@ def is_dicom(path: Path) -> bool:
         return True
     if not path.is_file():
         raise FileNotFoundError(errno.ENOENT, "no such file", str(path))
-    return path.name.lower().endswith(".zip") or read_uids(path)[0] in ENHANCED_STORAGE
+    return _is_zip(path) or read_uids(path)[0] in ENHANCED_STORAGE
+
+
+def _is_zip(path: Path) -> bool:
+    """Whether a file is named as a zip, or is one under a name that says nothing else."""
+    if path.name.lower().endswith(".zip"):
+        return True
+    with path.open("rb") as file:
+        return file.read(4) == _ZIP_MAGIC and known_suffix(path) is None
 
 
 @contextmanager
 def unpacked(path: Path, name: str) -> Iterator[Path]:
     """The folder or multi-frame file at a path, or a folder with what a zip holds until the block ends."""
-    if not path.name.lower().endswith(".zip") or path.is_dir():
+    if path.is_dir() or not _is_zip(path):
         yield path
         return
     with temporary_folder() as folder:
@@ -69,9 +85,24 @@ def unpacked(path: Path, name: str) -> Iterator[Path]:
 
 def _unpack(path: Path, folder: Path, name: str) -> None:
     """Unpack a zip under names of our own, so that no entry can choose its place, and only up to a total size."""
+    with path.open("rb") as file:
+        packed = packing(file.read(8))
+    if packed not in (None, "zip"):
+        raise InputError(f"{name}: is packed with {packed}, expected a zip")
     try:
         with zipfile.ZipFile(path) as archive:
             entries = [entry for entry in archive.infolist() if not entry.is_dir()]
+            links = sum(stat.S_ISLNK(entry.external_attr >> 16) for entry in entries)
+            if links:
+                raise InputError(f"{name}: holds {links} links in place of files: slices of the scan could be missing")
+            if any(entry.flag_bits & _ENCRYPTED for entry in entries):
+                raise InputError(f"{name}: holds encrypted files: unpack it with its password first")
+            for entry in entries:
+                if entry.compress_type not in _ZIP_METHODS:
+                    how = "Deflate64, which Windows uses above 2 GB" if entry.compress_type == _DEFLATE64 else ""
+                    raise InputError(
+                        f"{name}: holds files packed by {how or f'method {entry.compress_type}'}: unpack it first"
+                    )
             total = sum(entry.file_size for entry in entries)
             if total > MOST_ZIP_BYTES or len(entries) > MOST_ZIP_FILES:
                 raise InputError(
@@ -86,9 +117,14 @@ def _unpack(path: Path, folder: Path, name: str) -> None:
                 # ZipExtFile gives no more bytes than the directory announced, so the total above holds.
                 with archive.open(entry) as source, (folder / f"{number:06d}").open("wb") as target:
                     shutil.copyfileobj(source, target, 1 << 20)
-    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError) as error:
-        raise InputError(f"{name}: found a damaged or encrypted zip, expected an intact one") from error
+    except (InputError, OutputError):
+        raise
+    except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, ValueError) as error:
+        # ValueError: a name that is not what it says it is coded in, or a place that is none.
+        raise InputError(f"{name}: found a damaged zip, expected an intact one") from error
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise OutputError(f"{name}: found no space left for temporary files in {tempfile.gettempdir()}") from error
+            raise OutputError(f"{name}: found no space left for temporary files in {folder.parent}") from error
+        if error.errno is None:  # what bzip2 says of damage
+            raise InputError(f"{name}: found a damaged zip, expected an intact one") from error
         raise

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from whs_fast.errors import InputError
 from whs_fast.reading.dicom.clues import Clues
-from whs_fast.reading.dicom.slices import Slice
+from whs_fast.reading.dicom.slice import Slice
 
 END_SYSTOLE_PERCENT, ASSUMED_RR_MS = 35.0, 900.0
 PERCENT_WITHIN, DELAY_WITHIN_MS = 5.0, 50.0
@@ -30,7 +30,10 @@ _KINDS: tuple[tuple[str, Callable[[Clues], float | None]], ...] = (
     ("delay", lambda clues: clues.delay_ms),
     ("temporal", lambda clues: clues.temporal),
     ("acquisition", lambda clues: clues.acquisition),
+    ("time", lambda clues: clues.time),
 )
+# Phases come out of one acquisition; what lies further apart in time is another one.
+_MOST_APART_S = 10.0
 
 
 @dataclass(frozen=True)
@@ -123,7 +126,11 @@ def split_phases(slices: Sequence[Slice]) -> list[tuple[Phase, list[Slice]]]:
         if all(value is not None for value in values):
             numbers = np.array(values, dtype=np.float64)
             exact = np.unique(numbers, return_inverse=True)[1].ravel()
-            ways += [(kind, exact), (kind, _cut_at_jumps(numbers, repeats))]
+            ways += [
+                (kind, group)
+                for group in (exact, _cut_at_jumps(numbers, repeats))
+                if kind != "time" or _is_one_acquisition(numbers, group)
+            ]
     for clean in (True, False):
         for kind, group in ways:
             if _divides(group, place, along, clean=clean):
@@ -145,6 +152,13 @@ def _cut_at_jumps(values: NDArray[np.float64], groups: int) -> NDArray[np.int64]
     distinct = np.unique(values)
     cuts = np.sort(np.argsort(np.diff(distinct))[::-1][: groups - 1])
     return np.searchsorted(distinct[cuts], values, side="left")
+
+
+def _is_one_acquisition(times: NDArray[np.float64], group: NDArray[np.int64]) -> bool:
+    """Whether groups follow each other closely, by their median times, given as numbers HHMMSS."""
+    seconds = times // 10000 * 3600 + times // 100 % 100 * 60 + times % 100
+    medians = [np.median(seconds[group == k]) for k in range(int(group.max()) + 1)]
+    return bool(np.diff(medians).max(initial=0.0) <= _MOST_APART_S)
 
 
 def _divides(group: NDArray[np.int64], place: NDArray[np.int64], along: NDArray[np.float64], *, clean: bool) -> bool:
@@ -174,4 +188,4 @@ def _name(slices: Sequence[Slice], kind: str = "", order: tuple[int, int] | None
         delay_ms = None
     if percent is None and delay_ms is not None and rr_ms and delay_ms <= rr_ms:
         percent = float(round(100.0 * delay_ms / rr_ms))  # beats differ by more than its decimals
-    return Phase(percent, delay_ms, order if kind in ("temporal", "acquisition") else None)
+    return Phase(percent, delay_ms, order if kind in ("temporal", "acquisition", "time") else None)

@@ -4,14 +4,15 @@ SimpleITK (GDCM) decodes the slices, from every transfer syntax in clinical use;
 order, and how they come onto a regular grid is decided here, because its series reader stacks whatever it is given:
 tilted gantries lose their shear, missing slices close up, several phases interleave, all without an error.
 
-    find_slices     headers of all images               whs_fast.reading.dicom.slices, .enhanced, .clues
+    find_slices     headers of all images               whs_fast.reading.dicom.folder, .slice, .enhanced, .clues
     find_candidates the phases of every CT series       .phases
     choose          the one that is meant               .choosing
     arrange         its slices on one grid              .stacking
     read_scan       the voxels
 
-Messages hold no value of a tag that could name the patient, and no names of files inside the folder: some exports
-name them after the patient. The series' own UID, modality and description are given, for one must be chosen by them.
+Messages hold no value of a tag that could name the patient. Some exports name files after the patient, so names of
+files inside the folder are given without the words that headers have of the patient (`naming`). The series' own UID,
+modality and description are given, for one must be chosen by them.
 """
 
 import threading
@@ -29,10 +30,14 @@ from whs_fast._kernels import resample_linear
 from whs_fast.dicom_source import Source, read_head
 from whs_fast.errors import InputError
 from whs_fast.reading.dicom.choosing import Candidate, choose, find_candidates
+from whs_fast.reading.dicom.folder import find_slices
+from whs_fast.reading.dicom.majority import Rescale, find_rescale, name_slices
 from whs_fast.reading.dicom.phases import Phase, Wanted
-from whs_fast.reading.dicom.slices import Slice, find_slices
+from whs_fast.reading.dicom.slice import Slice
 from whs_fast.reading.dicom.stacking import Stack, arrange, repeated_positions
 from whs_fast.reading.hounsfield import convert
+from whs_fast.reading.itk import toolkit_name
+from whs_fast.reading.naming import name_inside
 from whs_fast.reading.parallel import map_in_threads
 from whs_fast.temporary import temporary_folder
 from whs_fast.volume import AIR_HU, Volume
@@ -45,8 +50,7 @@ def find_scans(folder: Path, name: str, *, series: str | None = None, threads: i
 
     `name` is what messages call the folder. Raises InputError where there is none.
     """
-    found, copies = find_slices(folder, name, threads=threads)
-    return find_candidates(found, copies, name, series)
+    return find_candidates(find_slices(folder, name, threads=threads), name, series)
 
 
 @dataclass(frozen=True)
@@ -65,14 +69,14 @@ class SeriesLine:
 
 def describe_series(folder: Path, name: str, *, threads: int) -> list[SeriesLine]:
     """Every series of a folder and its subfolders. Raises InputError where there is no DICOM image."""
-    found, copies = find_slices(folder, name, threads=threads)
+    found = find_slices(folder, name, threads=threads)
     chosen, scans = "", list[Candidate]()
     with suppress(InputError):
-        scans = find_candidates(found, copies, name, None)
+        scans = find_candidates(found, name, None)
         chosen = choose(scans, None, name)[0].series
     lines = []
-    for uid in dict.fromkeys(image.series for image in found):
-        images = [image for image in found if image.series == uid]
+    for uid in dict.fromkeys(image.series for image in found.slices):
+        images = [image for image in found.slices if image.series == uid]
         phases = [scan for scan in scans if scan.series == uid]
         told = tuple(scan.phase.label for scan in phases if scan.phase != Phase())
         distance = phases[0].distance_mm if phases else None
@@ -102,7 +106,10 @@ def read_scan(candidate: Candidate, name: str, *, threads: int) -> Volume:
     """Read the voxels of one candidate, as read_series does."""
     enhanced = any(image.file is not None for image in candidate.slices)
     with temporary_folder() if enhanced else nullcontext() as space:
-        decode = _decoder(candidate.slices, space, name)
+        rescale = _find_rescale(candidate.slices, name)
+        decode = _decoder(candidate.slices, space, name, rescale)
+        if rescale.lacking:
+            _check_rescale(rescale, candidate.slices, decode, name)
         slices = _without_copies(candidate.slices, decode)
         stack = arrange(slices, name)
         array = _read_voxels(stack, decode, threads)
@@ -115,13 +122,42 @@ def read_scan(candidate: Candidate, name: str, *, threads: int) -> Volume:
         candidate.first.number,
         candidate.phase.label if candidate.phase != Phase() else None,
     )
-    notes = (f"{copies} copies of slices were passed over",) if copies else ()
+    notes = candidate.notes + ((f"{copies} copies of slices were passed over",) if copies else ())
+    if rescale.lacking:
+        notes += (
+            f"{len(rescale.lacking)} of {len(candidate.slices)} slices have no rescale tags and were given those of "
+            f"the others: {name_slices(rescale.lacking, candidate.slices)}",
+        )
     notes = (*notes, *stack.notes)
     return Volume(array, stack.spacing_mm, stack.origin_mm, stack.direction, source, notes, "dicom")
 
 
-def _decoder(slices: Sequence[Slice], space: Path | None, name: str) -> Decode:
-    """A function from a slice to its HU; `space` is a folder for single frames, where files are enhanced ones."""
+def _find_rescale(slices: Sequence[Slice], name: str) -> Rescale:
+    try:
+        return find_rescale(slices)
+    except ValueError as error:
+        raise InputError(f"{name}: {error}") from error
+
+
+def _check_rescale(rescale: Rescale, slices: Sequence[Slice], decode: Decode, name: str) -> None:
+    """Refuse slices without rescale tags that are more like their neighbours as they are."""
+    having = [image for image in slices if image.rescale is not None]
+    for image in rescale.lacking:
+        nearest = min(having, key=lambda other: np.linalg.norm(np.subtract(other.position, image.position)))
+        given, wanted = float(decode(image).mean()), float(decode(nearest).mean())
+        plain = (given - rescale.intercept) / rescale.slope
+        if abs(plain - wanted) < abs(given - wanted):
+            raise InputError(
+                f"{name}: {len(rescale.lacking)} of {len(slices)} slices have no rescale tags, and those of the others "
+                f"do not fit them: {name_slices(rescale.lacking, having)}"
+            )
+
+
+def _decoder(slices: Sequence[Slice], space: Path | None, name: str, rescale: Rescale) -> Decode:
+    """A function from a slice to its HU; `space` is a folder for single frames, where files are enhanced.
+
+    rescale is for slices that have none of their own.
+    """
 
     def decode(image: Slice) -> NDArray[np.int16]:
         path, single = image.path, None
@@ -131,17 +167,20 @@ def _decoder(slices: Sequence[Slice], space: Path | None, name: str) -> Decode:
             if image.file is not None and space is not None:
                 path = single = space / f"{threading.get_ident()}"  # one at a time in each thread
                 image.file.write_frame(image.frame, single)
-            reader.SetFileName(str(path))
-            found = reader.Execute()
+            with toolkit_name(path) as reader_name:
+                reader.SetFileName(reader_name)
+                found = reader.Execute()
         except (RuntimeError, ValueError) as error:
             raise InputError(
-                f"{name}: found a damaged slice among the {len(slices)} of the series, expected intact files"
+                f"{name}: found a damaged slice among the {len(slices)} of the series, expected intact files: "
+                f"{name_inside(image.path, image.path.parent, (other.path for other in slices))}"
             ) from error
         finally:
             if single is not None:
                 single.unlink(missing_ok=True)
         hounsfield = np.empty((image.size[1], image.size[0]), dtype=np.int16)
-        convert(sitk.GetArrayViewFromImage(found)[0], hounsfield, name)
+        slope, intercept = (1.0, 0.0) if image.rescale is not None else (rescale.slope, rescale.intercept)
+        convert(sitk.GetArrayViewFromImage(found)[0], hounsfield, name, slope=slope, intercept=intercept)
         return hounsfield
 
     return decode

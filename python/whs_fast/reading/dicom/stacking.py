@@ -18,11 +18,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whs_fast.errors import InputError
+from whs_fast.reading.dicom.majority import COSINES_WITHIN, SPACING_WITHIN_MM, name_slices, split_odd
 from whs_fast.reading.dicom.phases import SAME_POSITION_MM, positions_along_normal
-from whs_fast.reading.dicom.slices import Slice
+from whs_fast.reading.dicom.slice import Slice
 from whs_fast.volume import Direction, Triple
 
-COSINES_WITHIN, SIDEWAYS_MM, UNEVEN_MM, UNEVEN_PART = 1e-4, 0.25, 0.1, 0.25
+SIDEWAYS_MM, UNEVEN_MM, UNEVEN_PART = 0.25, 0.1, 0.25
 MOST_TILT_DEGREES = 40.0
 # A gap is small up to two missing slices, or 2.5 mm where slices are thin; never beyond 6 mm.
 SMALL_GAP_SLICES, SMALL_GAP_MM, LARGEST_GAP_MM = 3.0, 2.5, 6.0
@@ -105,19 +106,29 @@ def _check_alike(slices: Sequence[Slice], name: str) -> None:
         raise InputError(f"{name}: found a multi-frame file without positions of its frames, expected enhanced CT")
     if any(image.extra for image in slices):
         raise InputError(f"{name}: found localisers, screenshots or colour images, expected CT slices")
-    stored, high = max((image.bits for image in slices), key=lambda bits: bits[1] - bits[0])
+    stored, high, _ = max((image.stored for image in slices), key=lambda bits: bits[1] - bits[0])
     if high >= stored:
         # DICOM asks for the lowest bits (PS3.5, 8.1.1); GDCM does not move others there.
         raise InputError(f"{name}: found {stored} bits a voxel below bit {high}, expected the lowest {stored}")
-    if not all(image.placed for image in slices):
-        raise InputError(f"{name}: found slices without position, orientation or pixel spacing, expected all three")
+    lacking = [image for image in slices if not image.placed]
+    if lacking:
+        raise InputError(
+            f"{name}: found slices without position, orientation or pixel spacing, expected all three: "
+            f"{name_slices(lacking, slices)}"
+        )
     if len(slices) < 2:
         raise InputError(f"{name}: found a single slice, expected a series of slices")
     spacings = [image.spacing_mm for image in slices]
-    if len({image.size for image in slices}) > 1 or np.ptp(spacings, axis=0).max() > 1e-4:
+    if len({image.size for image in slices}) > 1 or np.ptp(spacings, axis=0).max() > SPACING_WITHIN_MM:
         raise InputError(
-            f"{name}: found slices of different size or pixel spacing in one series, expected the same in all"
+            f"{name}: found slices of different size or pixel spacing in one series, expected the same in all; "
+            f"{_odd_ones(slices)}"
         )
+
+
+def _odd_ones(slices: Sequence[Slice]) -> str:
+    alike, odd = split_odd(slices)
+    return f"{len(alike)} are alike, and not {name_slices(odd, alike)}"
 
 
 def _axes(slices: Sequence[Slice], name: str) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
@@ -127,7 +138,10 @@ def _axes(slices: Sequence[Slice], name: str) -> tuple[NDArray[np.float64], NDAr
     if abs(row @ row - 1.0) > 1e-3 or abs(column @ column - 1.0) > 1e-3 or abs(row @ column) > 1e-3:
         raise InputError(f"{name}: found direction cosines that are not orthonormal, expected orthonormal ones")
     if np.ptp(cosines, axis=0).max() > COSINES_WITHIN:
-        raise InputError(f"{name}: found slices of different orientation in one series, expected one orientation")
+        raise InputError(
+            f"{name}: found slices of different orientation in one series, expected one orientation; "
+            f"{_odd_ones(slices)}"
+        )
     # Cosines come with six or more decimals; what is missing to orthonormal is rounding.
     row = row / np.linalg.norm(row)
     normal = np.cross(row, column)
