@@ -110,11 +110,50 @@ def test_further_signals_do_not_cut_the_clearing_up_short(study, tmp_path, tempo
             os.kill(os.getpid(), signal.SIGINT)
             before(*arguments, **options)
         at("shutil", "rmtree", remove)
+
+        class Late:  # when Python itself answers no signal any more
+            def __init__(self):
+                self.kill, self.to = os.kill, (os.getpid(), signal.SIGTERM)
+            def __del__(self):
+                self.kill(*self.to)
+        late = Late()
     """
     command = ["run", study, "-o", tmp_path / "out", "--threads", "1"]
     status, error = interrupt(patch, command, signal.SIGTERM)
     assert (status, error) == (143, "whs-fast: interrupted: nothing was written\n")
     assert list(temporary.iterdir()) == []
+
+
+def test_signals_while_results_are_moved_in_put_the_earlier_ones_back(tmp_path):
+    program = """
+import os, signal, sys
+from pathlib import Path
+from whs_fast.cli import signals
+from whs_fast.writing.result_folder import written_aside
+
+rename, calls = os.rename, []
+
+def interrupted(*paths):
+    calls.append(paths)
+    if len(calls) > 1:
+        os.kill(os.getpid(), signal.SIGTERM)
+    rename(*paths)
+
+signals.listen()
+try:
+    with written_aside(Path(sys.argv[1]), overwrite=True) as aside:
+        for name in ("labels.nii.gz", "measurements.json"):
+            (aside / name).write_text("new")
+        os.rename = interrupted
+except KeyboardInterrupt:
+    sys.exit(signals.status())
+"""
+    for name in ("labels.nii.gz", "preview.png", "measurements.json"):
+        (tmp_path / name).write_text("old")
+    assert subprocess.run([sys.executable, "-c", program, str(tmp_path)], check=False).returncode == 143
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == dict.fromkeys(
+        ("labels.nii.gz", "preview.png", "measurements.json"), "old"
+    )
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])

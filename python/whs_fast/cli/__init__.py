@@ -42,6 +42,8 @@ def _run(arguments: Sequence[str] | None) -> int:
             signals.ignore()
         return status
     except BaseException as error:
+        if arguments is None:
+            signals.ignore()
         # An interrupt may have turned into another exception, such as the ImportError of a library that was loading.
         if isinstance(error, KeyboardInterrupt) or signals.received():
             done = str(error) if isinstance(error, KeyboardInterrupt) else ""

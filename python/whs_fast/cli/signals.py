@@ -22,7 +22,7 @@ def listen() -> None:
 
 
 def ignore() -> None:
-    """Ignores them: the command is done."""
+    """Ignores them: the command is at its end, and its status is known."""
     _set(signal.SIG_IGN)
 
 
