@@ -40,7 +40,7 @@ TRUE_VALVE_MM = (101.4, 126.0, 45.1)
 SAMPLE = str(resources.files("whs_fast") / "data" / "sample.nii.gz")
 ORIENTATIONS = [f"orientation {number}" for number in range(6)]
 VARIANTS = ("nii", "nrrd", "mha", "dicom", "zip", *ORIENTATIONS)
-FEW = ("shipped", "dicom", ORIENTATIONS[-1])  # turned and mirrored on every axis
+FEW = ("shipped", ORIENTATIONS[-1])  # turned and mirrored on every axis
 
 
 def marked(names):
@@ -138,6 +138,7 @@ def test_both_localisers_agree_on_the_valve(found):
     assert np.linalg.norm(np.subtract(other.aortic_valve_mm, found("shipped")[0].aortic_valve_mm)) < 15
 
 
+@pytest.mark.slow
 def test_a_volume_is_taken_as_it_is(engine, found):
     sample = read(SAMPLE)
     again = engine.run(Volume(sample.array, sample.spacing_mm, sample.origin_mm, sample.direction))
