@@ -95,7 +95,7 @@ def test_overwriting_replaces_them(scan, tmp_path):
         (["run", "scan.nii.gz", "-o", "out", "--threads", "many"], "'many' is not a valid integer"),
         (["run", "scan.nii.gz", "-o", "out", "--localiser", "resnet"], "'resnet' is not one of"),
         (["run", "scan.nii.gz", "-o", "out", "--formats", "jpeg"], "format: 'jpeg' is unknown"),
-        (["run", "scan.nii.gz", "-o", "out", "--formats", ","], "expected one or more of nifti, seg.nrrd"),
+        (["run", "scan.nii.gz", "-o", "out", "--formats", ","], "needs a list of one or more of nifti, seg.nrrd"),
         (["run", "not there.nii.gz", "-o", "out"], "not there.nii.gz"),
         (["run", "notes.nii.gz", "-o", "out"], "notes.nii.gz"),
         (["run", "empty folder", "-o", "out"], "empty folder"),
@@ -238,7 +238,9 @@ def test_json_lines_tell_progress_and_the_result(scan, tmp_path, capsys):
     assert captured.err == ""
     *steps, last = [json.loads(line) for line in captured.out.splitlines()]
     assert {line["event"] for line in steps} == {"progress"}
-    assert [line["step"] for line in steps] == ["read", "localise", "segment", "clean", "measure", "write", "done"]
+    told = [line["step"] for line in steps]
+    assert list(dict.fromkeys(told)) == ["read", "localise", "segment", "clean", "measure", "write", "done"]
+    assert told.count("segment") > 10  # it moves while the network works
     done = [line["done"] for line in steps]
     assert done == sorted(done) and done[0] == 0.0 and done[-1] == 1.0
     written = json.loads((tmp_path / "out" / "measurements.json").read_text("utf-8"))
