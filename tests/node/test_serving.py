@@ -282,7 +282,7 @@ def test_a_full_disk_is_no_fault_of_the_series(series, engine, tmp_path, caplog,
     with running(Full(), tmp_path) as settings:
         push_all(settings, series)
         wait_for(lambda: inside(tmp_path, "outgoing"))
-    assert "No space left on device; again in" in caplog.text
+    assert "No space left on device; trying again in" in caplog.text
 
 
 def test_a_series_that_kills_the_node_is_set_aside(engine, series, tmp_path):
@@ -322,7 +322,7 @@ def test_sending_is_tried_again(engine, series, tmp_path, caplog, monkeypatch):
         wait_for(lambda: caplog.text.count("no connection") >= 2)
         archive = Archive(settings.destination.port)
         archive.status = 0xA700
-        wait_for(lambda: "status 0xA700; again in" in caplog.text)
+        wait_for(lambda: "status 0xA700; trying again in" in caplog.text)
         archive.status = 0x0000
         wait_for(lambda: archive.stored == ["SEG", "SR", "OT"])
         wait_for(lambda: not inside(tmp_path, "outgoing"))
@@ -383,16 +383,16 @@ def test_what_it_does_not_start_with(engine, tmp_path, certificates):
         with running(engine, tmp_path, **changes):
             pass
 
-    with pytest.raises(InputError, match=r"found 0\.0\.0\.0, which other machines reach.*--allow AET"):
+    with pytest.raises(InputError, match=r"machines can reach 0\.0\.0\.0; name the AE titles .*--allow AET"):
         start(bind="0.0.0.0")
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
-        with pytest.raises(InputError, match=r"port .* in use, expected a free port"):
+        with pytest.raises(InputError, match=r"port .* in use; choose another one \(--port\)"):
             start(port=taken.getsockname()[1])
     ours = certificates["ours"]
     for broken in (Tls(ours.key, ours.key, ours.authority), Tls(tmp_path / "none", ours.key, ours.authority)):
-        with pytest.raises(InputError, match="TLS: found files that cannot be used"):
+        with pytest.raises(InputError, match="TLS: the files cannot be used"):
             start(tls=broken)
 
 
@@ -428,9 +428,9 @@ def test_titles_that_are_none(title):
         (["--send-to", "A@b:104", "--allow", "x" * 17], "AE title: found 'xxxxxxxxxxxxxxxxx', expected 1 to 16"),
         (
             ["--send-to", "A@b:104", "--tls-cert", "c.pem"],
-            "TLS: found one or two of --tls-cert, --tls-key",
+            "TLS: --tls-cert, --tls-key and --tls-ca belong together",
         ),
-        (["--send-to", "A@b:104", "--bind", "0.0.0.0"], "bind: found 0.0.0.0, which other machines reach"),
+        (["--send-to", "A@b:104", "--bind", "0.0.0.0"], "bind: other machines can reach 0.0.0.0;"),
         ([], "Missing option '--send-to'"),
     ],
 )
