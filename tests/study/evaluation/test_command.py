@@ -182,8 +182,8 @@ def test_a_structure_that_no_reference_has_is_warned_of(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--pred", "p"], "found neither --pred with --ref nor --pairs alone"),
-        (["--pred", "p", "--ref", "r", "--pairs", "x.csv"], "found neither --pred with --ref nor --pairs alone"),
+        (["--pred", "p"], "give either --pred and --ref, or --pairs alone"),
+        (["--pred", "p", "--ref", "r", "--pairs", "x.csv"], "give either --pred and --ref, or --pairs alone"),
         (["--pred", "none", "--ref", "r"], "none: no such folder"),
         (["--pairs", "none.csv"], "none.csv: cannot be read (no such file or directory)"),
         (["--pred", "p", "--ref", "r", "--ref-labels", "mm-whs"], "found the label values 1, 2, 3"),

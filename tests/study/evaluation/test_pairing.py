@@ -72,9 +72,9 @@ def test_pairs_from_a_table(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("case,prediction\na,b\n", "lacks the columns reference, expected case, prediction, reference"),
+        ("case,prediction\na,b\n", "has no column reference, expected case, prediction, reference"),
         ("case,prediction,reference\na,1.nii,\n", "line 2 has no reference, expected a value"),
-        ("case,prediction,reference\na,1.nii,2.nii\n", "line 2 names .*2.nii, which is no file"),
+        ("case,prediction,reference\na,1.nii,2.nii\n", "line 2 names .*2.nii, which is not a file"),
         ("case,prediction,reference\na,1.nii,1.nii\na,1.nii,1.nii\n", "line 3 repeats the case a,"),
         ("case,prediction,reference\n", "has no pairs"),
         ("\xe9", "not a csv in utf-8"),
@@ -104,7 +104,7 @@ def test_landmarks_in_both_forms(tmp_path):
         ("v.json", '{"a": [1, 2, NaN]}', "not finite"),
         ("v.csv", "case,x_mm,y_mm,z_mm\na,1,2,x\n", "line 2: found"),
         ("v.csv", "case,x_mm,y_mm,z_mm\na,1,2,3\na,1,2,3\n", "line 3 repeats the case a,"),
-        ("v.csv", "case,x,y,z\n", "lacks the columns x_mm"),
+        ("v.csv", "case,x,y,z\n", "has no column x_mm"),
     ],
 )
 def test_landmarks_that_are_refused(tmp_path, name, text, message):

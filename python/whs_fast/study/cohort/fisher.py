@@ -39,7 +39,7 @@ def fisher_exact(table: Sequence[Sequence[int]], *, most_steps: int = MOST_STEPS
     """
     rows = [list(row) for row in table]
     if not rows or len({len(row) for row in rows}) != 1 or min((min(row, default=0) for row in rows), default=0) < 0:
-        raise ValueError(f"table: found {rows}, expected rows of equal length with counts of 0 and more")
+        raise ValueError(f"table: found {rows}, expected rows of equal length with counts of 0 or more")
     rows = [row for row in rows if any(row)]
     columns = [column for column in zip(*rows, strict=True) if any(column)]
     # Few rows mean few distinct cases; the longest column comes last, since it takes what is left.

@@ -67,7 +67,7 @@ def read_pairs(path: Path) -> Pairs:
         files = [path.parent / row[column] for column in _COLUMNS[1:]]
         for file in files:
             if not file.is_file():
-                raise InputError(f"{path}: line {number} names {file}, which is no file, expected a label map")
+                raise InputError(f"{path}: line {number} names {file}, which is not a file, expected a label map")
         if name in cases:
             raise InputError(f"{path}: line {number} repeats the case {name}, expected each case once")
         cases[name] = Case(name, *files)
@@ -91,7 +91,7 @@ def read_table(path: Path, columns: tuple[str, ...]) -> list[tuple[int, dict[str
         raise InputError(f"{path}: cannot be read ({reason.lower()}), expected a CSV") from error
     lacking = [column for column in columns if column not in header]
     if lacking:
-        raise InputError(f"{path}: lacks the columns {', '.join(lacking)}, expected {', '.join(columns)}")
+        raise InputError(f"{path}: has no column {', '.join(lacking)}, expected {', '.join(columns)}")
     for number, row in rows:
         empty = [column for column in columns if not (row[column] or "").strip()]
         if empty:
