@@ -225,7 +225,7 @@ def test_a_crop_that_does_not_tell_the_scan_leaves_its_edges_open(ours, tmp_path
     measured = whs_fast.measure(save_like_slicer(tmp_path / "c.seg.nrrd", segments, fields), threads=1)
     assert volumes(measured) == volumes(expected(heart()))
     assert {entry["touches_scan_edge"] for entry in measured["structures"].values()} == {None}
-    assert any("does not tell the grid of the scan" in text for text in measured["warnings"])
+    assert any("does not hold the scan's grid" in text for text in measured["warnings"])
     assert not any("cut off" in text for text in measured["warnings"])
 
 

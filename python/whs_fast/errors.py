@@ -1,17 +1,17 @@
-"""The two errors a caller is expected to catch.
+"""The three errors that a caller may want to catch.
 
-Both carry one line that names the file, what was found and what was expected; neither ever holds a patient's name,
-identifier or date.
+Each carries one line that names the file or option, says what is wrong with it and what is needed. None ever holds a
+patient's name, identifier or date.
 """
 
 
 class InputError(ValueError):
-    """The scan or an option given by the caller cannot be used (exit status 2)."""
+    """The scan, or an option given by the caller, cannot be used (exit status 2)."""
 
 
 class OutputError(OSError):
-    """Results cannot be written: no permission, no space, not a folder (exit status 3)."""
+    """Results cannot be written: no permission, no space, or not a folder (exit status 3)."""
 
 
 class ModelError(RuntimeError):
-    """A model file of the installation is missing or cannot be run: a fault of ours, not of the input."""
+    """A model file of the installation is missing or damaged: the input is not to blame (exit status 1)."""

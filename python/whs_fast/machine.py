@@ -25,7 +25,7 @@ _MODULES = {
 
 
 def available_threads() -> int:
-    """Number of CPUs that this process may use: its affinity, and the quota of its container where that is smaller."""
+    """Number of CPUs that this process may use: its affinity, or the quota of its container if that is smaller."""
     count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     try:
         quota, period = Path("/sys/fs/cgroup/cpu.max").read_text(encoding="ascii").split()
@@ -46,11 +46,11 @@ def choose_threads(threads: int | None) -> int:
 
 
 def peak_memory_mb() -> float | None:
-    """Largest resident memory of this process so far in MB (10^6 bytes), or None where the system does not tell."""
+    """Peak resident memory of this process so far in MB (10^6 bytes), or None where the system does not report it."""
     if sys.platform == "win32":
         return _windows_peak_mb()
     try:
-        # Linux: ru_maxrss is inherited from the program that started this one; VmHWM belongs to this process alone.
+        # Linux: ru_maxrss is inherited from the program that started this one; VmHWM is this process's own.
         for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines():
             if line.startswith("VmHWM:"):
                 return round(int(line.split()[1]) * 1024 / 1e6, 1)
@@ -63,10 +63,10 @@ def peak_memory_mb() -> float | None:
 
 
 def return_memory() -> None:
-    """Gives memory that was freed back to the system, where the C library keeps it for later (glibc).
+    """Returns freed memory to the system, where the C library keeps it for later (glibc).
 
-    glibc takes blocks from the heap once as large ones were freed, and a heap shrinks from its end only: an engine that
-    lives on would keep two to three times what it needs.
+    Once a large block was freed, glibc takes blocks of that size from the heap, and a heap shrinks only from its end:
+    a long-lived engine would keep two to three times what it needs.
     """
     if sys.platform == "linux":
         trim = getattr(ctypes.CDLL(None), "malloc_trim", None)

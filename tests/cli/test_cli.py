@@ -95,7 +95,7 @@ def test_overwriting_replaces_them(scan, tmp_path):
         (["run", "scan.nii.gz", "-o", "out", "--threads", "many"], "'many' is not a valid integer"),
         (["run", "scan.nii.gz", "-o", "out", "--localiser", "resnet"], "'resnet' is not one of"),
         (["run", "scan.nii.gz", "-o", "out", "--formats", "jpeg"], "format: 'jpeg' is unknown"),
-        (["run", "scan.nii.gz", "-o", "out", "--formats", ","], "needs a list of one or more of nifti, seg.nrrd"),
+        (["run", "scan.nii.gz", "-o", "out", "--formats", ","], "formats: expected one or more of nifti, seg.nrrd"),
         (["run", "not there.nii.gz", "-o", "out"], "not there.nii.gz"),
         (["run", "notes.nii.gz", "-o", "out"], "notes.nii.gz"),
         (["run", "empty folder", "-o", "out"], "empty folder"),
@@ -152,7 +152,7 @@ def test_a_fault_of_ours_is_status_1_with_one_line(scan, tmp_path, capsys, monke
     monkeypatch.setenv("WHS_FAST_DEBUG", "1" if debug else "")
     assert main(["run", str(scan), "-o", str(tmp_path / "out")]) == 1
     error = capsys.readouterr().err
-    assert error.splitlines()[-1].startswith("whs-fast: ZeroDivisionError: first line second line")
+    assert error.splitlines()[-1].startswith("whs-fast: internal error: ZeroDivisionError: first line second line")
     assert ("Traceback" in error) is debug
     assert debug or error.count("\n") == 1
     assert list(tmp_path.iterdir()) == []

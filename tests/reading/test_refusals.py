@@ -538,8 +538,8 @@ def test_simpleitk_images_are_refused_likewise(image: sitk.Image, pattern: str) 
     (
         (with_values(SCAN.array > 0), "volume: found voxels of type bool"),
         (with_values(SCAN.array.astype(complex)), "volume: found voxels of type complex128"),
-        (with_values(SCAN.array[0]), "volume: found an array of 2 dimensions"),
-        (with_values(SCAN.array[None]), "volume: found an array of 4 dimensions"),
+        (with_values(SCAN.array[0]), "volume: the array has 2 dimensions"),
+        (with_values(SCAN.array[None]), "volume: the array has 4 dimensions"),
         (with_values(SCAN.array[:0]), "volume: found a field of view of 180 x 180 x 0 mm"),
         (with_values(SCAN.array, spacing_mm=(0.0, 1.0, 1.0)), "volume: found a spacing of 0 x 1 x 1 mm"),
         (with_values(SCAN.array, origin_mm=(np.nan, 1.0, 1.0)), "volume: found an origin that is not finite"),

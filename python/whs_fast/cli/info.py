@@ -5,7 +5,7 @@ import click
 
 @click.command("info")
 def command() -> None:
-    """Show versions, models with hashes and scores, CPU features."""
+    """Show versions, models and CPU features of this installation."""
     from importlib.metadata import version
 
     from whs_fast import _kernels

@@ -24,17 +24,15 @@ def _check_report(context: click.Context, parameter: click.Parameter, value: str
 
 
 def segmentation_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Adds the options of every command that segments a scan."""
+    """Adds the options that all commands which segment a scan share."""
     options = (
-        click.option(
-            "--threads", type=click.IntRange(min=1), metavar="N", help="CPU threads; all available ones if left out."
-        ),
+        click.option("--threads", type=click.IntRange(min=1), metavar="N", help="CPU threads. Default: all available."),
         click.option(
             "--localiser",
             type=click.Choice(LOCALISERS),
             default="squeezenet",
             show_default=True,
-            help="Network that finds the aortic valve: the fast one, or the paper's larger one.",
+            help="Network that finds the aortic valve: the fast one, or the larger one of the paper.",
         ),
         click.option(
             "--formats",
@@ -43,7 +41,7 @@ def segmentation_options(command: Callable[..., None]) -> Callable[..., None]:
             default="nifti",
             show_default=True,
             metavar="LIST",
-            help=f"Files to write of the labels, with commas between: {', '.join(FORMATS)}.",
+            help=f"Formats to write the labels in, separated by commas: {', '.join(FORMATS)}.",
         ),
         click.option(
             "--report",
@@ -51,11 +49,11 @@ def segmentation_options(command: Callable[..., None]) -> Callable[..., None]:
             callback=_check_report,
             default="plain",
             show_default=True,
-            help="Page to write: report.html alone, or with report_interactive.html, to scroll and turn the heart in.",
+            help="Page to write: report.html, or also report_interactive.html: slices to scroll, a heart to turn.",
         ),
         click.option("--overwrite", is_flag=True, help="Replace earlier results in DIR."),
         click.option(
-            "--json", "as_json", is_flag=True, help="Tell progress and results as JSON on standard output, a line each."
+            "--json", "as_json", is_flag=True, help="Print progress and results as JSON, one object per line."
         ),
     )
     for option in reversed(options):

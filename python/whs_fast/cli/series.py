@@ -12,10 +12,10 @@ if TYPE_CHECKING:
 @click.command("series")
 @click.argument("source", metavar="INPUT", type=click.Path(path_type=Path))
 def command(source: Path) -> None:
-    """List the series of a DICOM folder or zip.
+    """List the series of a DICOM folder or zip to choose from.
 
     Each line gives the UID for --series, modality, distance between slices, number of images, description, and the
-    phases for --phase. The one that `whs-fast run` takes by itself is marked with an asterisk.
+    phases for --phase. An asterisk marks the series that `whs-fast run` uses by default.
 
     \b
     Examples:
