@@ -335,8 +335,8 @@ def test_the_localiser_is_chosen_by_name(models, phantom, tmp_path):
     [
         (("stl", "obj"), "format: 'obj' is unknown, choose from nifti, seg.nrrd"),
         (("nifti", "dicom"), "'dicom' is unknown"),
-        ((), "needs a list of one or more"),
-        ("nifti", "needs a list of one or more"),
+        ((), "expected one or more of"),
+        ("nifti", "expected one or more of"),
     ],
 )
 def test_formats_that_are_not_there_are_refused(found, tmp_path, formats, text):
