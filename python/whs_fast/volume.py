@@ -80,7 +80,8 @@ class Volume:
     that, or refused, when it is read. spacing_mm and origin_mm are (x, y, z), LPS; direction is nine numbers by rows.
     source names the DICOM instances that the scan comes from, where it does; notes say what reading chose among several
     scans and what it mended; nifti_places are those of a NIfTI header where they differ, for labels to be written with
-    both. Raises InputError where the three do not have 3, 3 and 9 numbers.
+    both; choice says why this one of several DICOM series was taken, in words that name nobody. Raises InputError where
+    the three do not have 3, 3 and 9 numbers.
     """
 
     array: NDArray[Any]
@@ -90,6 +91,7 @@ class Volume:
     source: Source | None = field(default=None, repr=False)
     notes: tuple[str, ...] = ()
     nifti_places: NiftiPlaces | None = None
+    choice: str | None = None
 
     def __post_init__(self) -> None:
         for name, count in (("spacing_mm", 3), ("origin_mm", 3), ("direction", 9)):

@@ -31,7 +31,7 @@ from whs_fast.reading.hounsfield import settle, to_hounsfield
 from whs_fast.reading.voxels import read_voxels
 from whs_fast.volume import Grid, Volume
 
-LEAST_FIELD_OF_VIEW_MM, MOST_FIELD_OF_VIEW_MM = 120.0, 3000.0
+LEAST_FIELD_OF_VIEW_MM, MOST_FIELD_OF_VIEW_MM = 60.0, 3000.0
 MOST_VOXELS_ALONG = 32_767
 LEAST_SPACING_MM, MOST_SPACING_MM = 0.05, 12.0
 
