@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from whs_fast.errors import InputError, OutputError
+from whs_fast.reading.dicom.decoding import temporary_folder
 from whs_fast.reading.dicom.folder import read_uids
 from whs_fast.reading.dicom.slice import ENHANCED_STORAGE
 from whs_fast.reading.formats import known_suffix, packing
@@ -77,10 +78,9 @@ def unpacked(path: Path, name: str) -> Iterator[Path]:
     if path.is_dir() or not _is_zip(path):
         yield path
         return
-    # mkdtemp makes the folder readable by this user alone, which patients' slices need.
-    with tempfile.TemporaryDirectory(prefix="whs_fast_", ignore_cleanup_errors=True) as folder:
-        _unpack(path, Path(folder), name)
-        yield Path(folder)
+    with temporary_folder(name) as folder:
+        _unpack(path, folder, name)
+        yield folder
 
 
 def _unpack(path: Path, folder: Path, name: str) -> None:
