@@ -89,6 +89,7 @@ class Volume:
         notes: what reading chose among several scans, and what it corrected.
         kind: what the scan was read from: "nifti", "nrrd", "metaimage", "dicom" or "image"; "volume" if made by hand.
         nifti_places: the two places of a NIfTI header where they differ, so that labels are written with both.
+        choice: why this one of several DICOM series was taken, in words that name nobody.
 
     Raises:
         InputError: spacing_mm, origin_mm or direction are not 3, 3 and 9 numbers.
@@ -102,6 +103,7 @@ class Volume:
     notes: tuple[str, ...] = ()
     kind: str = "volume"
     nifti_places: NiftiPlaces | None = None
+    choice: str | None = None
 
     def __post_init__(self) -> None:
         for name, count in (("spacing_mm", 3), ("origin_mm", 3), ("direction", 9)):

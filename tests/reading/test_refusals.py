@@ -233,8 +233,8 @@ for name, suffix, message, old, new in (
 for name, message, volume in (
     (
         "small field of view",
-        "found a field of view of 116 x 180 x 170 mm, expected 120 to 3000 mm",
-        with_values(SCAN.array[:, :, :40]),
+        "found a field of view of 58 x 180 x 170 mm, expected 60 to 3000 mm",
+        with_values(SCAN.array[:, :, :20]),
     ),
     ("few slices", "found a field of view of 180 x 180 x 4 mm", with_values(SCAN.array[:1])),
     ("fine voxels", "found a spacing of 0.01 x 0.01 x 0.01 mm", with_values(SCAN.array, spacing_mm=(0.01,) * 3)),

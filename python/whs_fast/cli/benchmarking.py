@@ -220,7 +220,7 @@ def benchmark(
         pass
     runtime = describe_runtime()
     runs = []
-    with temporary_folder() as folder:
+    with temporary_folder("bench") as folder:
         scan = folder / "scan.nii"
         say("making the scan")
         grid = make_scan(scan)

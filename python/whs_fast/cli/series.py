@@ -1,5 +1,6 @@
 """`whs-fast series`."""
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,8 +15,9 @@ if TYPE_CHECKING:
 def command(source: Path) -> None:
     """List the series of a DICOM folder or zip to choose from.
 
-    Each line gives the UID for --series, modality, distance between slices, number of images, description, and the
-    phases for --phase. An asterisk marks the series that `whs-fast run` uses by default.
+    Each line gives the UID for --series, modality, distance between slices, number of images, description, the phases
+    for --phase and, where there are several CT series, what speaks for and against each. An asterisk marks the series
+    that `whs-fast run` uses by default.
 
     \b
     Examples:
@@ -32,4 +34,7 @@ def _render(line: "SeriesLine") -> str:
     distance = "no volume" if line.distance_mm is None else f"{line.distance_mm:.3g} mm"
     phases = f"  phases {', '.join(line.phases)}" if line.phases else ""
     mark = "*" if line.chosen else " "
-    return f"{mark} {line.uid}  {line.modality}  {distance}  {line.slices} images  {line.description!r}{phases}"
+    traits = f"  {', '.join(line.traits)}" if line.traits else ""
+    text = f"{mark} {line.uid}  {line.modality}  {distance}  {line.slices} images  {line.description!r}{phases}{traits}"
+    coding = sys.stdout.encoding or "ascii"
+    return text.encode(coding, "replace").decode(coding)  # descriptions may hold letters that a terminal lacks

@@ -31,7 +31,8 @@ from whs_fast.reading.hounsfield import settle, to_hounsfield
 from whs_fast.reading.voxels import read_voxels
 from whs_fast.volume import Grid, Volume
 
-LEAST_FIELD_OF_VIEW_MM, MOST_FIELD_OF_VIEW_MM = 120.0, 3000.0
+LEAST_FIELD_OF_VIEW_MM, MOST_FIELD_OF_VIEW_MM = 60.0, 3000.0
+SMALL_FIELD_OF_VIEW_MM = 120.0
 MOST_VOXELS_ALONG = 32_767  # NIfTI, in which the labels are written, has no room for more
 LEAST_SPACING_MM, MOST_SPACING_MM = 0.05, 12.0
 
@@ -103,14 +104,18 @@ def read(
     the phase nearest to end-systole (`whs_fast.reading.dicom.phases`), and the volume's notes tell so. Slices are read
     by `threads` threads at once, as many as the process may use where None; one is the caller's own.
 
+    Where a NIfTI header places the scan twice, the sform is followed and the volume keeps both (`reading.nifti`). A
+    field of view under 120 mm along an axis is told in a note.
+
     Raises InputError, one line that names the source, what was found and what was expected, for: a missing, damaged
-    or truncated file, or one of another kind; anything but one number a voxel in three dimensions; a header whose
-    voxel size, orientation or directions are missing, contradictory, singular or not orthonormal (within 2e-4);
-    voxels under 0.05 mm or over 12 mm; a field of view under 120 mm or over 3 m along any axis; NaN or infinite
-    voxels; values that cannot be HU (see `whs_fast.reading.hounsfield.settle`), label maps and scans with nothing
-    below -500 HU; DICOM folders without a CT series, with several equally likely ones, or with one whose slices make no
-    regular grid (what is mended and what is not: `reading.dicom.stacking`). Raises OutputError where a zip cannot be
-    unpacked for lack of space.
+    or truncated file, or one of another kind; anything but one number a voxel in three dimensions, or more than 32,767
+    voxels along one of them; a header whose voxel size, orientation or directions are missing, contradictory, singular
+    or not orthonormal (within 2e-4); voxels under 0.05 mm or over 12 mm; a field of view under 60 mm or over 3 m along
+    any axis; infinite voxels, and NaN inside the field of view; values that cannot be HU (see
+    `whs_fast.reading.hounsfield.settle`), label maps and scans with nothing below -500 HU; DICOM folders without a CT
+    series, with several equally likely ones, with files that cannot be read, or with a series whose slices make no
+    regular grid (what is mended and what is not: `reading.dicom.stacking`). Raises OutputError where temporary files
+    are needed (for zips and enhanced files) and cannot be written.
     """
     if isinstance(source, Volume):
         _refuse_choice(series, phase, "volume")
@@ -174,14 +179,24 @@ def _checked(volume: Volume, name: str) -> Volume:
     """A volume made outside, with its grid checked and its values brought to HU."""
     _check_grid(volume.grid, name)
     array: NDArray[Any] = np.asarray(volume.array)
-    return replace(volume, array=to_hounsfield(array, name))
+    notes = (*volume.notes, *_tell_small(volume.grid))
+    return replace(volume, array=to_hounsfield(array, name), notes=notes)
 
 
 def _settled(volume: Volume, name: str) -> Volume:
     """A volume made here, with its grid checked and its padding raised to air in place."""
     _check_grid(volume.grid, name)
     settle(volume.array, name)
-    return volume
+    return replace(volume, notes=(*volume.notes, *_tell_small(volume.grid)))
+
+
+def _tell_small(grid: Grid) -> tuple[str, ...]:
+    """A note on a field of view that the whole heart and its great vessels may not fit into."""
+    extent = np.multiply(grid.shape[::-1], grid.spacing_mm)
+    if extent.min() >= SMALL_FIELD_OF_VIEW_MM:
+        return ()
+    size = " x ".join(f"{value:.0f}" for value in extent)
+    return (f"the field of view of {size} mm is small: of what it cuts off, volumes are of the part inside",)
 
 
 def _check_grid(grid: Grid, name: str) -> None:

@@ -1,10 +1,12 @@
 """Which of the scans in a folder is meant: by UID and phase, or else the thinnest contrast cardiac series.
 
-A Candidate is one phase of one CT series. Where nothing is asked for, they are ranked by: contrast agent told; signs of
-a cardiac scan (gating, body part, description); axial slices of the scanner before reformatted ones; thin slices;
-nearness to end-systole. What is chosen among several is told in a note. Where two different acquisitions rank alike,
-nothing tells which one is meant, and both are named instead; of two reconstructions of one acquisition the softer
-kernel is taken, then the lower series number.
+A Candidate is one phase of one CT series. Where nothing is asked for, they are ranked by: length, for bolus tracking is
+a few slices; contrast seen in the blood, or told where nothing could be seen; axial slices of the scanner before
+reformatted ones, by orientation and Image Type; reconstructions for soft tissue before those for lung or bone; signs of
+a cardiac scan (gating, body part, description); thin slices; nearness to end-systole; what words tell of contrast. What
+is chosen among several is told in a note, with its reasons. Where two different acquisitions rank alike, nothing tells
+which one is meant, and both are named instead; of two reconstructions of one acquisition the softer kernel is taken,
+then the lower series number.
 """
 
 import re
@@ -16,13 +18,17 @@ import numpy as np
 from whs_fast.errors import InputError
 from whs_fast.reading.dicom.clues import without_strengths
 from whs_fast.reading.dicom.folder import Found
+from whs_fast.reading.dicom.looking import Look
 from whs_fast.reading.dicom.majority import leave_out_odd
 from whs_fast.reading.dicom.phases import Phase, Wanted, positions_along_normal, split_phases
 from whs_fast.reading.dicom.slice import Slice
+from whs_fast.reading.dicom.texts import is_sharp, says_lung
 
 _MOST_LISTED = 20
 # Bolus tracking and the like are a few slices.
 _LEAST_EXTENT_MM = 60.0
+# Cosine of the angle to the body's axis up to which slices count as axial: no gantry tilts further.
+_LEAST_UPRIGHT = 0.82
 
 
 @dataclass(frozen=True)
@@ -31,6 +37,7 @@ class Candidate:
 
     distance_mm is that between its slices, None where they have no positions; extent_mm is from the first to the last;
     copies counts files of the series that were passed over as copies; notes say what else was, and why.
+    look is what the voxels of the series show, None where nobody looked.
     """
 
     series: str
@@ -40,6 +47,7 @@ class Candidate:
     extent_mm: float
     copies: int
     notes: tuple[str, ...]
+    look: Look | None = None
 
     @property
     def first(self) -> Slice:
@@ -48,11 +56,58 @@ class Candidate:
     @property
     def rank(self) -> tuple[float, ...]:
         """Smaller is better."""
-        kind = {True: 0, None: 1, False: 2}[self.first.contrast]
+        order = {True: 0, None: 1, False: 2}
         distance = round(self.distance_mm, 2) if self.distance_mm is not None else np.inf
         small = self.extent_mm < _LEAST_EXTENT_MM
-        reformatted = self.first.reformatted
-        return (small, kind, not self.first.cardiac, reformatted, distance, round(self.phase.from_end_systole, 1))
+        contrast = self.first.contrast if self.look is None else self.look.contrast
+        return (
+            small,
+            order[contrast],
+            self.reformatted,
+            self.sharp,
+            not self.first.cardiac,
+            distance,
+            round(self.phase.from_end_systole, 1),
+            order[self.first.contrast],
+        )
+
+    @property
+    def reformatted(self) -> bool:
+        return self.first.reformatted or self.plane != "axial"
+
+    @property
+    def sharp(self) -> bool:
+        seen = says_lung(self.first.description) if self.look is None else self.look.sharp
+        return seen or is_sharp(self.first.kernel)
+
+    @property
+    def plane(self) -> str:
+        """The body plane that the slices lie nearest to, oblique where they are far from all."""
+        if not self.first.placed:
+            return "axial"
+        normal = np.abs(np.cross(self.first.cosines[:3], self.first.cosines[3:]))
+        return ("sagittal", "coronal", "axial")[int(normal.argmax())] if normal.max() > _LEAST_UPRIGHT else "oblique"
+
+    @property
+    def traits(self) -> tuple[str, ...]:
+        """What it is chosen or passed over for, in words that name nobody."""
+        if self.look is not None:
+            contrast = "contrast in the blood" if self.look.contrast else "no contrast in the blood"
+            if self.first.contrast is not None and self.first.contrast != self.look.contrast:
+                contrast += " (against its words)"
+        else:
+            contrast = {True: "contrast by its words", False: "no contrast by its words", None: ""}[self.first.contrast]
+        return tuple(
+            trait
+            for trait in (
+                "few slices" if self.extent_mm < _LEAST_EXTENT_MM else "",
+                contrast,
+                f"{self.plane} slices" + (", reformatted" if self.reformatted else ""),
+                "sharp kernel" if self.sharp else "",
+                "cardiac" if self.first.cardiac else "",
+            )
+            if trait
+        )
 
     @property
     def summary(self) -> str:
@@ -102,8 +157,12 @@ def _candidate(uid: str, phase: Phase, slices: Sequence[Slice], copies: int, not
     return Candidate(uid, phase, tuple(slices), distance, extent, copies, notes)
 
 
-def choose(candidates: Sequence[Candidate], wanted: Wanted | None, name: str) -> tuple[Candidate, tuple[str, ...]]:
-    """The candidate that is meant, and notes on what was chosen among several.
+def choose(
+    candidates: Sequence[Candidate], wanted: Wanted | None, name: str
+) -> tuple[Candidate, tuple[str, ...], str | None]:
+    """The candidate that is meant, notes on what was chosen among several, and why it was among several series.
+
+    The reason names nobody, and is None where there was one series.
 
     Raises InputError where no phase is as wanted, or where two acquisitions are equally likely to be meant.
     """
@@ -125,7 +184,10 @@ def choose(candidates: Sequence[Candidate], wanted: Wanted | None, name: str) ->
             f"{name}: found {len(alike)} CT series of equal rank, expected one or its UID (--series UID): "
             + _cut([f"{candidate.series} {candidate.summary}" for candidate in alike])
         )
-    return best, _notes(best, candidates, wanted)
+    count = len({candidate.series for candidate in candidates})
+    distance = "" if best.distance_mm is None else f", {best.distance_mm:.3g} mm between slices"
+    choice = f"one of {count} CT series: {', '.join(best.traits)}{distance}" if count > 1 else None
+    return best, _notes(best, candidates, wanted), choice
 
 
 def phases_beside(best: Candidate, candidates: Sequence[Candidate]) -> list[Candidate]:
@@ -175,7 +237,10 @@ def _notes(best: Candidate, candidates: Sequence[Candidate], wanted: Wanted | No
     notes = []
     count = len({candidate.series for candidate in candidates})
     if count > 1:
-        notes.append(f"took the series {best.summary}, one of {count} CT series (`whs-fast series` lists them)")
+        notes.append(
+            f"took the series {best.summary}, one of {count} CT series (`whs-fast series` lists them), for: "
+            f"{', '.join(best.traits)}"
+        )
     phases = [candidate.phase for candidate in phases_beside(best, candidates)]
     if wanted is None and len(phases) > 1:
         sure = "" if best.phase.percent is not None else ", as far as its tags tell"

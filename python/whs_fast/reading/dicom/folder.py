@@ -14,6 +14,7 @@ from pathlib import Path
 from whs_fast.errors import InputError
 from whs_fast.reading.dicom.enhanced import open_frames
 from whs_fast.reading.dicom.slice import CT_STORAGE, ENHANCED_STORAGE, Slice, describe
+from whs_fast.reading.dicom.texts import decode
 from whs_fast.reading.itk import open_header
 from whs_fast.reading.naming import name_inside
 from whs_fast.reading.parallel import map_in_threads
@@ -164,7 +165,10 @@ def _look(path: Path, name: str) -> list[Slice] | _Unread:
         return []
 
     def tag(key: str) -> str:
-        return str(reader.GetMetaData(key)).strip(" \0") if reader.HasMetaDataKey(key) else ""
+        text = str(reader.GetMetaData(key)).strip(" \0") if reader.HasMetaDataKey(key) else ""
+        if text.isascii() and "\x1b" not in text:
+            return text
+        return decode(text, tag("0008|0005"))
 
     size = reader.GetSize()
     image = describe(

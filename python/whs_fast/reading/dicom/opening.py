@@ -78,7 +78,7 @@ def unpacked(path: Path, name: str) -> Iterator[Path]:
     if path.is_dir() or not _is_zip(path):
         yield path
         return
-    with temporary_folder() as folder:
+    with temporary_folder(name) as folder:
         _unpack(path, folder, name)
         yield folder
 

@@ -15,34 +15,27 @@ files inside the folder are given without the words that headers have of the pat
 modality and description are given, for one must be chosen by them.
 """
 
-import threading
-from collections.abc import Callable, Sequence
-from contextlib import nullcontext, suppress
+import logging
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeAlias
 
 import numpy as np
-import SimpleITK as sitk
 from numpy.typing import NDArray
 
 from whs_fast._kernels import resample_linear
 from whs_fast.dicom_source import Source, read_head
 from whs_fast.errors import InputError
 from whs_fast.reading.dicom.choosing import Candidate, choose, find_candidates
+from whs_fast.reading.dicom.decoding import Decode, decoder
 from whs_fast.reading.dicom.folder import find_slices
-from whs_fast.reading.dicom.majority import Rescale, find_rescale, name_slices
+from whs_fast.reading.dicom.looking import Look, look
 from whs_fast.reading.dicom.phases import Phase, Wanted
 from whs_fast.reading.dicom.slice import Slice
 from whs_fast.reading.dicom.stacking import Stack, arrange, repeated_positions
-from whs_fast.reading.hounsfield import convert
-from whs_fast.reading.itk import toolkit_name
-from whs_fast.reading.naming import name_inside
 from whs_fast.reading.parallel import map_in_threads
-from whs_fast.temporary import temporary_folder
 from whs_fast.volume import AIR_HU, Volume
-
-Decode: TypeAlias = Callable[[Slice], NDArray[np.int16]]
 
 
 def find_scans(folder: Path, name: str, *, series: str | None = None, threads: int) -> list[Candidate]:
@@ -50,13 +43,34 @@ def find_scans(folder: Path, name: str, *, series: str | None = None, threads: i
 
     `name` is what messages call the folder. Raises InputError where there is none.
     """
-    return find_candidates(find_slices(folder, name, threads=threads), name, series)
+    return _look(find_candidates(find_slices(folder, name, threads=threads), name, series), name, threads)
+
+
+def _look(candidates: list[Candidate], name: str, threads: int) -> list[Candidate]:
+    """The candidates with what their voxels show, where there are several series to choose from."""
+    firsts = {candidate.series: candidate for candidate in reversed(candidates)}
+    if len(firsts) == 1:
+        return candidates
+
+    def look_at(candidate: Candidate) -> Look | None:
+        if candidate.distance_mm is None:
+            return None
+        with suppress(InputError), decoder(candidate.slices, name) as (decode, _):
+            return look(candidate.slices, decode)
+        return None
+
+    seen = dict(zip(firsts, map_in_threads(look_at, firsts.values(), threads), strict=True))
+    return [replace(candidate, look=seen[candidate.series]) for candidate in candidates]
+
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class SeriesLine:
     """One series of a folder: phases are the labels of those told; distance_mm is that between slices, None where there
-    is none; chosen says that it is the one taken if no other is asked for."""
+    is none; chosen says that it is the one taken if no other is asked for; traits are what it is chosen or passed over
+    for, where there are several CT series."""
 
     uid: str
     modality: str
@@ -65,6 +79,7 @@ class SeriesLine:
     distance_mm: float | None
     slices: int
     chosen: bool
+    traits: tuple[str, ...]
 
 
 def describe_series(folder: Path, name: str, *, threads: int) -> list[SeriesLine]:
@@ -72,7 +87,7 @@ def describe_series(folder: Path, name: str, *, threads: int) -> list[SeriesLine
     found = find_slices(folder, name, threads=threads)
     chosen, scans = "", list[Candidate]()
     with suppress(InputError):
-        scans = find_candidates(found, name, None)
+        scans = _look(find_candidates(found, name, None), name, threads)
         chosen = choose(scans, None, name)[0].series
     lines = []
     for uid in dict.fromkeys(image.series for image in found.slices):
@@ -81,9 +96,9 @@ def describe_series(folder: Path, name: str, *, threads: int) -> list[SeriesLine
         told = tuple(scan.phase.label for scan in phases if scan.phase != Phase())
         distance = phases[0].distance_mm if phases else None
         first = images[0]
-        lines.append(
-            SeriesLine(uid, first.modality, first.description, told, distance, len(images), bool(uid) and uid == chosen)
-        )
+        traits = phases[0].traits if len({scan.series for scan in scans}) > 1 and phases else ()
+        is_chosen = bool(uid) and uid == chosen
+        lines.append(SeriesLine(uid, first.modality, first.description, told, distance, len(images), is_chosen, traits))
     return lines
 
 
@@ -97,19 +112,16 @@ def read_series(
     along the normal, not yet checked for HU; notes say what was chosen and mended. Raises InputError where there is no
     such scan, or where it is damaged or makes no regular grid (`whs_fast.reading.dicom.stacking`).
     """
-    candidate, notes = choose(find_scans(folder, name, series=series, threads=threads), phase, name)
+    candidate, notes, choice = choose(find_scans(folder, name, series=series, threads=threads), phase, name)
+    if choice is not None:
+        _log.info("took %s", choice)
     volume = read_scan(candidate, name, threads=threads)
-    return replace(volume, notes=(*notes, *volume.notes))
+    return replace(volume, notes=(*notes, *volume.notes), choice=choice)
 
 
 def read_scan(candidate: Candidate, name: str, *, threads: int) -> Volume:
     """Read the voxels of one candidate, as read_series does."""
-    enhanced = any(image.file is not None for image in candidate.slices)
-    with temporary_folder() if enhanced else nullcontext() as space:
-        rescale = _find_rescale(candidate.slices, name)
-        decode = _decoder(candidate.slices, space, name, rescale)
-        if rescale.lacking:
-            _check_rescale(rescale, candidate.slices, decode, name)
+    with decoder(candidate.slices, name) as (decode, mended):
         slices = _without_copies(candidate.slices, decode)
         stack = arrange(slices, name)
         array = _read_voxels(stack, decode, threads)
@@ -122,68 +134,9 @@ def read_scan(candidate: Candidate, name: str, *, threads: int) -> Volume:
         candidate.first.number,
         candidate.phase.label if candidate.phase != Phase() else None,
     )
-    notes = candidate.notes + ((f"{copies} copies of slices were passed over",) if copies else ())
-    if rescale.lacking:
-        notes += (
-            f"{len(rescale.lacking)} of {len(candidate.slices)} slices have no rescale tags and were given those of "
-            f"the others: {name_slices(rescale.lacking, candidate.slices)}",
-        )
+    notes = (*candidate.notes, *((f"{copies} copies of slices were passed over",) if copies else ()), *mended)
     notes = (*notes, *stack.notes)
     return Volume(array, stack.spacing_mm, stack.origin_mm, stack.direction, source, notes, "dicom")
-
-
-def _find_rescale(slices: Sequence[Slice], name: str) -> Rescale:
-    try:
-        return find_rescale(slices)
-    except ValueError as error:
-        raise InputError(f"{name}: {error}") from error
-
-
-def _check_rescale(rescale: Rescale, slices: Sequence[Slice], decode: Decode, name: str) -> None:
-    """Refuse slices without rescale tags that are more like their neighbours as they are."""
-    having = [image for image in slices if image.rescale is not None]
-    for image in rescale.lacking:
-        nearest = min(having, key=lambda other: np.linalg.norm(np.subtract(other.position, image.position)))
-        given, wanted = float(decode(image).mean()), float(decode(nearest).mean())
-        plain = (given - rescale.intercept) / rescale.slope
-        if abs(plain - wanted) < abs(given - wanted):
-            raise InputError(
-                f"{name}: {len(rescale.lacking)} of {len(slices)} slices have no rescale tags, and those of the others "
-                f"do not fit them: {name_slices(rescale.lacking, having)}"
-            )
-
-
-def _decoder(slices: Sequence[Slice], space: Path | None, name: str, rescale: Rescale) -> Decode:
-    """A function from a slice to its HU; `space` is a folder for single frames, where files are enhanced.
-
-    rescale is for slices that have none of their own.
-    """
-
-    def decode(image: Slice) -> NDArray[np.int16]:
-        path, single = image.path, None
-        reader = sitk.ImageFileReader()
-        reader.SetImageIO("GDCMImageIO")
-        try:
-            if image.file is not None and space is not None:
-                path = single = space / f"{threading.get_ident()}"  # one at a time in each thread
-                image.file.write_frame(image.frame, single)
-            with toolkit_name(path) as reader_name:
-                reader.SetFileName(reader_name)
-                found = reader.Execute()
-        except (RuntimeError, ValueError) as error:
-            raise InputError(
-                f"{name}: found a damaged slice among the {len(slices)} of the series, expected intact files: "
-                f"{name_inside(image.path, image.path.parent, (other.path for other in slices))}"
-            ) from error
-        finally:
-            if single is not None:
-                single.unlink(missing_ok=True)
-        hounsfield = np.empty((image.size[1], image.size[0]), dtype=np.int16)
-        slope, intercept = (1.0, 0.0) if image.rescale is not None else (rescale.slope, rescale.intercept)
-        convert(sitk.GetArrayViewFromImage(found)[0], hounsfield, name, slope=slope, intercept=intercept)
-        return hounsfield
-
-    return decode
 
 
 def _without_copies(slices: Sequence[Slice], decode: Decode) -> list[Slice]:

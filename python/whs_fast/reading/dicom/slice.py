@@ -1,6 +1,5 @@
 """What the header of one image, or of one frame of a multi-frame file, says: tags as text, turned into numbers once."""
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from whs_fast.reading.dicom.clues import Clues, find_clues
+from whs_fast.reading.dicom.texts import cut, says_contrast, says_heart
 
 if TYPE_CHECKING:
     from whs_fast.reading.dicom.enhanced import MultiFrame
@@ -28,9 +28,9 @@ class Slice:
     frame counts from 1, and file is the enhanced file that holds it, if one does; size is (columns, rows), spacing_mm
     (x, y) between voxels of the image, cosines those of its row and column, LPS. placed says whether position,
     orientation and pixel spacing are there. extra marks localisers, secondary captures, dose sheets and colour
-    pictures. contrast is None where the header does not tell. stored
-    are the number of bits stored, the highest of them and whether they are signed; rescale is slope and intercept, None
-    where neither is there.
+    pictures. contrast and cardiac are what words and gating tell, contrast None where they tell nothing. stored are the
+    number of bits stored, the highest of them and whether they are signed; rescale is slope and intercept, None where
+    neither is there.
     """
 
     path: Path
@@ -76,7 +76,7 @@ def describe(
     slope, intercept = numbers(tag("0028|1053")), numbers(tag("0028|1052"))
     placed = len(position) == 3 and len(cosines) == 6 and len(spacing) == 2
     kinds = {kind.strip() for kind in tag("0008|0008").upper().split("\\")}
-    description = re.sub(r"[^ -~]", "?", tag("0008|103e"))[:64]
+    description = cut(tag("0008|103e"))
     clues = find_clues(tag)
     return Slice(
         path=path,
@@ -94,8 +94,8 @@ def describe(
         reference=tag("0020|0052"),
         extra=colour or bool(kinds & _NO_SLICES) or tag("0008|0016") not in ("", CT_STORAGE, *ENHANCED_STORAGE),
         reformatted=bool(kinds & _REFORMATTED) or {"DERIVED", "SECONDARY"} <= kinds,
-        contrast=_contrast(tag, description),
-        cardiac=clues.gated or bool(_HEART.search(f"{description} {tag('0018|0015')} {tag('0018|1030')}")),
+        contrast=says_contrast(description, tag("0018|0010")),
+        cardiac=clues.gated or says_heart(description, tag("0018|0015"), tag("0018|1030")),
         placed=placed,
         size=size,
         # Pixel Spacing is between rows, then between columns.
@@ -107,22 +107,6 @@ def describe(
         rescale=(next(iter(slope), 1.0), next(iter(intercept), 0.0)) if slope or intercept else None,
         clues=clues,
     )
-
-
-_HEART = re.compile(
-    r"(?i)heart|herz|coeur|cuore|cardi|kardi|coron|\bcor|\bccta|tav[ir]|systol|diastol|bestsyst|bestdiast"
-)
-_PLAIN = re.compile(r"(?i)\bnon?[ -]?(con|kontr|enh)|without|\bnativ|calci?um|\bca[ -]?sc|score|unenhanced|\bplain\b")
-_CONTRAST = re.compile(r"(?i)contrast|enhanced|\bc\+|\w*cta\b|angio|arteri|venous|portal|\bkm\b|\biv\b")
-
-
-def _contrast(tag: Callable[[str], str], description: str) -> bool | None:
-    if _PLAIN.search(description):
-        return False
-    agent = tag("0018|0010").upper()
-    if agent:
-        return agent not in ("NONE", "NO", "N/A", "NA", "0", "WITHOUT", "NO CONTRAST")
-    return True if _CONTRAST.search(description) else None
 
 
 def _integer(text: str, otherwise: int) -> int:
