@@ -105,7 +105,7 @@ def main() -> None:
     region = sample_region(options.threads)
     patches = nnunet_patches()
     patch = f"nnU-Net torch FP32, {patches} patches"
-    network = DenseVNet(models_folder() / "dense_vnet.npz", threads=options.threads)
+    network = DenseVNet(models_folder() / "dense_vnet.xml", threads=options.threads)
     compiled = openvino_network(options.threads)
     networks: dict[str, Callable[[], object]] = {
         "whs_fast INT8": lambda: network(region),

@@ -1,4 +1,4 @@
-"""What a run can be asked for: localisers, formats and reports, the files that each leaves and the extra that it needs.
+"""What a run can be asked for: localisers, backends, formats and reports, what each leaves and the extra that it needs.
 
 Nothing heavy is imported, so that the command line checks its options by these lists before anything else is loaded.
 """
@@ -10,6 +10,7 @@ from whs_fast.errors import InputError
 from whs_fast.optional import require_extra
 
 LOCALISERS = ("squeezenet", "vgg16")
+BACKENDS = ("auto", "native", "openvino")
 
 
 @dataclass(frozen=True)

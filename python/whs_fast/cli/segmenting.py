@@ -24,6 +24,8 @@ def segment(
     phase: str | None = None,
     threads: int | None,
     localiser: str,
+    backend: str,
+    device: str,
     formats: tuple[str, ...],
     report: str,
     overwrite: bool,
@@ -51,14 +53,17 @@ def segment(
         else:
             _tell(result, place / REPORTS[report].files[-1])
 
+    def load() -> Engine:
+        return Engine(threads=threads, localiser=localiser, backend=backend, device=device)
+
     if phase != "all":
         check_folder(folder, overwrite=overwrite)
-        segment_one(Engine(threads=threads, localiser=localiser), source, folder, series=series, phase=phase)
+        segment_one(load(), source, folder, series=series, phase=phase)
         return
     with open_phases(source, series=series, threads=threads) as phases:
         for part in phases:
             check_folder(folder / part.folder, overwrite=overwrite)
-        engine = Engine(threads=threads, localiser=localiser)
+        engine = load()
         failed = []
         for part in phases:
             if as_json:
