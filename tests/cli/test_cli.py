@@ -202,6 +202,7 @@ def test_info_names_versions_models_and_features(capsys, models):
         "SimpleITK ",
         *(f"{file.stem} +sha256 {hash_of(file)}" for file in models.glob("*.xml")),
         r"backends +native \(CPU\), openvino \(CPU.*, AUTO\); auto takes (native|openvino)\n",
+        r"inflater +(isal|zlib), ",
         r"cache +compiled networks in no folder",
         r"overall_union +0\.9",
     ):

@@ -14,6 +14,7 @@ def command() -> None:
     from whs_fast.networks.compiled_cache import VARIABLE, cache_folder
     from whs_fast.networks.installed import describe_models, models_folder
     from whs_fast.networks.openvino_model import available_devices, describe_runtime
+    from whs_fast.reading.inflater import zlib
 
     runtime = describe_runtime()
     click.echo(f"whs_fast    {version('whs_fast')}")
@@ -27,6 +28,7 @@ def command() -> None:
     devices = ", ".join(available_devices())
     click.echo(f"backends    native (CPU), openvino ({devices}); auto takes {choose_backend('auto', 'CPU')}")
     click.echo(f"formats     {runtime['formats']}; int8 and float32 are used, bfloat16 never")
+    click.echo(f"inflater    {zlib.__name__.partition('.')[0]}, for .nii.gz and the like; isal is the faster one")
     click.echo(f"cache       compiled networks in {cache_folder() or 'no folder'} ({VARIABLE}=FOLDER or off)")
     click.echo("models")
     for name, model in describe_models(models_folder()).items():
