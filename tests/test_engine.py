@@ -312,7 +312,7 @@ def test_wrong_options_are_refused(models, options, text):
         Engine(**options, models=models)
 
 
-@pytest.mark.parametrize("name", ["dense_vnet.npz", "squeezenet_coronal.xml"])
+@pytest.mark.parametrize("name", ["dense_vnet.xml", "squeezenet_coronal.xml"])
 def test_a_missing_model_is_named(tmp_path, name):
     make_models(tmp_path)
     (tmp_path / name).unlink()

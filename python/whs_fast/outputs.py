@@ -1,4 +1,4 @@
-"""What a run can be asked for: localisers, formats and reports, with the files and the extra of each.
+"""What a run can be asked for: localisers, backends, formats and reports, with the files and the extra of each.
 
 Nothing heavy is imported, so that the command line can check its options against these lists before it loads anything.
 """
@@ -10,6 +10,7 @@ from whs_fast.errors import InputError
 from whs_fast.machine import require_extra
 
 LOCALISERS = ("squeezenet", "vgg16")
+BACKENDS = ("auto", "native", "openvino")
 
 
 @dataclass(frozen=True)

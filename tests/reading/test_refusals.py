@@ -587,8 +587,7 @@ AT_THE_COMMAND_LINE = (
 def empty_models(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """Models that exist and could not be used: bad input must be refused before any is looked into."""
     folder = tmp_path_factory.mktemp("models")
-    (folder / "dense_vnet.npz").touch()
-    for name in (*(f"squeezenet_{axis}" for axis in ("axial", "coronal", "sagittal")),):
+    for name in ("dense_vnet", *(f"squeezenet_{axis}" for axis in ("axial", "coronal", "sagittal"))):
         (folder / f"{name}.xml").touch()
         (folder / f"{name}.bin").touch()
     monkeypatch.setattr("whs_fast.engine.models_folder", lambda: folder)

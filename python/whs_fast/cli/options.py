@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import click
 
-from whs_fast.outputs import FORMATS, LOCALISERS, REPORTS, check_formats, check_report
+from whs_fast.outputs import BACKENDS, FORMATS, LOCALISERS, REPORTS, check_formats, check_report
 
 
 def _split_formats(context: click.Context, parameter: click.Parameter, value: str) -> tuple[str, ...]:
@@ -33,6 +33,20 @@ def segmentation_options(command: Callable[..., None]) -> Callable[..., None]:
             default="squeezenet",
             show_default=True,
             help="Network that finds the aortic valve: the fast one, or the larger one of the paper.",
+        ),
+        click.option(
+            "--backend",
+            type=click.Choice(BACKENDS),
+            default="auto",
+            show_default=True,
+            help="What labels the heart: our own kernel, OpenVINO, or the one that suits this machine.",
+        ),
+        click.option(
+            "--device",
+            default="CPU",
+            show_default=True,
+            metavar="NAME",
+            help="Where OpenVINO runs it: CPU, GPU, NPU, or AUTO, which is its own choice.",
         ),
         click.option(
             "--formats",

@@ -6,7 +6,6 @@ float, or as int16 with an intercept, is held whole in float. Here lengths are e
 whatever needs converting passes through a buffer of one slice.
 """
 
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 
 from whs_fast.errors import InputError
 from whs_fast.reading.hounsfield import convert
+from whs_fast.reading.inflater import zlib
 
 _CHUNK = 1 << 20
 
