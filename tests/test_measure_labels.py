@@ -244,6 +244,50 @@ def test_a_grid_that_the_voxels_do_not_lie_on_is_not_taken_for_the_scans(ours, t
     assert not found.whole and found.grid.spacing_mm == pytest.approx(finer.spacing_mm)
 
 
+@pytest.mark.parametrize(
+    "matrix",
+    [
+        "1;1;0;0;1;1;0;0;0;0;1;0;0;0;0;1",
+        "0;0;0;0;0;1;0;0;0;0;1;0;0;0;0;1",
+        "nan;0;0;0;0;1;0;0;0;0;1;0;0;0;0;1",
+        "1e300;0;0;0;0;1e300;0;0;0;0;1e300;0;0;0;0;1",
+    ],
+)
+def test_a_grid_that_is_none_is_not_taken_for_the_scans(matrix, ours, tmp_path, capfd):
+    segments, fields = ours
+    for extent in ("0;47;0;43;0;39", "0;1e30;0;43;0;39"):
+        fields["Segmentation_ConversionParameters"] = f"Reference image geometry|{matrix};{extent};|geometry."
+        assert not read_segmentation(save_like_slicer(tmp_path / "x.seg.nrrd", segments, fields)).whole
+    assert capfd.readouterr().err == ""
+
+
+def test_a_scan_that_memory_cannot_hold_is_refused(ours, tmp_path):
+    segments, fields = ours
+    own = fields["Segmentation_ConversionParameters"]
+    assert "0;47;0;43;0;39;" in own
+    fields["Segmentation_ConversionParameters"] = own.replace("0;47;0;43;0;39;", "0;99999999;0;99999;0;99999;")
+    with pytest.raises(InputError, match=r"x\.seg\.nrrd: found 100000000 x 100000 x 100000 voxels, which need \d+ MB"):
+        read_segmentation(save_like_slicer(tmp_path / "x.seg.nrrd", segments, fields))
+
+
+def test_headers_of_any_length_are_read_and_damaged_ones_are_refused(ours, tmp_path):
+    """ITK's own reader ends the process at some of these."""
+    segments, fields = ours
+    fields["Segmentation_ContainedRepresentationNames"] = "Binary labelmap|" * 10_000
+    path = save_like_slicer(tmp_path / "long.seg.nrrd", segments, fields)
+    np.testing.assert_array_equal(read_segmentation(path).maps[0], heart())
+    whole = path.read_bytes()
+    for spoilt in (
+        b"spa" + b"\xff" * 3000 + b"\n",
+        b"space: \x85" * 900,
+        b"kinds: " + b"9" * 70_000 + b"\n",
+        b"\0" * 3000,
+    ):
+        path.write_bytes(whole.replace(b"space: left-posterior-superior\n", spoilt))
+        with pytest.raises(InputError, match=r"long\.seg\.nrrd: found .*, expected"):
+            whs_fast.measure(path)
+
+
 def test_the_command_prints_writes_and_keeps_earlier_files(tmp_path, capsys):
     write_labels(tmp_path / "labels.seg.nrrd", heart(), GRID)
     arguments = ["measure", str(tmp_path / "labels.seg.nrrd"), "-o", str(tmp_path / "m.json")]

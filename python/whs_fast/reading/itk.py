@@ -10,28 +10,32 @@ process in a thousand dies of it. So all that reading needs is made here, in the
 
 import os
 import threading
+import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import SimpleITK as sitk
 
 _lock = threading.Lock()
 _depth = 0
-_shown_before = False
+_before = ExitStack()
 
 
 @contextmanager
 def silence() -> Iterator[None]:
-    """Keep SimpleITK's warnings off the terminal.
+    """Keep the warnings of SimpleITK and pydicom, which quote headers, off the terminal.
 
-    The setting is global, so the last of nested or parallel users restores it.
+    The settings are global, so the last of nested or parallel users restores them.
     """
-    global _depth, _shown_before
+    global _depth
     with _lock:
         if _depth == 0:
-            _shown_before = sitk.ProcessObject.GetGlobalWarningDisplay()
+            shown = sitk.ProcessObject.GetGlobalWarningDisplay()
+            _before.callback(sitk.ProcessObject.SetGlobalWarningDisplay, shown)
             sitk.ProcessObject.SetGlobalWarningDisplay(False)
+            _before.enter_context(warnings.catch_warnings())
+            warnings.filterwarnings("ignore", module="pydicom")
         _depth += 1
     try:
         yield
@@ -39,7 +43,7 @@ def silence() -> Iterator[None]:
         with _lock:
             _depth -= 1
             if _depth == 0:
-                sitk.ProcessObject.SetGlobalWarningDisplay(_shown_before)
+                _before.close()
 
 
 def open_header(path: Path, image_io: str, *, private: bool = False) -> sitk.ImageFileReader | None:
@@ -77,8 +81,7 @@ def toolkit_name(path: Path) -> Iterator[str]:
 def _make_globals() -> None:
     """Go once through a reader, which makes the readers of all formats, and through a filter, both without an image."""
     with silence():
-        # Of the formats read here, only that of NRRD has a variable of its own for the header.
-        open_header(Path(__file__), "NrrdImageIO")
+        open_header(Path(__file__), "GDCMImageIO")
         cast = sitk.CastImageFilter()
         cast.SetNumberOfWorkUnits(1)  # no threads
         cast.Execute(sitk.Image(1, 1, sitk.sitkInt16))

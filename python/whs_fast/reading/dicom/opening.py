@@ -119,8 +119,8 @@ def _unpack(path: Path, folder: Path, name: str) -> None:
                     shutil.copyfileobj(source, target, 1 << 20)
     except (InputError, OutputError):
         raise
-    except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, ValueError) as error:
-        # ValueError: a name that is not what it says it is coded in, or a place that is none.
+    except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, ValueError, IndexError) as error:
+        # ValueError: a name that is not what it says it is coded in, or a place that is none. IndexError: no name.
         raise InputError(f"{name}: found a damaged zip, expected an intact one") from error
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
