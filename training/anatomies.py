@@ -1,13 +1,25 @@
 """The sources of anatomies and the one place that knows which of them drew an anatomy."""
 
+from collections.abc import Collection
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from training.heart import Anatomy, draw_anatomy, load_atlas, sample_tissues
 from training.parametric import ParametricAnatomy, draw_parametric, sample_parametric
+from training.toronto import CASES, draw_toronto, load_toronto
 
-SOURCES = ("atlas", "parametric")
+SOURCES = ("atlas", "parametric", "toronto")
+
+
+def load(sources: Collection[str]) -> None:
+    """Read, or build at the first call, what the sources draw from, so that processes forked later share it."""
+    if "atlas" in sources:
+        load_atlas()
+    if "toronto" in sources:
+        for case in CASES:
+            load_toronto(case)
 
 
 def draw(source: str, rng: np.random.Generator) -> Anatomy | ParametricAnatomy:
@@ -16,6 +28,8 @@ def draw(source: str, rng: np.random.Generator) -> Anatomy | ParametricAnatomy:
         return draw_parametric(rng)
     if source == "atlas":
         return draw_anatomy(rng, load_atlas())
+    if source == "toronto":
+        return draw_toronto(rng)
     raise ValueError(f"found the source {source!r}, expected one of {', '.join(SOURCES)}")
 
 

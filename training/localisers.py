@@ -21,8 +21,11 @@ from scipy import ndimage
 from torch import nn
 from whs_fast.network import Model, predict_batches
 
-from training.crops import to_window
-from training.heart import SKIN_FAT, draw_anatomy, load_atlas, sample_tissues
+from training.anatomies import SOURCES, draw, sample
+from training.crops import THIN_WALLS, to_window
+from training.deformation import torch_generator
+from training.details import redraw_walls
+from training.heart import SKIN_FAT
 from training.networks import SliceRegressor, squeezenet, vgg16
 from training.rendering import render
 
@@ -45,9 +48,9 @@ class Thorax:
 
 
 def draw_thorax(seeds: Sequence[int]) -> Thorax:
-    """A whole drawn thorax; the same seeds give the same voxels."""
+    """A whole drawn thorax of any source; the same seeds give the same voxels."""
     rng = np.random.default_rng(list(seeds))
-    anatomy = draw_anatomy(rng, load_atlas())
+    anatomy = draw(SOURCES[int(rng.integers(len(SOURCES)))], rng)
     below = np.array([rng.uniform(120, 185), rng.uniform(105, 150), rng.uniform(110, 190)])
     above = np.array([rng.uniform(120, 185), rng.uniform(120, 185), rng.uniform(100, 190)])
     spacing = (PIXEL_MM,) * 3
@@ -55,7 +58,9 @@ def draw_thorax(seeds: Sequence[int]) -> Thorax:
     shape_xyz = np.ceil((below + above) / PIXEL_MM).astype(int)
     origin = np.array(anatomy.valve_mm) - valve_xyz * PIXEL_MM
     shape = (int(shape_xyz[2]), int(shape_xyz[1]), int(shape_xyz[0]))
-    tissues = sample_tissues(anatomy, shape, spacing, (float(origin[0]), float(origin[1]), float(origin[2])))
+    tissues = sample(anatomy, shape, spacing, (float(origin[0]), float(origin[1]), float(origin[2])))
+    if rng.random() < THIN_WALLS:
+        redraw_walls(tissues, spacing, rng, torch_generator(rng))
     if rng.random() < 0.6:
         _round_off_flanks(tissues, valve_xyz, rng)
     hu = render(tissues, spacing, rng)
@@ -65,7 +70,7 @@ def draw_thorax(seeds: Sequence[int]) -> Thorax:
 
 
 def _round_off_flanks(tissues: torch.Tensor, valve_xyz: NDArray[np.float64], rng: np.random.Generator) -> None:
-    """The atlas ends at the flanks and goes on as a smear beyond: close the body by a superellipse, a rim of fat."""
+    """An atlas ends at the flanks and goes on as a smear beyond: close the body by a superellipse, a rim of fat."""
     centre_x = valve_xyz[0] + rng.uniform(-25, 15) / PIXEL_MM
     centre_y = valve_xyz[1] + rng.uniform(-5, 25) / PIXEL_MM
     half_x, half_y = rng.uniform(140, 190) / PIXEL_MM, rng.uniform(125, 180) / PIXEL_MM

@@ -31,7 +31,7 @@ from training.heart import (
 from training.parametric_heart import Heart, chamber_fields, draw_sizes
 from training.parametric_placing import place_heart
 from training.parametric_shapes import Lattice, add_tube, lattice_around, span_of, tube
-from training.parametric_thorax import Thorax, draw_thorax, thorax_fields
+from training.parametric_thorax import Thorax, draw_thorax, room_of, thorax_fields
 
 STEP_MM = 1.5
 ROUGH_STEP_MM = 3.0  # for grids as coarse as that: volumes of many draws
@@ -65,7 +65,7 @@ class ParametricAnatomy:
 def draw_parametric(rng: np.random.Generator) -> ParametricAnatomy:
     """A random anatomy; the same generator state gives the same one."""
     heart = place_heart(draw_sizes(rng), rng)
-    thorax = draw_thorax(heart, rng)
+    thorax = draw_thorax(room_of(heart), rng)
     linear = rotation(rng.normal(0, 0.08, 3)) @ np.diag(np.exp(-rng.normal(0, 0.02) - rng.normal(0, 0.02, 3)))
     generator = torch_generator(rng)
     extent = BOX_MM[1] - BOX_MM[0]
@@ -122,7 +122,7 @@ def _fields(anatomy: ParametricAnatomy, lattice: Lattice) -> tuple[list[tuple[in
     fields["pv"] = torch.maximum(fields["pv"], -fields["la"])
     fields["cs"] = torch.maximum(fields["cs"], -fields["ra"])
     blood = [(label, fields[name]) for name, label in BLOOD.items()]
-    return blood, [(LVM, fields["filled_lv"]), *thorax_fields(anatomy.thorax, heart, lattice, fields)]
+    return blood, [(LVM, fields["filled_lv"]), *thorax_fields(anatomy.thorax, heart.sizes.rv_wall, lattice, fields)]
 
 
 def sample_parametric(
