@@ -183,25 +183,26 @@ def main() -> None:
         model, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.99), use_buffers=True
     )
     optimiser = torch.optim.AdamW(model.parameters(), lr=options.rates[0], weight_decay=1e-4)
-    checkpoint, done = options.out / "checkpoint.pt", 0
+    checkpoint, done, used = options.out / "checkpoint.pt", 0, 0.0
     if options.resume and checkpoint.exists():
         state = torch.load(checkpoint, weights_only=True)
         model.load_state_dict(state["model"])
         averaged.load_state_dict(state["averaged"])
         optimiser.load_state_dict(state["optimiser"])
-        done = state["step"]
+        done, used = state["step"], state.get("seconds", 0.0)
 
     def save(step: int) -> None:
         parts = {"model": model, "averaged": averaged, "optimiser": optimiser}
         part = checkpoint.with_suffix(".part")
-        torch.save({**{name: value.state_dict() for name, value in parts.items()}, "step": step}, part)
+        states = {name: value.state_dict() for name, value in parts.items()}
+        torch.save({**states, "step": step, "seconds": time.perf_counter() - started}, part)
         part.replace(checkpoint)
         draw_curve(options.out)
 
     validation: list[tuple[torch.Tensor, torch.Tensor]] = []
     dice_columns = [f"dice_{i}" for i in range(STRUCTURES)]
     stages = (0, NO_END) if options.minutes else options.steps
-    total, middle, started = sum(stages), math.sqrt(math.prod(options.scale)), time.perf_counter()
+    total, middle, started = sum(stages), math.sqrt(math.prod(options.scale)), time.perf_counter() - used
     mode = "a" if done else "w"
     with (
         (options.out / "log.csv").open(mode, newline="") as file,
@@ -226,6 +227,7 @@ def main() -> None:
                 if options.minutes:
                     share = (time.perf_counter() - started) / (60 * options.minutes)
                     if share >= 1:
+                        file.flush()
                         save(step)
                         return
                 else:

@@ -160,7 +160,7 @@ def train(
 
 
 def draw_validation_scan(index: int) -> Scan:
-    """A scan as in the held-out set, of a validation seed and each source in turn; every other field is under 200 mm."""
+    """A scan as in the held-out set, of a validation seed, each source in turn; every other field is under 200 mm."""
     rng = np.random.default_rng([VALIDATION_SEED, VALIDATION_FAMILY, index])
     small = index % 2 == 0
     side, height = rng.uniform(160, 199, 2) if small else (rng.uniform(200, 320), rng.uniform(180, 300))
