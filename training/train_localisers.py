@@ -40,6 +40,7 @@ from training.localisers import (
     export_localiser,
     load_thorax,
     load_trained,
+    recover,
     save_thorax,
     slice_predictors,
 )
@@ -94,7 +95,11 @@ def train(
     if imagenet is not None:
         load_imagenet(network, torch.load(imagenet, weights_only=True))
     if start is not None:
-        network.load_state_dict(load_trained(start, backbone).state_dict())
+        if start.suffix == ".xml":
+            begun = recover(start, calibration_slices(pool, axis, 64))
+        else:
+            begun = load_trained(start, backbone)
+        network.load_state_dict(begun.state_dict())
     averaged = torch.optim.swa_utils.AveragedModel(
         network, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.995), use_buffers=True
     )
@@ -219,7 +224,7 @@ def main() -> None:
     training.add_argument("--rate", type=float, default=1.5e-3)
     training.add_argument("--seed", type=int, default=1)
     training.add_argument("--imagenet", type=Path, help="weights as torchvision stores them")
-    training.add_argument("--start", type=Path, help="checkpoint, of any axis, to begin from")
+    training.add_argument("--start", type=Path, help="checkpoint, or INT8 model of VGG-16, to begin from")
     training.add_argument("--width", type=float, help="features of VGG-16 against the published 64 to 512")
     training.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     exporting = commands.add_parser("export")
