@@ -39,7 +39,10 @@ def sample(
     spacing_mm: tuple[float, float, float],
     origin_mm: tuple[float, float, float],
     direction: NDArray[np.float64] | None = None,
+    *,
+    rough: bool = False,
 ) -> torch.Tensor:
-    """Tissues on a grid of patient millimetres: uint8 [z, y, x]."""
-    sampler = sample_parametric if isinstance(anatomy, ParametricAnatomy) else sample_tissues
-    return sampler(anatomy, shape, spacing_mm, origin_mm, direction)  # type: ignore[arg-type]
+    """Tissues on a grid of patient millimetres: uint8 [z, y, x]. rough: faster and coarser, for whole thoraces."""
+    if isinstance(anatomy, ParametricAnatomy):
+        return sample_parametric(anatomy, shape, spacing_mm, origin_mm, direction, rough=rough)
+    return sample_tissues(anatomy, shape, spacing_mm, origin_mm, direction)

@@ -58,7 +58,8 @@ def draw_thorax(seeds: Sequence[int]) -> Thorax:
     shape_xyz = np.ceil((below + above) / PIXEL_MM).astype(int)
     origin = np.array(anatomy.valve_mm) - valve_xyz * PIXEL_MM
     shape = (int(shape_xyz[2]), int(shape_xyz[1]), int(shape_xyz[0]))
-    tissues = sample(anatomy, shape, spacing, (float(origin[0]), float(origin[1]), float(origin[2])))
+    x, y, z = (float(v) for v in origin)
+    tissues = sample(anatomy, shape, spacing, (x, y, z), rough=True)
     if rng.random() < THIN_WALLS:
         redraw_walls(tissues, spacing, rng, torch_generator(rng))
     if rng.random() < 0.6:

@@ -131,11 +131,13 @@ def sample_parametric(
     spacing_mm: tuple[float, float, float],
     origin_mm: tuple[float, float, float],
     direction: NDArray[np.float64] | None = None,
+    *,
+    rough: bool = False,
 ) -> torch.Tensor:
-    """Tissues of an anatomy on a grid: uint8 [z, y, x], as heart.sample_tissues."""
+    """Tissues of an anatomy on a grid: uint8 [z, y, x], as heart.sample_tissues. rough: on the coarser lattice."""
     cosines = np.eye(3) if direction is None else np.asarray(direction).reshape(3, 3)
     step = cosines * np.asarray(spacing_mm)
-    lattice_mm = STEP_MM if min(spacing_mm) < ROUGH_STEP_MM else ROUGH_STEP_MM
+    lattice_mm = ROUGH_STEP_MM if rough or min(spacing_mm) >= ROUGH_STEP_MM else STEP_MM
     plane = np.prod(np.abs(step[:2, :2]) @ np.array(shape[2:0:-1]) / lattice_mm + 8)
     height = max(COARSE, int(SLAB_NODES / plane * lattice_mm / spacing_mm[2]) // COARSE * COARSE)
     slabs = []

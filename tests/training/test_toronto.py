@@ -11,7 +11,7 @@ from training.heart import AO, CS, KEPT, LA, LVC, LVM, PA, PV, RA, RVC, SVC, VEI
 from training.parametric_shapes import lattice_around  # noqa: E402
 
 
-@pytest.fixture(scope="module", params=toronto.CASES)
+@pytest.fixture(scope="module", params=["regular", "case16_marfan"])
 def heart(request):
     """A case with its fields on a lattice of 2 mm and the tissues of its blood there: what needs no thorax."""
     case = toronto._read(request.param)
