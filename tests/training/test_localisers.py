@@ -24,10 +24,11 @@ from training.localisers import (  # noqa: E402
     fit_to_side,
     load_thorax,
     load_trained,
+    recover,
     save_thorax,
 )
 from training.networks import load_imagenet, squeezenet, vgg16  # noqa: E402
-from training.train_localisers import chances_of, draw_batch, train  # noqa: E402
+from training.train_localisers import MODELS, chances_of, draw_batch, train  # noqa: E402
 
 VALVE = np.array([22.25, 30.5, 41.75])
 
@@ -221,5 +222,18 @@ def test_what_is_exported_answers_as_torch_does(pool: Path, tmp_path: Path, back
     answer = compiled(slices)[0]
     assert answer.dtype == np.float32
     off = np.abs(answer - expected)
+    assert off.mean() < 1.0
+    assert off.max() < 4.0
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_vgg16_recovered_from_its_int8_model_reads_as_that_does(pool: Path, training: bool) -> None:
+    model, slices = MODELS / "vgg16_coronal.xml", drawn_slices(pool, 24)
+    network = recover(model, slices).train(training)
+    with torch.no_grad():
+        found = AbsoluteDistance(network).train(training)(torch.from_numpy(slices)).numpy()
+    expected = ov.Core().compile_model(model, "CPU", CPU)(slices)[0]
+    assert np.ptp(expected) > 5  # mm: the answers tell the slices apart
+    off = np.abs(found - expected)
     assert off.mean() < 1.0
     assert off.max() < 4.0
