@@ -64,7 +64,8 @@ class Planes {
         : groups(static_cast<std::int64_t>(zeros.size())), rows(rows), columns(columns), pitch(columns + 1),
           capacity(capacity), zeros_(std::move(zeros)), stride_(stride(rows, columns + 1)),
           memory_((groups * capacity + 2) * stride_) {
-        // The layers of a stack share theirs (dense_vnet.cpp sees to that), so there are no more than two such integers.
+        // The layers of a stack share theirs (dense_vnet.cpp sees to that), so there are no more than two such
+        // integers.
         for (const std::int64_t kind : {0, 1})
             std::memset(memory_.data() + (groups * capacity + kind) * stride_,
                         kind == 0 ? zeros_.front() : zeros_.back(), static_cast<std::size_t>(stride_));

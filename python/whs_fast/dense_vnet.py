@@ -50,19 +50,19 @@ class DenseVNet:
         """The logits, and each stage of the network with its seconds of work, of all threads together."""
         z, y, x = (side // 2 for side in region.shape)
         logits = np.empty((z, y, x, len(self._layers["last"][0])), np.int8)
-        times = _kernels.dense_vnet(
-            region,
-            logits,
-            **self._layers,
-            planes_per_step=self._planes_per_step,
-            instructions=self._instructions,
-            threads=self._threads,
-        )
+        times = self._packed(region, logits, planes_per_step=self._planes_per_step, threads=self._threads)
         return logits, times
 
     @cached_property
+    def _packed(self) -> _kernels.DenseVNet:
+        try:
+            return _kernels.DenseVNet(**self._layers, instructions=self._instructions)
+        except ValueError as error:
+            raise ModelError(f"{self._file}: found {error}, expected the layers of a network") from error
+
+    @cached_property
     def _layers(self) -> dict[str, Any]:
-        """Arguments of the kernel."""
+        """What the file holds, as the kernel takes it."""
         try:
             with np.load(self._file) as arrays:
                 names = list(dict.fromkeys(key.split("/")[0] for key in arrays.files))
