@@ -10,7 +10,6 @@ namespace {
 struct Block {
     static constexpr int outputs = 4;
     static constexpr std::int64_t lanes = 64;
-    static constexpr int halves = 2 * lanes; // of words: two channels
 
     static void make(const ConvolutionPass& pass, std::int64_t lane, std::uint8_t* const* out, std::int64_t out_lane) {
         alignas(64) std::int32_t sums[4][lanes];
@@ -18,11 +17,11 @@ struct Block {
             std::fill_n(sums[output], lanes, pass.start[output]);
         const std::int32_t* weights = pass.weights;
         for (std::int64_t t = 0; t < pass.taps; t += 2, weights += 8) {
-            alignas(64) std::int16_t features[4][halves];
-            split(pass.tap[t] + 4 * lane, features[0], features[1]);
-            split(pass.tap[t + 1] + 4 * lane, features[2], features[3]);
+            Channels a, b;
+            split(pass.tap[t] + 4 * lane, a);
+            split(pass.tap[t + 1] + 4 * lane, b);
             for (int output = 0; output < 4; ++output)
-                add(features, weights + 2 * output, sums[output]);
+                add(a, b, weights + 2 * output, sums[output]);
         }
         for (int output = 0; output < 4; ++output)
             for (std::int64_t i = 0; i < lanes; ++i)
@@ -30,32 +29,25 @@ struct Block {
     }
 
   private:
-    // The first and the second byte of each half.
-    static void split(const std::uint8_t* words, std::int16_t* first, std::int16_t* second) {
-        for (int i = 0; i < halves; ++i) {
-            first[i] = words[2 * i];
-            second[i] = words[2 * i + 1];
-        }
-    }
-    static void add(const std::int16_t (&features)[4][halves], const std::int32_t* weights, std::int32_t* sums) {
-        constexpr int run = 8; // 16-bit lanes of the narrowest vectors
-        std::int16_t factors[4][run];
-        for (int tap = 0; tap < 2; ++tap) {
-            std::int8_t word[4];
-            std::memcpy(word, weights + tap, 4);
-            for (int i = 0; i < run; ++i) {
-                factors[2 * tap][i] = word[2 * (i % 2)];
-                factors[2 * tap + 1][i] = word[2 * (i % 2) + 1];
-            }
-        }
-        std::int16_t met[halves];
-        for (int first = 0; first < halves; first += run)
-            for (int i = 0; i < run; ++i)
-                met[first + i] = static_cast<std::int16_t>(
-                    features[0][first + i] * factors[0][i] + features[1][first + i] * factors[1][i] +
-                    features[2][first + i] * factors[2][i] + features[3][first + i] * factors[3][i]);
+    using Channels = std::int16_t[4][lanes];
+
+    static void split(const std::uint8_t* words, Channels& channels) {
         for (std::int64_t i = 0; i < lanes; ++i)
-            sums[i] += met[2 * i] + met[2 * i + 1];
+            for (int channel = 0; channel < 4; ++channel)
+                channels[channel][i] = words[4 * i + channel];
+    }
+    static void add(const Channels& a, const Channels& b, const std::int32_t* weights, std::int32_t* sums) {
+        std::int8_t w[8];
+        std::memcpy(w, weights, sizeof w);
+        std::int16_t met[2][lanes];
+        for (const int half : {0, 2}) {
+            const std::int16_t wa = w[half], wb = w[half + 1], wc = w[half + 4], wd = w[half + 5];
+            for (std::int64_t i = 0; i < lanes; ++i)
+                met[half / 2][i] = static_cast<std::int16_t>(a[half][i] * wa + a[half + 1][i] * wb + b[half][i] * wc +
+                                                             b[half + 1][i] * wd);
+        }
+        for (std::int64_t i = 0; i < lanes; ++i)
+            sums[i] += met[0][i] + met[1][i];
     }
     static std::uint8_t rescale(std::int32_t sum, float scale, float bias) {
         const float scaled = static_cast<float>(sum) * scale;
