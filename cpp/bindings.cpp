@@ -143,11 +143,9 @@ std::vector<whs::QuantisedLayer> views(const std::vector<Layer>& layers) {
     return all;
 }
 
-auto dense_vnet(Volume<const std::uint8_t> region, Logits<std::int8_t> logits,
-                std::tuple<float, float, std::uint8_t> pool, const Layer& entry,
-                const std::vector<std::vector<Layer>>& stacks, const std::vector<Layer>& skips,
-                const std::vector<Layer>& downs, const Layer& last, std::int64_t planes_per_step,
-                const std::string& instructions, int threads, const nb::object& progress) {
+void make_dense_vnet(whs::DenseVNet* place, std::tuple<float, float, std::uint8_t> pool, const Layer& entry,
+                     const std::vector<std::vector<Layer>>& stacks, const std::vector<Layer>& skips,
+                     const std::vector<Layer>& downs, const Layer& last, const std::string& instructions) {
     whs::QuantisedDenseVNet network{{std::get<0>(pool), std::get<1>(pool), std::get<2>(pool)},
                                     view(entry),
                                     {},
@@ -157,6 +155,12 @@ auto dense_vnet(Volume<const std::uint8_t> region, Logits<std::int8_t> logits,
     for (const std::vector<Layer>& stack : stacks)
         network.stacks.push_back(views(stack));
     const whs::Instructions chosen = whs::instructions_named(instructions);
+    const NoGil released;
+    new (place) whs::DenseVNet(network, chosen);
+}
+
+auto run_dense_vnet(const whs::DenseVNet& network, Volume<const std::uint8_t> region, Logits<std::int8_t> logits,
+                    std::int64_t planes_per_step, int threads, const nb::object& progress) {
     const auto watch = [&progress](double share) {
         const nb::gil_scoped_acquire held;
         if (PyErr_CheckSignals() != 0) // Ctrl-C, while the kernel goes on
@@ -167,7 +171,7 @@ auto dense_vnet(Volume<const std::uint8_t> region, Logits<std::int8_t> logits,
     std::vector<whs::StageTime> times;
     {
         const NoGil released;
-        times = whs::dense_vnet(network, view(region), view(logits), planes_per_step, chosen, threads, watch);
+        times = network.run(view(region), view(logits), planes_per_step, threads, watch);
     }
     std::vector<std::tuple<std::string, double>> named;
     for (whs::StageTime& time : times)
@@ -218,20 +222,24 @@ those of the logits. u = clamp((x + 0.5) / 2 - 0.5) with 8 fractional bits an ax
 more than half a voxel outside the region is 0. Raises ValueError for no class or more than 255.)");
 
     m.def("instruction_sets", &whs::instruction_sets,
-          "Names of the sets of instructions that this machine and this build have for dense_vnet, the fastest first.");
+          "Names of the sets of instructions that this machine and this build have for DenseVNet, the fastest first.");
 
-    m.def(
-        "dense_vnet", &dense_vnet, "region"_a.noconvert(), "logits"_a.noconvert(), nb::kw_only(), "pool"_a, "entry"_a,
-        "stacks"_a, "skips"_a, "downs"_a, "last"_a, "planes_per_step"_a = 2, "instructions"_a = "portable",
-        "threads"_a = 1, "progress"_a = nb::none(),
-        R"(Run Dense V-Net in integers over a region of uint8, streamed along z; return [(stage, seconds of all threads)].
+    nb::class_<whs::DenseVNet>(m, "DenseVNet", "Dense V-Net in integers, packed for one set of instructions.")
+        .def("__init__", &make_dense_vnet, nb::kw_only(), "pool"_a, "entry"_a, "stacks"_a, "skips"_a, "downs"_a,
+             "last"_a, "instructions"_a = "portable",
+             R"(Pack the layers of a network.
 
-logits: int8 z / 2, y / 2, x / 2, class; the region's extents are multiples of 8. A layer is (weights int8 [output,
-input, z, y, x], scale, bias, zero): the exact sum s of output o becomes clamp(round_half_even(s * scale[o] + bias[o]),
-0, 255), of the last layer less 128; zero is the integer of its results that stands for 0. pool is (scale, bias, zero)
-for the mean of 3 x 3 x 3 voxels. progress is called, in the calling thread, with the share of the work that is done;
-what it raises ends the work. The same bits for all planes_per_step, instructions and threads. Raises ValueError
-for layers that do not follow from one another, extents that do not fit, instructions that this machine lacks.)");
+A layer is (weights int8 [output, input, z, y, x], scale, bias, zero): the exact sum s of output o becomes
+clamp(round_half_even(s * scale[o] + bias[o]), 0, 255), of the last layer less 128; zero is the integer of its results
+that stands for 0. pool is (scale, bias, zero) for the mean of 3 x 3 x 3 voxels. Raises ValueError for layers that do
+not follow from one another and for instructions that this machine lacks.)")
+        .def("__call__", &run_dense_vnet, "region"_a.noconvert(), "logits"_a.noconvert(), nb::kw_only(),
+             "planes_per_step"_a = 2, "threads"_a = 1, "progress"_a = nb::none(),
+             R"(Run over a region of uint8, streamed along z; return [(stage, seconds of all threads)].
+
+logits: int8 z / 2, y / 2, x / 2, class; the region's extents are multiples of 8. progress is called, in the calling
+thread, with the share of the work that is done; what it raises ends the work. The same bits for all planes_per_step,
+instructions and threads. Raises ValueError for extents that do not fit.)");
 
     m.def("connected_components", &connected_components, "labels"_a.noconvert(), "out"_a.noconvert(),
           "connectivity"_a = 26, nb::kw_only(), "threads"_a = 1,

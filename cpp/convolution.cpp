@@ -1,7 +1,10 @@
 // Packs the weights of a convolution for a set of instructions and cuts its outputs into passes.
 #include "convolution.hpp"
 
+#include "cpu.hpp"
+
 #include <cstring>
+#include <numeric>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -17,50 +20,40 @@ ConvolutionKernels kernels_of(Instructions instructions) {
         return avx512_vnni_kernels();
     case Instructions::avx_vnni:
         return avx_vnni_kernels();
+    case Instructions::avx512:
+        return avx512_kernels();
     case Instructions::avx2:
         return avx2_kernels();
+    case Instructions::ssse3:
+        return ssse3_kernels();
+#endif
+#ifdef WHS_NEON
+    case Instructions::neon_i8mm:
+        return neon_i8mm_kernels();
+    case Instructions::neon_dot:
+        return neon_dot_kernels();
 #endif
     default:
         return portable_kernels();
     }
 }
 
-// Without products of bytes, the even and the odd channels of a word are multiplied as pairs of 16-bit numbers.
-bool in_pairs(Instructions instructions) { return instructions == Instructions::avx2; }
-
-std::int32_t word(std::int8_t a, std::int8_t b, std::int8_t c, std::int8_t d) {
-    const std::int8_t bytes[] = {a, b, c, d};
+std::int32_t word(const std::int8_t* bytes) {
     std::int32_t word;
     std::memcpy(&word, bytes, sizeof word);
     return word;
 }
 
-std::int32_t pair(std::int16_t a, std::int16_t b) {
-    const std::int16_t halves[] = {a, b};
-    std::int32_t pair;
-    std::memcpy(&pair, halves, sizeof pair);
-    return pair;
-}
-
 constexpr std::pair<std::string_view, Instructions> kNames[] = {
     {"avx512_vnni", Instructions::avx512_vnni},
     {"avx_vnni", Instructions::avx_vnni},
+    {"avx512", Instructions::avx512},
     {"avx2", Instructions::avx2},
+    {"ssse3", Instructions::ssse3},
+    {"neon_i8mm", Instructions::neon_i8mm},
+    {"neon_dot", Instructions::neon_dot},
     {"portable", Instructions::portable},
 };
-
-bool machine_has(Instructions instructions) {
-#ifdef WHS_X86
-    __builtin_cpu_init();
-    if (instructions == Instructions::avx512_vnni)
-        return __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx512bw");
-    if (instructions == Instructions::avx_vnni)
-        return __builtin_cpu_supports("avx2") && supports_avx_vnni();
-    if (instructions == Instructions::avx2)
-        return __builtin_cpu_supports("avx2");
-#endif
-    return instructions == Instructions::portable;
-}
 
 } // namespace
 
@@ -82,39 +75,60 @@ Instructions instructions_named(const std::string& wanted) {
     throw std::invalid_argument("instructions is " + wanted + ", must be one of " + known);
 }
 
+bool in_pairs(Instructions instructions) { return kernels_of(instructions).in_pairs; }
+
 PackedConvolution::PackedConvolution(const std::vector<std::int8_t>& words, std::vector<float> scale,
                                      std::vector<float> bias, std::vector<std::uint8_t> shares,
-                                     Instructions instructions)
+                                     Instructions instructions, int most)
     : scale_(std::move(scale)), bias_(std::move(bias)), shares_(std::move(shares)) {
     const auto outputs = static_cast<std::int64_t>(scale_.size());
     taps_ = static_cast<std::int64_t>(words.size()) / 4 / outputs;
     const ConvolutionKernels kernels = kernels_of(instructions);
-    for (std::int64_t first = 0; first < outputs;) {
+    std::int64_t count;
+    for (std::int64_t first = 0; first < outputs; first += count) {
         const std::int64_t left = outputs - first;
-        const std::int64_t count = left % 12 == 0 ? 12 : left % 8 == 0 ? 8 : 4;
-        passes_.push_back({count == 12  ? kernels.twelve
-                           : count == 8 ? kernels.eight
-                                        : kernels.four,
-                           first, static_cast<std::int64_t>(weights_.size())});
-        for (std::int64_t tap = 0; tap < taps_; ++tap)
-            for (std::int64_t output = first; output < first + count; ++output) {
-                const std::int8_t* w = words.data() + (output * taps_ + tap) * 4;
-                if (in_pairs(instructions)) {
-                    weights_.push_back(pair(w[0], w[2]));
-                    weights_.push_back(pair(w[1], w[3]));
-                } else {
-                    weights_.push_back(word(w[0], w[1], w[2], w[3]));
-                }
-            }
-        first += count;
+        count = kernels.twelve != nullptr && left % 12 == 0 ? 12 : kernels.eight != nullptr && left % 8 == 0 ? 8 : 4;
+        Pass& pass = passes_.emplace_back();
+        pass.first_output = first;
+        pass.kernel = count == 12 ? kernels.twelve : count == 8 ? kernels.eight : kernels.four;
+        const std::int8_t* of_pass = words.data() + first * taps_ * 4;
+        for (std::int64_t output = 0; output < count; ++output)
+            pass.start.push_back(std::accumulate(of_pass + output * taps_ * 4, of_pass + (output + 1) * taps_ * 4, 0) *
+                                 kernels.less);
+        if (kernels.in_pairs) {
+            const std::vector<Slot> slots =
+                pair_taps({of_pass, static_cast<std::size_t>(count * taps_ * 4)}, taps_, most);
+            for (std::size_t slot = 0; slot < slots.size(); slot += 2)
+                for (std::size_t output = 0; output < 4; ++output)
+                    for (const Slot& of_pair : {slots[slot], slots[slot + 1]})
+                        pass.weights.push_back(word(of_pair.weights[output]));
+            for (const Slot& slot : slots)
+                pass.order.push_back(static_cast<std::int32_t>(slot.tap));
+        } else {
+            for (std::int64_t tap = 0; tap < taps_; ++tap)
+                for (std::int64_t output = 0; output < count; ++output)
+                    pass.weights.push_back(word(of_pass + (output * taps_ + tap) * 4));
+        }
     }
 }
 
-void PackedConvolution::operator()(const std::uint8_t* const* taps, std::int64_t first, std::int64_t last,
-                                   std::uint8_t* const* out) const {
-    for (const Pass& pass : passes_)
-        pass.kernel(weights_.data() + pass.first_word, taps_, taps, shares_.data(), first, last,
-                    scale_.data() + pass.first_output, bias_.data() + pass.first_output, out + pass.first_output / 4);
+void PackedConvolution::operator()(const std::uint8_t* const* taps, LaneRange lanes, std::uint8_t* const* out) const {
+    std::vector<const std::uint8_t*> in_order;
+    for (const Pass& pass : passes_) {
+        in_order.resize(pass.order.size());
+        for (std::size_t slot = 0; slot < in_order.size(); ++slot)
+            in_order[slot] = taps[pass.order[slot]];
+        const bool as_given = in_order.empty();
+        pass.kernel({.weights = pass.weights.data(),
+                     .taps = as_given ? taps_ : static_cast<std::int64_t>(in_order.size()),
+                     .tap = as_given ? taps : in_order.data(),
+                     .share = shares_.data(),
+                     .start = pass.start.data(),
+                     .scale = scale_.data() + pass.first_output,
+                     .bias = bias_.data() + pass.first_output,
+                     .out = out + pass.first_output / 4},
+                    lanes.first, lanes.last);
+    }
 }
 
 } // namespace whs

@@ -11,6 +11,7 @@
 #pragma once
 
 #include "convolution_kernels.hpp"
+#include "pairing.hpp"
 
 #include <cstdint>
 #include <string>
@@ -18,7 +19,7 @@
 
 namespace whs {
 
-enum class Instructions { avx512_vnni, avx_vnni, avx2, portable };
+enum class Instructions { avx512_vnni, avx_vnni, avx512, avx2, ssse3, neon_i8mm, neon_dot, portable };
 
 // The names of those that this machine and this build have, the fastest first.
 std::vector<std::string> instruction_sets();
@@ -26,19 +27,27 @@ std::vector<std::string> instruction_sets();
 // Throws std::invalid_argument for one that is not among them.
 Instructions instructions_named(const std::string& name);
 
+// Whether their kernels take taps in pairs (pairing.hpp).
+bool in_pairs(Instructions instructions);
+
+// Lanes [first, last).
+struct LaneRange {
+    std::int64_t first, last;
+};
+
 // Weights of one convolution in the order in which one set of instructions reads them.
 class PackedConvolution {
   public:
     // words: [output][tap][4] int8, outputs a multiple of four. A sum s of output o gives
     // clamp(round_half_even(float(s) * scale[o] + bias[o]), 0, 255). shares: for each tap, which third (0 to 2) of the
-    // words of the next block it asks the memory for; taps that read the same words share the asking.
+    // words of the next block it asks the memory for; taps that read the same words share the asking. most: what the
+    // weights of taps in pairs may sum to (pairing.hpp).
     PackedConvolution(const std::vector<std::int8_t>& words, std::vector<float> scale, std::vector<float> bias,
-                      std::vector<std::uint8_t> shares, Instructions instructions);
+                      std::vector<std::uint8_t> shares, Instructions instructions, int most = kMostWeight);
 
-    // Lanes [first, last) of each output group of four channels; out[group] and taps[tap] point at lane 0. Up to
-    // kOverrun lanes past the last are read, none is written.
-    void operator()(const std::uint8_t* const* taps, std::int64_t first, std::int64_t last,
-                    std::uint8_t* const* out) const;
+    // Some lanes of each output group of four channels; out[group] and taps[tap] point at lane 0. Up to kOverrun lanes
+    // past the last are read, none is written.
+    void operator()(const std::uint8_t* const* taps, LaneRange lanes, std::uint8_t* const* out) const;
 
     std::int64_t taps() const { return taps_; }
 
@@ -48,11 +57,12 @@ class PackedConvolution {
     struct Pass { // some of the outputs
         ConvolutionKernel kernel;
         std::int64_t first_output;
-        std::int64_t first_word;
+        std::vector<std::int32_t> weights;
+        std::vector<std::int32_t> start; // of each output
+        std::vector<std::int32_t> order; // in which it takes the taps; empty: as they are
     };
 
     std::int64_t taps_;
-    std::vector<std::int32_t> weights_;
     std::vector<float> scale_, bias_;
     std::vector<std::uint8_t> shares_;
     std::vector<Pass> passes_;

@@ -4,6 +4,9 @@
 // features and broadcasts O words of weights for O * X products, so that the multipliers, not the loads, set the pace.
 #pragma once
 
+#include "compiler.hpp"
+#include "convolution_kernels.hpp"
+
 #include <cstdint>
 #include <cstring>
 #include <utility>
@@ -13,64 +16,113 @@ namespace whs {
 // Calls use(index constant) for 0 to N - 1. The indices are constants before the optimiser sees them: loops over arrays
 // of vectors are unrolled too late by GCC, which then keeps the sums in memory.
 template <int N, class Use>
-[[gnu::always_inline]] inline void repeat(Use&& use) {
-    [&]<int... I>(std::integer_sequence<int, I...>) __attribute__((always_inline)) {
-        (use(std::integral_constant<int, I>{}), ...);
-    }(std::make_integer_sequence<int, N>{});
+WHS_INLINE void repeat(Use&& use) {
+    [&]<int... I>(std::integer_sequence<int, I...>)
+        WHS_INLINE_LAMBDA { (use(std::integral_constant<int, I>{}), ...); }(std::make_integer_sequence<int, N>{});
 }
 
 template <class Lanes, int O, int X>
-[[gnu::always_inline]] inline void convolve_block(const std::int32_t* weights, std::int64_t taps,
-                                                  const std::uint8_t* const* tap, const std::uint8_t* share,
-                                                  std::int64_t lane, const float* scale, const float* bias,
-                                                  std::uint8_t* const* out, std::int64_t out_lane) {
-    typename Lanes::Sums sums[O * X];
-    repeat<O * X>([&](auto i) __attribute__((always_inline)) { sums[decltype(i)::value] = Lanes::zero(); });
-    for (std::int64_t t = 0; t < taps; ++t) {
-        const std::uint8_t* features = tap[t] + 4 * lane;
-        // The next block: the processor foresees a few rows of memory, here there are hundreds.
-        repeat<(X + 2) / 3>([&](auto line) __attribute__((always_inline)) {
-            __builtin_prefetch(features + 4 * Lanes::width * X + 64 * ((X + 2) / 3 * share[t] + line));
-        });
-        typename Lanes::Words words[X];
-        repeat<X>([&](auto x) __attribute__((always_inline)) {
-            words[decltype(x)::value] = Lanes::load(features + 4 * Lanes::width * x);
-        });
-        repeat<O>([&](auto o) __attribute__((always_inline)) {
-            const typename Lanes::Weight weight = Lanes::broadcast(weights + o * Lanes::weight_words);
-            repeat<X>([&](auto x) __attribute__((always_inline)) {
-                constexpr int i = decltype(o)::value * X + decltype(x)::value;
-                sums[i] = Lanes::multiply_add(sums[i], words[decltype(x)::value], weight);
-            });
-        });
-        weights += O * Lanes::weight_words;
-    }
-    repeat<O / 4 * X>([&](auto i) __attribute__((always_inline)) {
+WHS_INLINE void store_block(const typename Lanes::Sums (&sums)[O * X], const ConvolutionPass& pass,
+                            std::uint8_t* const* out, std::int64_t lane) {
+    repeat<O / 4 * X>([&](auto i) WHS_INLINE_LAMBDA {
         constexpr int group = decltype(i)::value / X, x = decltype(i)::value % X;
-        Lanes::store(out[group] + 4 * (out_lane + Lanes::width * x), sums[4 * group * X + x],
-                     sums[(4 * group + 1) * X + x], sums[(4 * group + 2) * X + x], sums[(4 * group + 3) * X + x],
-                     scale + 4 * group, bias + 4 * group);
+        Lanes::store(out[group] + 4 * (lane + Lanes::width * x), sums[4 * group * X + x], sums[(4 * group + 1) * X + x],
+                     sums[(4 * group + 2) * X + x], sums[(4 * group + 3) * X + x], pass.scale + 4 * group,
+                     pass.bias + 4 * group);
     });
 }
 
-// The signature is that of ConvolutionKernel.
+// Blocks are functions of their own, so that what only their end needs takes no register from the sums.
+
+// A word of each tap at a time, multiplied and summed exactly by one instruction.
 template <class Lanes, int O, int X>
-void convolve(const std::int32_t* weights, std::int64_t taps, const std::uint8_t* const* tap, const std::uint8_t* share,
-              std::int64_t first, std::int64_t last, const float* scale, const float* bias, std::uint8_t* const* out) {
-    constexpr std::int64_t step = X * Lanes::width;
+struct WordBlock {
+    static constexpr int outputs = O;
+    static constexpr std::int64_t lanes = X * Lanes::width;
+    static constexpr int lines = (4 * lanes / 64 + 2) / 3; // of a block, in each of three shares
+
+    static WHS_NOINLINE void make(const ConvolutionPass& pass, std::int64_t lane, std::uint8_t* const* out,
+                                  std::int64_t out_lane) {
+        typename Lanes::Sums sums[O * X];
+        repeat<O * X>([&](auto i) WHS_INLINE_LAMBDA {
+            sums[decltype(i)::value] = Lanes::fill(pass.start[decltype(i)::value / X]);
+        });
+        const std::int32_t* weights = pass.weights;
+        for (std::int64_t t = 0; t < pass.taps; ++t) {
+            const std::uint8_t* features = pass.tap[t] + 4 * lane;
+            // The next block: the processor foresees a few rows of memory, here there are hundreds.
+            repeat<lines>([&](auto line) WHS_INLINE_LAMBDA {
+                prefetch(features + 4 * lanes + 64 * (lines * pass.share[t] + line));
+            });
+            typename Lanes::Words words[X];
+            repeat<X>([&](auto x) WHS_INLINE_LAMBDA {
+                words[decltype(x)::value] = Lanes::load(features + 4 * Lanes::width * x);
+            });
+            repeat<O>([&](auto o) WHS_INLINE_LAMBDA {
+                const auto weight = Lanes::broadcast(weights[o]);
+                repeat<X>([&](auto x) WHS_INLINE_LAMBDA {
+                    constexpr int i = decltype(o)::value * X + decltype(x)::value;
+                    sums[i] = Lanes::multiply_add(sums[i], words[decltype(x)::value], weight);
+                });
+            });
+            weights += O;
+        }
+        store_block<Lanes, O, X>(sums, pass, out, out_lane);
+    }
+};
+
+// Four outputs of two taps at a time, whose products meet in 16 bits (pairing.hpp).
+template <class Lanes, int X>
+struct PairBlock {
+    static constexpr int outputs = 4;
+    static constexpr std::int64_t lanes = X * Lanes::width;
+
+    static WHS_NOINLINE void make(const ConvolutionPass& pass, std::int64_t lane, std::uint8_t* const* out,
+                                  std::int64_t out_lane) {
+        typename Lanes::Sums sums[4 * X];
+        repeat<4 * X>([&](auto i) WHS_INLINE_LAMBDA {
+            sums[decltype(i)::value] = Lanes::fill(pass.start[decltype(i)::value / X]);
+        });
+        const std::int32_t* weights = pass.weights;
+        for (std::int64_t t = 0; t < pass.taps; t += 2) {
+            const std::uint8_t *a = pass.tap[t] + 4 * lane, *b = pass.tap[t + 1] + 4 * lane;
+            prefetch(a + 2 * 4 * lanes); // two blocks ahead
+            prefetch(b + 2 * 4 * lanes);
+            typename Lanes::Words of_a[X], of_b[X];
+            repeat<X>([&](auto x) WHS_INLINE_LAMBDA {
+                of_a[decltype(x)::value] = Lanes::load(a + 4 * Lanes::width * x);
+                of_b[decltype(x)::value] = Lanes::load(b + 4 * Lanes::width * x);
+            });
+            repeat<4>([&](auto o) WHS_INLINE_LAMBDA {
+                const auto for_a = Lanes::broadcast(weights[2 * o]), for_b = Lanes::broadcast(weights[2 * o + 1]);
+                repeat<X>([&](auto x) WHS_INLINE_LAMBDA {
+                    constexpr int i = decltype(o)::value * X + decltype(x)::value;
+                    sums[i] =
+                        Lanes::multiply_add(sums[i], of_a[decltype(x)::value], for_a, of_b[decltype(x)::value], for_b);
+                });
+            });
+            weights += 8;
+        }
+        store_block<Lanes, 4, X>(sums, pass, out, out_lane);
+    }
+};
+
+// A ConvolutionKernel.
+template <class Block>
+void convolve(const ConvolutionPass& pass, std::int64_t first, std::int64_t last) {
     std::int64_t lane = first;
-    for (; lane + step <= last; lane += step)
-        convolve_block<Lanes, O, X>(weights, taps, tap, share, lane, scale, bias, out, lane);
+    for (; lane + Block::lanes <= last; lane += Block::lanes)
+        Block::make(pass, lane, pass.out, lane);
     if (lane == last)
         return;
     // The lanes past the last belong to somebody else.
-    alignas(64) std::uint8_t spare[O / 4][4 * step];
-    std::uint8_t* to_spare[O / 4];
-    for (int group = 0; group < O / 4; ++group)
+    alignas(64) std::uint8_t spare[Block::outputs / 4][4 * Block::lanes];
+    std::uint8_t* to_spare[Block::outputs / 4];
+    for (int group = 0; group < Block::outputs / 4; ++group)
         to_spare[group] = spare[group];
-    convolve_block<Lanes, O, X>(weights, taps, tap, share, lane, scale, bias, to_spare, 0);
-    for (int group = 0; group < O / 4; ++group)
-        std::memcpy(out[group] + 4 * lane, spare[group], static_cast<std::size_t>(4 * (last - lane)));
+    Block::make(pass, lane, to_spare, 0);
+    for (int group = 0; group < Block::outputs / 4; ++group)
+        std::memcpy(pass.out[group] + 4 * lane, spare[group], static_cast<std::size_t>(4 * (last - lane)));
 }
 
 } // namespace whs

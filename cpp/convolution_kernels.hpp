@@ -1,23 +1,38 @@
-// The kernels of each set of instructions, by the number of outputs that one pass makes.
+// The kernels of each set of instructions.
 #pragma once
 
 #include <cstdint>
 
 namespace whs {
 
-using ConvolutionKernel = void (*)(const std::int32_t* weights, std::int64_t taps, const std::uint8_t* const* tap,
-                                   const std::uint8_t* share, std::int64_t first, std::int64_t last, const float* scale,
-                                   const float* bias, std::uint8_t* const* out);
+// One pass of a convolution, over all its taps, that makes some of the outputs.
+struct ConvolutionPass {
+    const std::int32_t* weights;
+    std::int64_t taps;
+    const std::uint8_t* const* tap; // where its words lie at lane 0
+    const std::uint8_t* share;      // of each tap, which third of the words of the next block it asks the memory for
+    const std::int32_t* start;      // of each output, where its sums begin
+    const float *scale, *bias;
+    std::uint8_t* const* out; // of each group of four outputs, lane 0
+};
+
+// Makes the lanes [first, last).
+using ConvolutionKernel = void (*)(const ConvolutionPass& pass, std::int64_t first, std::int64_t last);
 
 struct ConvolutionKernels {
-    ConvolutionKernel four, eight, twelve;
+    ConvolutionKernel four;                              // by the outputs of a pass
+    ConvolutionKernel eight = nullptr, twelve = nullptr; // where passes of four are not the best
+    bool in_pairs = false; // whether taps come in pairs whose sums 16 bits hold (pairing.hpp)
+    int less = 0;          // what features are taken less
 };
 
 ConvolutionKernels portable_kernels();
+ConvolutionKernels ssse3_kernels();
 ConvolutionKernels avx2_kernels();
 ConvolutionKernels avx_vnni_kernels();
+ConvolutionKernels avx512_kernels();
 ConvolutionKernels avx512_vnni_kernels();
-
-bool supports_avx_vnni();
+ConvolutionKernels neon_dot_kernels();
+ConvolutionKernels neon_i8mm_kernels();
 
 } // namespace whs

@@ -11,8 +11,11 @@ namespace {
 struct Lanes256 {
     static constexpr int width = 8;
     using Sums = __m256i;
+    using Words = __m256i;
 
-    static Sums zero() { return _mm256_setzero_si256(); }
+    static Sums fill(std::int32_t value) { return _mm256_set1_epi32(value); }
+    static Words load(const std::uint8_t* p) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)); }
+    static Words broadcast(std::int32_t word) { return fill(word); }
     static __m256i rescale(Sums sums, float scale, float bias) {
         const __m256 scaled = _mm256_mul_ps(_mm256_cvtepi32_ps(sums), _mm256_set1_ps(scale));
         const __m256 shifted = _mm256_add_ps(scaled, _mm256_set1_ps(bias));

@@ -33,19 +33,10 @@ void check_width(const QuantisedLayer& layer, const std::string& name) {
                 std::to_string(kMostOutputs));
 }
 
-void check(const QuantisedDenseVNet& network, View3<const std::uint8_t> region, View4<std::int8_t> logits,
-           std::int64_t planes_per_step) {
+void check(const QuantisedDenseVNet& network) {
     const std::size_t levels = network.stacks.size();
     require(levels > 0 && levels <= 3 && network.skips.size() == levels && network.downs.size() == levels - 1,
             "there must be one to three stacks, a skip from each and a convolution between each two");
-    const std::int64_t multiple = std::int64_t{1} << levels;
-    for (const std::int64_t side : {region.nz, region.ny, region.nx})
-        require(side > 0 && side % multiple == 0,
-                "the region's extents must be multiples of " + std::to_string(multiple));
-    require(2 * logits.nz == region.nz && 2 * logits.ny == region.ny && 2 * logits.nx == region.nx &&
-                logits.nc == network.last.outputs,
-            "logits must have half the region's extents and the classes last");
-    require(planes_per_step > 0, "planes_per_step must be at least 1");
     check_layer(network.entry, "entry", 1, 5);
     check_width(network.entry, "entry");
     std::int64_t channels = network.entry.outputs, joined = 1;
@@ -77,17 +68,49 @@ void check(const QuantisedDenseVNet& network, View3<const std::uint8_t> region, 
 
 } // namespace
 
-std::vector<StageTime> dense_vnet(const QuantisedDenseVNet& network, View3<const std::uint8_t> region,
-                                  View4<std::int8_t> logits, std::int64_t planes_per_step, Instructions instructions,
-                                  int threads, const Watch& watch) {
-    check(network, region, logits, planes_per_step);
-    Stages stages(region, logits, planes_per_step, instructions, threads);
+struct PackedDenseVNet {
+    QuantisedPool pool;
+    PackedLayer entry;
+    std::vector<PackedStack> stacks;
+    std::vector<PackedLayer> skips, downs;
+    PackedLayer last;
+};
+
+DenseVNet::DenseVNet(const QuantisedDenseVNet& network, Instructions instructions) {
+    check(network);
+    PackedDenseVNet packed{network.pool, pack_entry(network.entry, instructions),  {}, {},
+                           {},           pack_whole(network.last, instructions, 1)};
+    for (const QuantisedStack& stack : network.stacks) {
+        PackedStack& layers = packed.stacks.emplace_back();
+        for (const QuantisedLayer& layer : stack)
+            layers.push_back(pack_whole(layer, instructions));
+    }
+    for (const QuantisedLayer& skip : network.skips)
+        packed.skips.push_back(pack_whole(skip, instructions));
+    for (const QuantisedLayer& down : network.downs)
+        packed.downs.push_back(pack_halving(down, instructions));
+    network_ = std::make_unique<const PackedDenseVNet>(std::move(packed));
+}
+
+DenseVNet::~DenseVNet() = default;
+
+std::vector<StageTime> DenseVNet::run(View3<const std::uint8_t> region, View4<std::int8_t> logits,
+                                      std::int64_t planes_per_step, int threads, const Watch& watch) const {
+    const PackedDenseVNet& network = *network_;
+    const std::int64_t multiple = std::int64_t{1} << network.stacks.size();
+    for (const std::int64_t side : region.extent())
+        require(side > 0 && side % multiple == 0,
+                "the region's extents must be multiples of " + std::to_string(multiple));
+    require(region.extent() == Index3{2 * logits.nz, 2 * logits.ny, 2 * logits.nx} && logits.nc == network.last.outputs,
+            "logits must have half the region's extents and the classes last");
+    require(planes_per_step > 0, "planes_per_step must be at least 1");
+    Stages stages(region, logits, planes_per_step, threads);
     std::vector<std::size_t> joined{stages.add_pool(network.pool)};
     std::size_t newest = stages.add_entry(network.entry, network.stacks.front());
     std::vector<std::size_t> skips;
     for (std::size_t level = 0; level < network.stacks.size(); ++level) {
         const std::string number = std::to_string(level + 1);
-        for (const QuantisedLayer& layer : network.stacks[level])
+        for (const PackedLayer& layer : network.stacks[level])
             newest = stages.add_layer("stack " + number, layer, newest);
         skips.push_back(stages.add_skip("skip " + number, network.skips[level], newest));
         if (level < network.downs.size())

@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -49,11 +50,21 @@ struct StageTime {
 // ends the work.
 using Watch = std::function<void(double share)>;
 
-// Logits [z / 2, y / 2, x / 2, class] of a region whose sides are multiples of 8. planes_per_step planes at half
-// resolution are made at a time: memory and time depend on it, the result does not. Throws std::invalid_argument where
-// the layers do not follow from one another, the extents do not fit, or the machine lacks the instructions.
-std::vector<StageTime> dense_vnet(const QuantisedDenseVNet& network, View3<const std::uint8_t> region,
-                                  View4<std::int8_t> logits, std::int64_t planes_per_step, Instructions instructions,
-                                  int threads, const Watch& watch);
+// The network with its weights packed for one set of instructions; many threads may run it at once.
+class DenseVNet {
+  public:
+    // Throws std::invalid_argument where the layers do not follow from one another.
+    DenseVNet(const QuantisedDenseVNet& network, Instructions instructions);
+    ~DenseVNet();
+
+    // Logits [z / 2, y / 2, x / 2, class] of a region whose sides are multiples of 8. planes_per_step planes at half
+    // resolution are made at a time: memory and time depend on it, the result does not. Throws std::invalid_argument
+    // where the extents do not fit.
+    std::vector<StageTime> run(View3<const std::uint8_t> region, View4<std::int8_t> logits,
+                               std::int64_t planes_per_step, int threads, const Watch& watch) const;
+
+  private:
+    std::unique_ptr<const struct PackedDenseVNet> network_;
+};
 
 } // namespace whs

@@ -33,8 +33,68 @@ void interleave(const std::uint8_t* phases, std::int64_t columns, std::uint8_t* 
             std::memcpy(to + 4 * (factor * column + phase), phases + 4 * (phase * columns + column), 4);
 }
 
-void upsample_group(const Planes& in, std::int64_t in_planes, std::int64_t factor, const Planes& out,
-                    std::int64_t plane, std::int64_t row, std::int64_t group, RowScratch& scratch) {
+} // namespace
+
+void split_voxels(View3<const std::uint8_t> region, const Planes& out, const RowAt& at) {
+    const std::int64_t plane = at.plane, row = at.row, columns = out.columns;
+    for (std::int64_t phase = 0; phase < 2; ++phase) {
+        const std::uint8_t* from = region.row(plane, 2 * row + phase);
+        std::uint8_t* to = out.at(plane, phase, row);
+        to[0] = to[1] = 0;
+        std::memcpy(to + 2, from, 2);
+        for (std::int64_t column = 1; column < columns; ++column)
+            std::memcpy(to + 4 * column, from + 2 * column - 2, 4);
+    }
+    std::uint8_t* to = out.at(plane, 2, row);
+    for (std::int64_t y = 0; y < 4; ++y) {
+        const std::int64_t from_row = 2 * row - 2 + y;
+        const std::uint8_t* from = from_row < 0 ? nullptr : region.row(plane, from_row);
+        for (std::int64_t column = 0; column < columns; ++column)
+            to[4 * column + y] = from == nullptr || column == columns - 1 ? 0 : from[2 * column + 2];
+    }
+}
+
+void split_words(const Planes& in, const Planes& out, const RowAt& at) {
+    const std::int64_t columns = out.columns;
+    for (std::int64_t phase = 0; phase < 2; ++phase) {
+        const std::uint8_t* from = in.at(at.plane, at.group, 2 * at.row + phase);
+        std::uint8_t* even = out.at(at.plane, 4 * at.group + 2 * phase, at.row);
+        std::uint8_t* odd = out.at(at.plane, 4 * at.group + 2 * phase + 1, at.row);
+        for (std::int64_t column = 0; column < columns; ++column) {
+            std::memcpy(even + 4 * column, from + 8 * column, 4);
+            std::memcpy(odd + 4 * column, from + 8 * column + 4, 4);
+        }
+    }
+}
+
+void pool_row(const QuantisedPool& pool, View3<const std::uint8_t> region, const Planes& out, const RowAt& at,
+              RowScratch& scratch) {
+    const auto [plane, group, row] = at;
+    const auto columns = static_cast<std::size_t>(out.columns);
+    std::vector<std::uint16_t>& sums = scratch.line;
+    sums.assign(2 * columns + 1, 0);
+    int lines = 0;
+    for (std::int64_t z = std::max<std::int64_t>(0, 2 * plane - 1); z <= 2 * plane + 1; ++z)
+        for (std::int64_t y = std::max<std::int64_t>(0, 2 * row - 1); y <= 2 * row + 1; ++y, ++lines) {
+            const std::uint8_t* from = region.row(z, y);
+            for (std::size_t x = 0; x < 2 * columns; ++x)
+                sums[x + 1] = static_cast<std::uint16_t>(sums[x + 1] + from[x]);
+        }
+    const auto value = [&](std::size_t column, float share) {
+        const std::uint16_t* sum = sums.data() + 2 * column;
+        const float mean = static_cast<float>(sum[0] + sum[1] + sum[2]) * share + pool.bias;
+        return static_cast<std::uint32_t>(std::min(std::max(mean, 0.0F), 255.0F) + 0.5F);
+    };
+    std::uint8_t* to = out.at(plane, group, row);
+    const float share = pool.scale / static_cast<float>(3 * lines);
+    for (std::size_t column = 0; column < columns; ++column)
+        write_word(to + 4 * column, value(column, share));
+    write_word(to, value(0, pool.scale / static_cast<float>(2 * lines)));
+}
+
+void upsample_row(const Planes& in, std::int64_t in_planes, std::int64_t factor, const Planes& out, const RowAt& at,
+                  RowScratch& scratch) {
+    const auto [plane, group, row] = at;
     const Between z(plane, factor, in_planes), y(row, factor, in.rows);
     const std::int64_t columns = in.columns, bytes = 4 * columns;
     const auto whole = static_cast<std::int32_t>(2 * factor);
@@ -73,70 +133,6 @@ void upsample_group(const Planes& in, std::int64_t in_planes, std::int64_t facto
         interleave<2>(phases, columns, to);
     else
         interleave<4>(phases, columns, to);
-}
-
-} // namespace
-
-void split_voxels(View3<const std::uint8_t> region, const Planes& out, std::int64_t plane, std::int64_t row) {
-    const std::int64_t columns = out.columns;
-    for (std::int64_t phase = 0; phase < 2; ++phase) {
-        const std::uint8_t* from = region.row(plane, 2 * row + phase);
-        std::uint8_t* to = out.at(plane, phase, row);
-        to[0] = to[1] = 0;
-        std::memcpy(to + 2, from, 2);
-        for (std::int64_t column = 1; column < columns; ++column)
-            std::memcpy(to + 4 * column, from + 2 * column - 2, 4);
-    }
-    std::uint8_t* to = out.at(plane, 2, row);
-    for (std::int64_t y = 0; y < 4; ++y) {
-        const std::int64_t from_row = 2 * row - 2 + y;
-        const std::uint8_t* from = from_row < 0 ? nullptr : region.row(plane, from_row);
-        for (std::int64_t column = 0; column < columns; ++column)
-            to[4 * column + y] = from == nullptr || column == columns - 1 ? 0 : from[2 * column + 2];
-    }
-}
-
-void split_words(const Planes& in, const Planes& out, std::int64_t plane, std::int64_t row) {
-    for (std::int64_t group = 0; group < in.groups; ++group)
-        for (std::int64_t phase = 0; phase < 2; ++phase) {
-            const std::uint8_t* from = in.at(plane, group, 2 * row + phase);
-            std::uint8_t* even = out.at(plane, 4 * group + 2 * phase, row);
-            std::uint8_t* odd = out.at(plane, 4 * group + 2 * phase + 1, row);
-            for (std::int64_t column = 0; column < out.columns; ++column) {
-                std::memcpy(even + 4 * column, from + 8 * column, 4);
-                std::memcpy(odd + 4 * column, from + 8 * column + 4, 4);
-            }
-        }
-}
-
-void pool_row(const QuantisedPool& pool, View3<const std::uint8_t> region, const Planes& out, std::int64_t plane,
-              std::int64_t row, RowScratch& scratch) {
-    const auto columns = static_cast<std::size_t>(out.columns);
-    std::vector<std::uint16_t>& sums = scratch.line;
-    sums.assign(2 * columns + 1, 0);
-    int lines = 0;
-    for (std::int64_t z = std::max<std::int64_t>(0, 2 * plane - 1); z <= 2 * plane + 1; ++z)
-        for (std::int64_t y = std::max<std::int64_t>(0, 2 * row - 1); y <= 2 * row + 1; ++y, ++lines) {
-            const std::uint8_t* from = region.row(z, y);
-            for (std::size_t x = 0; x < 2 * columns; ++x)
-                sums[x + 1] = static_cast<std::uint16_t>(sums[x + 1] + from[x]);
-        }
-    const auto value = [&](std::size_t column, float share) {
-        const std::uint16_t* sum = sums.data() + 2 * column;
-        const float mean = static_cast<float>(sum[0] + sum[1] + sum[2]) * share + pool.bias;
-        return static_cast<std::uint32_t>(std::min(std::max(mean, 0.0F), 255.0F) + 0.5F);
-    };
-    std::uint8_t* to = out.at(plane, 0, row);
-    const float share = pool.scale / static_cast<float>(3 * lines);
-    for (std::size_t column = 0; column < columns; ++column)
-        write_word(to + 4 * column, value(column, share));
-    write_word(to, value(0, pool.scale / static_cast<float>(2 * lines)));
-}
-
-void upsample_row(const Planes& in, std::int64_t in_planes, std::int64_t factor, const Planes& out, std::int64_t plane,
-                  std::int64_t row, RowScratch& scratch) {
-    for (std::int64_t group = 0; group < in.groups; ++group)
-        upsample_group(in, in_planes, factor, out, plane, row, group, scratch);
 }
 
 void logits_row(const Planes& in, View4<std::int8_t> logits, std::int64_t plane, std::int64_t row) {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <utility>
 
 namespace whs {
 namespace {
@@ -22,9 +23,16 @@ std::vector<float> padded(std::vector<float> values) {
     return values;
 }
 
-PackedConvolution pack(const QuantisedLayer& layer, std::int64_t groups, const Order& order,
-                       Instructions instructions) {
-    const std::int64_t in_first = layer.inputs - 4 * (groups - 1); // channels of the first word
+PackedLayer packed(const QuantisedLayer& layer, const std::vector<std::int8_t>& words, std::vector<std::uint8_t> shares,
+                   Instructions instructions) {
+    return {{words, padded(layer.scale), padded(layer.bias), std::move(shares), instructions},
+            layer.inputs,
+            layer.outputs,
+            layer.zero};
+}
+
+PackedLayer pack(const QuantisedLayer& layer, std::int64_t in_first, const Order& order, Instructions instructions) {
+    const std::int64_t groups = 1 + groups_of(layer.inputs - in_first);
     const std::int64_t outputs = 4 * groups_of(layer.outputs), taps = 27 * groups;
     std::vector<std::int8_t> words(static_cast<std::size_t>(outputs * taps * 4));
     for (std::int64_t output = 0; output < layer.outputs; ++output)
@@ -41,15 +49,15 @@ PackedConvolution pack(const QuantisedLayer& layer, std::int64_t groups, const O
     std::vector<std::uint8_t> shares;
     for (std::int64_t plane = 0; plane < 3 * groups; ++plane)
         shares.insert(shares.end(), order.shares.begin(), order.shares.end());
-    return {words, padded(layer.scale), padded(layer.bias), shares, instructions};
+    return packed(layer, words, std::move(shares), instructions);
 }
 
 bool within(std::int64_t plane, std::int64_t planes) { return plane >= 0 && plane < planes; }
 
 } // namespace
 
-PackedConvolution pack_whole(const QuantisedLayer& layer, std::int64_t sources, Instructions instructions) {
-    return pack(layer, sources, kRows, instructions);
+PackedLayer pack_whole(const QuantisedLayer& layer, Instructions instructions, std::int64_t first_inputs) {
+    return pack(layer, first_inputs, kRows, instructions);
 }
 
 void gather_whole(const std::vector<Source>& sources, std::int64_t planes, std::int64_t plane, Taps& taps) {
@@ -62,8 +70,8 @@ void gather_whole(const std::vector<Source>& sources, std::int64_t planes, std::
         }
 }
 
-PackedConvolution pack_halving(const QuantisedLayer& layer, Instructions instructions) {
-    return pack(layer, groups_of(layer.inputs), kPhases, instructions);
+PackedLayer pack_halving(const QuantisedLayer& layer, Instructions instructions) {
+    return pack(layer, 4, kPhases, instructions);
 }
 
 void gather_halving(const Planes& split, std::int64_t groups, std::int64_t planes, std::int64_t plane, Taps& taps) {
@@ -77,7 +85,7 @@ void gather_halving(const Planes& split, std::int64_t groups, std::int64_t plane
             }
 }
 
-PackedConvolution pack_entry(const QuantisedLayer& layer, Instructions instructions) {
+PackedLayer pack_entry(const QuantisedLayer& layer, Instructions instructions) {
     std::vector<std::int8_t> words(static_cast<std::size_t>(layer.outputs * kEntrySide * kEntryTaps * 4));
     for (std::int64_t output = 0; output < layer.outputs; ++output)
         for (std::int64_t z = 0; z < kEntrySide; ++z) {
@@ -89,8 +97,7 @@ PackedConvolution pack_entry(const QuantisedLayer& layer, Instructions instructi
                 word[20 + y] = weights[5 * y + 4];
             word[24 + 2] = weights[24];
         }
-    return {words, padded(layer.scale), padded(layer.bias), std::vector<std::uint8_t>(kEntrySide * kEntryTaps),
-            instructions};
+    return packed(layer, words, std::vector<std::uint8_t>(kEntrySide * kEntryTaps), instructions);
 }
 
 void gather_entry(const Planes& split, std::int64_t planes, std::int64_t plane, Taps& taps) {

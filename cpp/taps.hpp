@@ -22,19 +22,25 @@ struct Source {
     std::int64_t group;
 };
 
+struct PackedLayer {
+    PackedConvolution convolution;
+    std::int64_t inputs, outputs; // channels
+    std::uint8_t zero;
+};
+
 // Stride 1, 3 x 3 x 3 taps. The layer's inputs fill the words of the sources in turn, of which the first may hold fewer
-// than four; planes is how many the sources have.
-PackedConvolution pack_whole(const QuantisedLayer& layer, std::int64_t sources, Instructions instructions);
+// than four (first_inputs); planes is how many the sources have.
+PackedLayer pack_whole(const QuantisedLayer& layer, Instructions instructions, std::int64_t first_inputs = 4);
 void gather_whole(const std::vector<Source>& sources, std::int64_t planes, std::int64_t plane, Taps& taps);
 
 // Stride 2, 3 x 3 x 3 taps. The input lies as four tensors, of the even and odd rows and columns, so that the lanes lie
 // side by side: four groups of `split`, (even, even), (even, odd), (odd, even), (odd, odd), for each of the input.
-PackedConvolution pack_halving(const QuantisedLayer& layer, Instructions instructions);
+PackedLayer pack_halving(const QuantisedLayer& layer, Instructions instructions);
 void gather_halving(const Planes& split, std::int64_t groups, std::int64_t planes, std::int64_t plane, Taps& taps);
 
 // The entry reads a single channel, 5 x 5 x 5 voxels with stride 2: its words are four voxels along x, or along y for
 // the fifth column. Groups of `split`: the first four columns of the even and of the odd rows, the fifth column.
-PackedConvolution pack_entry(const QuantisedLayer& layer, Instructions instructions);
+PackedLayer pack_entry(const QuantisedLayer& layer, Instructions instructions);
 void gather_entry(const Planes& split, std::int64_t planes, std::int64_t plane, Taps& taps);
 
 } // namespace whs

@@ -9,6 +9,8 @@
 // Every sum keeps the order of the definition in tests/references.py, so all ways give the same bits.
 #include "trilinear.hpp"
 
+#include "compiler.hpp"
+
 #include <bit>
 #include <cstring>
 #include <limits>
@@ -44,12 +46,6 @@ struct Cells { // of a block
 struct Neighbours { // offsets of the next voxel
     std::int64_t y, z;
 };
-
-inline void prefetch([[maybe_unused]] const void* address) {
-#if defined(__GNUC__)
-    __builtin_prefetch(address);
-#endif
-}
 
 WHS_WIDE void locate_block(const Coordinate& axis, std::int32_t first, double offset, std::int32_t n,
                            std::int32_t* lower, double* fraction) {

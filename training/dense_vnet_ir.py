@@ -1,6 +1,6 @@
 """Dense V-Net's integer layers as an OpenVINO graph, saved as IR: the one file pair that all backends read.
 
-The graph computes what whs_fast._kernels.dense_vnet does, with one difference: its features are the integers less the
+The graph computes what whs_fast._kernels.DenseVNet does, with one difference: its features are the integers less the
 one that stands for 0, so that the zeros with which OpenVINO pads are right. A layer is Convolution(features, weights x
 scale) + bias, then FakeQuantize to 256 levels one apart; OpenVINO makes one INT8 convolution of both. The constants
 LAYER/weights, LAYER/scale, LAYER/bias and LAYER/lowest (minus that integer) are the quantiser's own, bit for bit, and

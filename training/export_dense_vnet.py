@@ -1,7 +1,7 @@
 """Quantise a trained Dense V-Net to integers and write what the engine loads: dense_vnet.xml and dense_vnet.bin.
 
 `python -m training.export_dense_vnet CHECKPOINT`. Batch norm is folded into the convolutions. Then, layer by layer over
-a batch of calibration crops, the float network and the integer one, as whs_fast._kernels.dense_vnet computes it, go on
+a batch of calibration crops, the float network and the integer one, as whs_fast._kernels.DenseVNet computes it, go on
 side by side: each result gets the 8-bit scale with the least squared error, weights are 8-bit with a scale an output,
 and each bias takes up the mean error of the integers so far (sequential bias correction, Nagel et al. 2019,
 doi 10.1109/ICCV.2019.00141). Scales of concatenated inputs differ; the weights that read them absorb the difference.

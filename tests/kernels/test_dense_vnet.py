@@ -39,10 +39,10 @@ def draw_network(stacks=((4, 4), (8, 8, 8), (16, 16)), skips=(12, 24, 8), entry=
     return network
 
 
-def run(network, region, **options):
+def run(network, region, instructions="portable", **options):
     shape = [side // 2 for side in region.shape]
     logits = np.full((*shape, network["last"][0].shape[0]), 99, np.int8)
-    times = kernels.dense_vnet(region, logits, **network, **options)
+    times = kernels.DenseVNet(**network, instructions=instructions)(region, logits, **options)
     return logits, times
 
 
@@ -184,4 +184,4 @@ def test_layers_that_do_not_fit_are_refused(network):
     with pytest.raises(ValueError, match="threads is 0"):
         run(network, region, threads=0)
     with pytest.raises(ValueError, match="half the region's extents"):
-        kernels.dense_vnet(region, np.zeros((8, 8, 8, 3), np.int8), **network)
+        kernels.DenseVNet(**network)(region, np.zeros((8, 8, 8, 3), np.int8))

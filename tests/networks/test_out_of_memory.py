@@ -15,8 +15,7 @@ from kernels.test_dense_vnet import draw_network
 from whs_fast import _kernels as kernels
 
 STEP, THREADS = 1 << 17, 6
-FASTEST = kernels.instruction_sets()[0]
-network = draw_network(((4,), (4,)), (4, 4), 4, 2)
+network = kernels.DenseVNet(**draw_network(((4,), (4,)), (4, 4), 4, 2), instructions=kernels.instruction_sets()[0])
 region = np.zeros((8, 8, 160_000), np.uint8)  # rows so long that what a thread keeps of one counts
 logits = np.empty((4, 4, 80_000, 2), np.int8)
 
@@ -28,7 +27,7 @@ def outcome(threads, room):
             with open("/proc/self/statm") as file:
                 limit = int(file.read().split()[0]) * os.sysconf("SC_PAGE_SIZE") + room
             resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
-            kernels.dense_vnet(region, logits, **network, threads=threads, instructions=FASTEST)
+            network(region, logits, threads=threads)
             status = 0
         except MemoryError:
             status = 1

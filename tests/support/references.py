@@ -342,7 +342,7 @@ def _upsample(features, factor):
 
 
 def dense_vnet(network, region):
-    """What kernels.dense_vnet is: whole volumes, one layer after another; int8 logits z, y, x, class."""
+    """What kernels.DenseVNet is: whole volumes, one layer after another; int8 logits z, y, x, class."""
     scale, bias, pooled_zero = network["pool"]
     z, y, x = (side // 2 for side in region.shape)
     padded = np.pad(region.astype(np.int64), 1)

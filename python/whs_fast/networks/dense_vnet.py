@@ -45,8 +45,8 @@ class DenseVNet:
         return hash_files(self._files)
 
     def prepare(self) -> None:
-        """Reads the layers now, if that was not done yet. Raises ModelError where they cannot be read."""
-        _ = self._layers
+        """Reads and packs the layers now, if that was not done yet. Raises ModelError where they cannot be read."""
+        _ = self._packed
 
     def describe(self) -> dict[str, Any]:
         """What measurements.json says of it."""
@@ -67,20 +67,21 @@ class DenseVNet:
         """The logits, and each stage of the network with its seconds of work, of all threads together."""
         z, y, x = (side // 2 for side in region.shape)
         logits = np.empty((z, y, x, len(self._layers["last"][0])), np.int8)
-        times = _kernels.dense_vnet(
-            region,
-            logits,
-            **self._layers,
-            planes_per_step=self._planes_per_step,
-            instructions=self.instructions,
-            threads=self._threads,
-            progress=progress,
+        times = self._packed(
+            region, logits, planes_per_step=self._planes_per_step, threads=self._threads, progress=progress
         )
         return logits, times
 
     @cached_property
+    def _packed(self) -> _kernels.DenseVNet:
+        try:
+            return _kernels.DenseVNet(**self._layers, instructions=self.instructions)
+        except ValueError as error:
+            raise ModelError(f"{self._files[0]}: found {error}, expected the layers of a network") from error
+
+    @cached_property
     def _layers(self) -> dict[str, Any]:
-        """Arguments of the kernel."""
+        """What the file holds, as the kernel takes it."""
         try:
             constants = read_constants(self._files[0])
             names = [key.removesuffix("/weights") for key in constants if key.endswith("/weights")]

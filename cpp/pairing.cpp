@@ -1,0 +1,81 @@
+#include "pairing.hpp"
+
+#include <algorithm>
+#include <optional>
+
+namespace whs {
+namespace {
+
+// The sums of positive and of negative weights in each 16-bit lane: two neighbouring channels of an output.
+struct Load {
+    std::array<std::int16_t, 8> positive{}, negative{};
+
+    explicit Load(const Slot& slot) {
+        for (std::size_t i = 0; i < 16; ++i) {
+            const std::int8_t weight = slot.weights[i / 4][i % 4];
+            (weight > 0 ? positive : negative)[i / 2] += weight;
+        }
+    }
+    bool fits(const Load& other, int most) const {
+        for (std::size_t lane = 0; lane < 8; ++lane)
+            if (positive[lane] + other.positive[lane] > most || negative[lane] + other.negative[lane] < -most)
+                return false;
+        return true;
+    }
+};
+
+// Takes from a word what makes it too heavy; all 0 where nothing does.
+Slot take_excess(Slot& slot, int most) {
+    Slot excess{slot.tap, {}};
+    for (std::size_t output = 0; output < 4; ++output)
+        for (const std::size_t channel : {0, 2}) {
+            const std::int8_t first = slot.weights[output][channel];
+            std::int8_t& second = slot.weights[output][channel + 1];
+            const int kept = std::clamp<int>(second, std::min(0, -most - std::min<int>(first, 0)),
+                                             std::max(0, most - std::max<int>(first, 0)));
+            excess.weights[output][channel + 1] = static_cast<std::int8_t>(second - kept);
+            second = static_cast<std::int8_t>(kept);
+        }
+    return excess;
+}
+
+bool is_zero(const Slot& slot) {
+    return std::all_of(&slot.weights[0][0], &slot.weights[0][0] + 16, [](std::int8_t weight) { return weight == 0; });
+}
+
+} // namespace
+
+std::vector<Slot> pair_taps(std::span<const std::int8_t> words, std::int64_t taps, int most) {
+    std::vector<Slot> alone;
+    for (std::int64_t tap = 0; tap < taps; ++tap) {
+        Slot slot{tap, {}};
+        for (std::int64_t output = 0; output < 4; ++output)
+            std::copy_n(words.begin() + (output * taps + tap) * 4, 4, slot.weights[output]);
+        const Slot excess = take_excess(slot, most);
+        for (const Slot& part : {slot, excess})
+            if (!is_zero(part))
+                alone.push_back(part);
+    }
+    if (alone.empty())
+        alone.push_back({0, {}});
+    std::vector<Slot> paired;
+    std::vector<Load> loads(alone.begin(), alone.end());
+    std::vector<bool> placed(alone.size());
+    for (std::size_t first = 0; first < alone.size(); ++first) {
+        if (placed[first])
+            continue;
+        paired.push_back(alone[first]);
+        std::size_t second = first + 1;
+        while (second < alone.size() && (placed[second] || !loads[first].fits(loads[second], most)))
+            ++second;
+        if (second < alone.size()) {
+            placed[second] = true;
+            paired.push_back(alone[second]);
+        } else {
+            paired.push_back({alone[first].tap, {}});
+        }
+    }
+    return paired;
+}
+
+} // namespace whs
