@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from whs_fast.networks.openvino_model import openvino
-from whs_fast.steps.segment import REGION_SHAPE
+from whs_fast.steps.region import REGION_SHAPE
 
 from training.networks import DenseVNet
 from training.train_dense_vnet import load_averaged

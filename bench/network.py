@@ -30,9 +30,11 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 from whs_fast.networks.dense_vnet import DenseVNet
-from whs_fast.networks.openvino_model import describe_runtime, models_folder
+from whs_fast.networks.installed import models_folder
+from whs_fast.networks.openvino_model import describe_runtime
 from whs_fast.reading.scan import read
-from whs_fast.steps.segment import REGION_SHAPE, REGION_SPACING_MM, read_region, region_grid
+from whs_fast.steps.region import REGION_SHAPE, REGION_SPACING_MM, region_grid
+from whs_fast.steps.segment import read_region
 from whs_fast.volume import index_to_mm
 
 from bench.float_network import openvino_network, torch_network

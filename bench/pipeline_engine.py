@@ -29,7 +29,8 @@ import numpy as np
 from whs_fast import Engine
 from whs_fast.cli.benchmarking import make_scan
 from whs_fast.machine import peak_memory_mb
-from whs_fast.networks.openvino_model import Model, models_folder, predict_batches
+from whs_fast.networks.installed import models_folder
+from whs_fast.networks.openvino_model import Model, predict_batches
 from whs_fast.reading.scan import read
 from whs_fast.steps.localise import AXES, localise
 
@@ -48,7 +49,7 @@ def resident_mb():
 
 def growth(runs):
     sample = str(resources.files("whs_fast") / "data" / "sample.nii.gz")
-    engine, start = Engine(THREADS), 0.0
+    engine, start = Engine(threads=THREADS), 0.0
     for number in range(1, runs + 1):
         engine.run(sample)
         if number == 10:

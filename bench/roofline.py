@@ -22,8 +22,9 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 import numpy as np
 from openvino import opset15 as ops
 from whs_fast.networks.dense_vnet import DenseVNet
-from whs_fast.networks.openvino_model import _CPU_OPTIONS, describe_runtime, models_folder, openvino
-from whs_fast.steps.segment import REGION_SHAPE
+from whs_fast.networks.installed import models_folder
+from whs_fast.networks.openvino_model import _CPU_OPTIONS, describe_runtime, openvino
+from whs_fast.steps.region import REGION_SHAPE
 
 
 def fastest(run: Callable[[], object], repeats: int = 8) -> float:

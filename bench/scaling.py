@@ -23,7 +23,8 @@ from whs_fast.cli.benchmarking import make_scan, run_cold
 from whs_fast.engine import Engine
 from whs_fast.machine import available_threads, peak_memory_mb
 from whs_fast.reading.scan import read
-from whs_fast.steps.segment import REGION_SPACING_MM, read_region
+from whs_fast.steps.region import REGION_SPACING_MM
+from whs_fast.steps.segment import read_region
 from whs_fast.volume import axis_aligned_grid, index_to_mm
 
 SLICES = (100, 250, 400, 600, 800, 1000)
@@ -38,7 +39,7 @@ def network_alone(scan: Path, side: int, threads: int) -> tuple[float, float | N
     region = axis_aligned_grid(middle, (side,) * 3, REGION_SPACING_MM)
     rows = read_region(volume, region, threads=threads)
     del volume
-    network = Engine(threads)._segmenter
+    network = Engine(threads=threads)._segmenter
     for _ in range(2):
         start = time.perf_counter()
         network(rows)

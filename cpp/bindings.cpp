@@ -130,7 +130,9 @@ auto label_statistics(Volume<const std::uint8_t> labels, std::int64_t label_coun
 
 whs::QuantisedLayer view(const Layer& layer) {
     const auto& [weights, scale, bias, zero] = layer;
-    const auto extent = [&weights = weights](std::size_t axis) { return static_cast<std::int64_t>(weights.shape(axis)); };
+    const auto extent = [&weights = weights](std::size_t axis) {
+        return static_cast<std::int64_t>(weights.shape(axis));
+    };
     return {weights.data(), extent(0), extent(1), {extent(2), extent(3), extent(4)}, scale, bias, zero};
 }
 
@@ -145,16 +147,27 @@ auto dense_vnet(Volume<const std::uint8_t> region, Logits<std::int8_t> logits,
                 std::tuple<float, float, std::uint8_t> pool, const Layer& entry,
                 const std::vector<std::vector<Layer>>& stacks, const std::vector<Layer>& skips,
                 const std::vector<Layer>& downs, const Layer& last, std::int64_t planes_per_step,
-                const std::string& instructions, int threads) {
-    whs::QuantisedDenseVNet network{{std::get<0>(pool), std::get<1>(pool), std::get<2>(pool)}, view(entry), {},
-                                    views(skips), views(downs), view(last)};
+                const std::string& instructions, int threads, const nb::object& progress) {
+    whs::QuantisedDenseVNet network{{std::get<0>(pool), std::get<1>(pool), std::get<2>(pool)},
+                                    view(entry),
+                                    {},
+                                    views(skips),
+                                    views(downs),
+                                    view(last)};
     for (const std::vector<Layer>& stack : stacks)
         network.stacks.push_back(views(stack));
     const whs::Instructions chosen = whs::instructions_named(instructions);
+    const auto watch = [&progress](double share) {
+        const nb::gil_scoped_acquire held;
+        if (PyErr_CheckSignals() != 0) // Ctrl-C, while the kernel goes on
+            throw nb::python_error();
+        if (!progress.is_none())
+            progress(share);
+    };
     std::vector<whs::StageTime> times;
     {
         const NoGil released;
-        times = whs::dense_vnet(network, view(region), view(logits), planes_per_step, chosen, threads);
+        times = whs::dense_vnet(network, view(region), view(logits), planes_per_step, chosen, threads, watch);
     }
     std::vector<std::tuple<std::string, double>> named;
     for (whs::StageTime& time : times)
@@ -207,15 +220,17 @@ more than half a voxel outside the region is 0. Raises ValueError for no class o
     m.def("instruction_sets", &whs::instruction_sets,
           "Names of the sets of instructions that this machine and this build have for dense_vnet, the fastest first.");
 
-    m.def("dense_vnet", &dense_vnet, "region"_a.noconvert(), "logits"_a.noconvert(), nb::kw_only(), "pool"_a, "entry"_a,
-          "stacks"_a, "skips"_a, "downs"_a, "last"_a, "planes_per_step"_a = 2, "instructions"_a = "portable",
-          "threads"_a = 1,
-          R"(Run Dense V-Net in integers over a region of uint8, streamed along z; return [(stage, seconds of all threads)].
+    m.def(
+        "dense_vnet", &dense_vnet, "region"_a.noconvert(), "logits"_a.noconvert(), nb::kw_only(), "pool"_a, "entry"_a,
+        "stacks"_a, "skips"_a, "downs"_a, "last"_a, "planes_per_step"_a = 2, "instructions"_a = "portable",
+        "threads"_a = 1, "progress"_a = nb::none(),
+        R"(Run Dense V-Net in integers over a region of uint8, streamed along z; return [(stage, seconds of all threads)].
 
 logits: int8 z / 2, y / 2, x / 2, class; the region's extents are multiples of 8. A layer is (weights int8 [output,
 input, z, y, x], scale, bias, zero): the exact sum s of output o becomes clamp(round_half_even(s * scale[o] + bias[o]),
 0, 255), of the last layer less 128; zero is the integer of its results that stands for 0. pool is (scale, bias, zero)
-for the mean of 3 x 3 x 3 voxels. The same bits for all planes_per_step, instructions and threads. Raises ValueError
+for the mean of 3 x 3 x 3 voxels. progress is called, in the calling thread, with the share of the work that is done;
+what it raises ends the work. The same bits for all planes_per_step, instructions and threads. Raises ValueError
 for layers that do not follow from one another, extents that do not fit, instructions that this machine lacks.)");
 
     m.def("connected_components", &connected_components, "labels"_a.noconvert(), "out"_a.noconvert(),

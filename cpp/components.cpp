@@ -1,14 +1,8 @@
-// Connected components of a label map by run-length union-find.
-//
-// Rows are cut into runs of equal labels; runs of neighbouring rows that touch are united; the root of a set is always
-// its first run in scan order, so the numbering depends on the labels alone. Runs, not voxels, carry the forest: a
-// label map of 100 million voxels has about a million runs. The volume is cut into strips of whole slices, each united
-// by one thread, then the strips are joined along their common faces; the sets do not depend on the order of unions.
-// After Rosenfeld and Pfaltz 1966 (two passes), Hoshen and Kopelman 1976 (union-find), and Shapiro 1996 (run lengths).
+// What is done with the components of a label map; forest.cpp finds them.
 #include "components.hpp"
 
+#include "forest.hpp"
 #include "parallel.hpp"
-#include "runs.hpp"
 
 #include <atomic>
 #include <functional>
@@ -17,88 +11,6 @@
 namespace whs {
 namespace {
 
-struct Run {
-    std::int32_t begin, end;
-    std::uint8_t label;
-};
-
-// Runs of all rows in scan order, with the forest over them.
-struct Forest {
-    std::int64_t ny = 0;
-    std::vector<Run> runs;
-    std::vector<std::uint32_t> first; // of each row; one more at the end
-    std::vector<std::uint32_t> parent;
-
-    std::uint32_t root(std::uint32_t run) {
-        while (parent[run] != run) {
-            parent[run] = parent[parent[run]];
-            run = parent[run];
-        }
-        return run;
-    }
-    void unite(std::uint32_t a, std::uint32_t b) {
-        a = root(a);
-        b = root(b);
-        if (a < b)
-            parent[b] = a;
-        else
-            parent[a] = b;
-    }
-    // Calls visit(run of a, run of b) for the runs of two rows that overlap, or miss that by `reach` (0 or 1) voxels.
-    template <class Visit>
-    void each_meeting(std::int64_t a, std::int64_t b, int reach, Visit&& visit) const {
-        std::uint32_t i = first[static_cast<std::size_t>(a)], j = first[static_cast<std::size_t>(b)];
-        const std::uint32_t i_end = first[static_cast<std::size_t>(a) + 1],
-                            j_end = first[static_cast<std::size_t>(b) + 1];
-        auto meet = [&](std::uint32_t k, std::uint32_t l) {
-            if (k != i_end && l != j_end && runs[k].begin < runs[l].end + reach && runs[l].begin < runs[k].end + reach)
-                visit(k, l);
-        };
-        while (i < i_end && j < j_end) {
-            meet(i, j);
-            const std::int32_t p_end = runs[i].end, q_end = runs[j].end;
-            if (p_end == q_end) { // the next of either may touch the other's corner
-                meet(i + 1, j);
-                meet(i, j + 1);
-            }
-            i += p_end <= q_end;
-            j += q_end <= p_end;
-        }
-    }
-    // The same for row (z, y) and the rows before it in scan order, of its own slice or of the slice before.
-    template <class Visit>
-    void each_meeting_back(std::int64_t z, std::int64_t y, bool across_slices, int connectivity, Visit&& visit) const {
-        const int edge = connectivity >= 18, corner = connectivity == 26;
-        const std::int64_t row = z * ny + y;
-        if (!across_slices) {
-            if (y > 0)
-                each_meeting(row, row - 1, edge, visit);
-            return;
-        }
-        if (z == 0)
-            return;
-        each_meeting(row, row - ny, edge, visit);
-        if (edge && y > 0)
-            each_meeting(row, row - ny - 1, corner, visit);
-        if (edge && y + 1 < ny)
-            each_meeting(row, row - ny + 1, corner, visit);
-    }
-    void unite_back(std::int64_t z, std::int64_t y, bool across_slices, int connectivity) {
-        each_meeting_back(z, y, across_slices, connectivity, [&](std::uint32_t a, std::uint32_t b) {
-            if (runs[a].label == runs[b].label)
-                unite(a, b);
-        });
-    }
-    // Calls visit(row, run) for all runs in scan order.
-    template <class Visit>
-    void each_run(Visit&& visit) const {
-        for (std::size_t row = 0; row + 1 < first.size(); ++row)
-            for (std::uint32_t run = first[row]; run < first[row + 1]; ++run)
-                visit(static_cast<std::int64_t>(row), run);
-    }
-};
-
-constexpr std::int64_t kStrip = 16; // slices
 constexpr int kPartNeighbours = 26; // thin vessels in thick slices hang together by edges and corners only
 
 void require_connectivity(int connectivity) {
@@ -109,70 +21,12 @@ void require_connectivity(int connectivity) {
 // How many of dz, dy, dx may differ from 0 between neighbours.
 std::int64_t steps_of(int connectivity) { return connectivity == 6 ? 1 : connectivity == 18 ? 2 : 3; }
 
-// The runs of all voxels but 0, or of the voxels that are 0, united into components; parent[] then holds roots.
-Forest unite_runs(View3<const std::uint8_t> labels, bool background, int connectivity, int threads) {
-    if (labels.nx > std::numeric_limits<std::int32_t>::max() - 1)
-        throw std::invalid_argument("a row of " + std::to_string(labels.nx) + " voxels is too long");
-    Forest forest;
-    forest.ny = labels.ny;
-    const std::int64_t rows = labels.nz * labels.ny;
-    const std::int64_t strips = (labels.nz + kStrip - 1) / kStrip;
-    forest.first.assign(static_cast<std::size_t>(rows) + 1, 0);
-    std::vector<std::vector<Run>> found(static_cast<std::size_t>(strips));
-    parallel_chunks(strips, 1, threads, [&](std::int64_t strip, std::int64_t, int) {
-        std::vector<Run>& runs = found[static_cast<std::size_t>(strip)];
-        const std::int64_t last = std::min(labels.nz, (strip + 1) * kStrip) * labels.ny;
-        for (std::int64_t r = strip * kStrip * labels.ny; r < last; ++r) {
-            const std::uint8_t* row = labels.data + r * labels.nx;
-            const std::size_t before = runs.size();
-            for (std::int64_t begin = 0, end; begin < labels.nx; begin = end) {
-                end = run_end(row, begin, labels.nx);
-                if ((row[begin] == 0) == background)
-                    runs.push_back({static_cast<std::int32_t>(begin), static_cast<std::int32_t>(end), row[begin]});
-            }
-            forest.first[static_cast<std::size_t>(r) + 1] = static_cast<std::uint32_t>(runs.size() - before);
-        }
-    });
-    std::size_t count = 0;
-    for (const std::vector<Run>& runs : found)
-        count += runs.size();
-    if (count >= std::numeric_limits<std::uint32_t>::max())
-        throw std::invalid_argument("the volume holds " + std::to_string(count) + " runs, must be below 2^32 - 1");
-    for (std::size_t r = 0; r < static_cast<std::size_t>(rows); ++r)
-        forest.first[r + 1] += forest.first[r];
-    forest.runs.reserve(count);
-    for (std::vector<Run>& runs : found) {
-        forest.runs.insert(forest.runs.end(), runs.begin(), runs.end());
-        std::vector<Run>().swap(runs);
-    }
-    forest.parent.resize(count);
-    for (std::size_t run = 0; run < forest.parent.size(); ++run)
-        forest.parent[run] = static_cast<std::uint32_t>(run);
-
-    // Within a strip every run and every parent belongs to the strip: the threads share nothing.
-    parallel_chunks(strips, 1, threads, [&](std::int64_t strip, std::int64_t, int) {
-        const std::int64_t begin = strip * kStrip, end = std::min(labels.nz, begin + kStrip);
-        for (std::int64_t z = begin; z < end; ++z)
-            for (std::int64_t y = 0; y < labels.ny; ++y) {
-                forest.unite_back(z, y, false, connectivity);
-                if (z > begin)
-                    forest.unite_back(z, y, true, connectivity);
-            }
-    });
-    for (std::int64_t strip = 1; strip < strips; ++strip)
-        for (std::int64_t y = 0; y < labels.ny; ++y)
-            forest.unite_back(strip * kStrip, y, true, connectivity);
-    for (std::uint32_t& parent : forest.parent)
-        parent = forest.parent[parent]; // parents come first, so theirs is already a root
-    return forest;
-}
-
 } // namespace
 
 std::int64_t connected_components(View3<const std::uint8_t> labels, View3<std::uint32_t> out, int connectivity,
                                   int threads) {
     require_connectivity(connectivity);
-    if (labels.nz != out.nz || labels.ny != out.ny || labels.nx != out.nx)
+    if (labels.extent() != out.extent())
         throw std::invalid_argument("labels and out differ in shape");
     Forest forest = unite_runs(labels, false, connectivity, threads);
     std::uint32_t count = 0;
@@ -203,7 +57,7 @@ std::int64_t keep_parts(View3<std::uint8_t> labels, std::span<const PartRule> ru
             rules[static_cast<std::size_t>(rule.attached_to)].attached_to != 0)
             throw std::invalid_argument("attached_to is " + std::to_string(rule.attached_to) +
                                         ", must be 0 or a label whose own parts need not be attached");
-    const Forest forest = unite_runs({labels.data, labels.nz, labels.ny, labels.nx}, false, kPartNeighbours, threads);
+    const Forest forest = unite_runs(labels, false, kPartNeighbours, threads);
     const std::vector<std::uint32_t>& root = forest.parent;
     const std::size_t count = forest.runs.size();
     std::vector<std::int64_t> voxels(count);
@@ -287,7 +141,7 @@ std::int64_t fill_holes(View3<std::uint8_t> labels, int label, int connectivity,
     require_connectivity(connectivity);
     if (label < 0 || label > 255)
         throw std::invalid_argument("label is " + std::to_string(label) + ", must be 0 to 255");
-    Forest forest = unite_runs({labels.data, labels.nz, labels.ny, labels.nx}, true, connectivity, threads);
+    Forest forest = unite_runs(labels, true, connectivity, threads);
     constexpr int kOpen = 256, kUnknown = -1; // what surrounds a cavity: one label, nothing known, or not one label
     std::vector<int> around(forest.runs.size(), kUnknown);
     const std::vector<std::uint32_t>& root = forest.parent;

@@ -1,8 +1,6 @@
 // Packs the weights of a convolution for a set of instructions and cuts its outputs into passes.
 #include "convolution.hpp"
 
-#include "convolution_kernels.hpp"
-
 #include <cstring>
 #include <stdexcept>
 #include <string>
@@ -115,8 +113,8 @@ PackedConvolution::PackedConvolution(const std::vector<std::int8_t>& words, std:
 void PackedConvolution::operator()(const std::uint8_t* const* taps, std::int64_t first, std::int64_t last,
                                    std::uint8_t* const* out) const {
     for (const Pass& pass : passes_)
-        pass.kernel(weights_.data() + pass.first_word, taps_, taps, shares_.data(), first, last, scale_.data() + pass.first_output,
-                    bias_.data() + pass.first_output, out + pass.first_output / 4);
+        pass.kernel(weights_.data() + pass.first_word, taps_, taps, shares_.data(), first, last,
+                    scale_.data() + pass.first_output, bias_.data() + pass.first_output, out + pass.first_output / 4);
 }
 
 } // namespace whs

@@ -10,6 +10,8 @@
 // addition and one rounding, so the results are the same bits on every machine.
 #pragma once
 
+#include "convolution_kernels.hpp"
+
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -26,7 +28,7 @@ Instructions instructions_named(const std::string& name);
 
 // Weights of one convolution in the order in which one set of instructions reads them.
 class PackedConvolution {
-public:
+  public:
     // words: [output][tap][4] int8, outputs a multiple of four. A sum s of output o gives
     // clamp(round_half_even(float(s) * scale[o] + bias[o]), 0, 255). shares: for each tap, which third (0 to 2) of the
     // words of the next block it asks the memory for; taps that read the same words share the asking.
@@ -38,14 +40,13 @@ public:
     void operator()(const std::uint8_t* const* taps, std::int64_t first, std::int64_t last,
                     std::uint8_t* const* out) const;
 
+    std::int64_t taps() const { return taps_; }
+
     static constexpr std::int64_t kOverrun = 96;
 
-private:
-    using Kernel = void (*)(const std::int32_t* weights, std::int64_t taps, const std::uint8_t* const* tap,
-                            const std::uint8_t* share, std::int64_t first, std::int64_t last, const float* scale, const float* bias,
-                            std::uint8_t* const* out);
+  private:
     struct Pass { // some of the outputs
-        Kernel kernel;
+        ConvolutionKernel kernel;
         std::int64_t first_output;
         std::int64_t first_word;
     };

@@ -29,8 +29,6 @@ struct Lanes : Lanes256 {
 
 } // namespace
 
-ConvolutionKernels avx2_kernels() {
-    return {&convolve<Lanes, 4, 2>, &convolve<Lanes, 8, 1>, &convolve<Lanes, 12, 1>};
-}
+ConvolutionKernels avx2_kernels() { return {&convolve<Lanes, 4, 2>, &convolve<Lanes, 8, 1>, &convolve<Lanes, 12, 1>}; }
 
 } // namespace whs

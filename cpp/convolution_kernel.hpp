@@ -20,9 +20,10 @@ template <int N, class Use>
 }
 
 template <class Lanes, int O, int X>
-[[gnu::always_inline]] inline void
-convolve_block(const std::int32_t* weights, std::int64_t taps, const std::uint8_t* const* tap,
-               const std::uint8_t* share, std::int64_t lane, const float* scale, const float* bias, std::uint8_t* const* out, std::int64_t out_lane) {
+[[gnu::always_inline]] inline void convolve_block(const std::int32_t* weights, std::int64_t taps,
+                                                  const std::uint8_t* const* tap, const std::uint8_t* share,
+                                                  std::int64_t lane, const float* scale, const float* bias,
+                                                  std::uint8_t* const* out, std::int64_t out_lane) {
     typename Lanes::Sums sums[O * X];
     repeat<O * X>([&](auto i) __attribute__((always_inline)) { sums[decltype(i)::value] = Lanes::zero(); });
     for (std::int64_t t = 0; t < taps; ++t) {
@@ -52,7 +53,7 @@ convolve_block(const std::int32_t* weights, std::int64_t taps, const std::uint8_
     });
 }
 
-// The signature is that of PackedConvolution::Kernel.
+// The signature is that of ConvolutionKernel.
 template <class Lanes, int O, int X>
 void convolve(const std::int32_t* weights, std::int64_t taps, const std::uint8_t* const* tap, const std::uint8_t* share,
               std::int64_t first, std::int64_t last, const float* scale, const float* bias, std::uint8_t* const* out) {

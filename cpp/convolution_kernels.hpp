@@ -6,8 +6,8 @@
 namespace whs {
 
 using ConvolutionKernel = void (*)(const std::int32_t* weights, std::int64_t taps, const std::uint8_t* const* tap,
-                                   const std::uint8_t* share, std::int64_t first, std::int64_t last, const float* scale, const float* bias,
-                                   std::uint8_t* const* out);
+                                   const std::uint8_t* share, std::int64_t first, std::int64_t last, const float* scale,
+                                   const float* bias, std::uint8_t* const* out);
 
 struct ConvolutionKernels {
     ConvolutionKernel four, eight, twelve;

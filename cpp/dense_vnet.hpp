@@ -5,10 +5,13 @@
 #include "views.hpp"
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <vector>
 
 namespace whs {
+
+constexpr std::int64_t kMostOutputs = 64; // of one layer
 
 // A sum s of output o of the convolution becomes clamp(round_half_even(float(s) * scale[o] + bias[o]), 0, 255).
 struct QuantisedLayer {
@@ -30,7 +33,7 @@ using QuantisedStack = std::vector<QuantisedLayer>;
 struct QuantisedDenseVNet {
     QuantisedPool pool;
     QuantisedLayer entry;
-    std::vector<QuantisedStack> stacks; // at 1/2, 1/4 and 1/8
+    std::vector<QuantisedStack> stacks; // at 1/2, 1/4 and 1/8; the layers of one share their zero
     std::vector<QuantisedLayer> skips;  // of each stack
     std::vector<QuantisedLayer> downs;  // from each stack to the next
     QuantisedLayer last;
@@ -42,10 +45,15 @@ struct StageTime {
     double seconds;
 };
 
+// Called now and then, by the thread that called the kernel, with the share of the work that is done. What it throws
+// ends the work.
+using Watch = std::function<void(double share)>;
+
 // Logits [z / 2, y / 2, x / 2, class] of a region whose sides are multiples of 8. planes_per_step planes at half
 // resolution are made at a time: memory and time depend on it, the result does not. Throws std::invalid_argument where
 // the layers do not follow from one another, the extents do not fit, or the machine lacks the instructions.
-std::vector<StageTime> dense_vnet(const QuantisedDenseVNet& network, View3<const std::uint8_t> region, View4<std::int8_t> logits,
-                std::int64_t planes_per_step, Instructions instructions, int threads);
+std::vector<StageTime> dense_vnet(const QuantisedDenseVNet& network, View3<const std::uint8_t> region,
+                                  View4<std::int8_t> logits, std::int64_t planes_per_step, Instructions instructions,
+                                  int threads, const Watch& watch);
 
 } // namespace whs

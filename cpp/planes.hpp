@@ -61,38 +61,42 @@ class Planes {
   public:
     // zeros: for each group the integer that stands for 0. capacity: the number of planes that exist at a time.
     Planes(std::vector<std::uint8_t> zeros, std::int64_t rows, std::int64_t columns, std::int64_t capacity)
-        : rows(rows), columns(columns), pitch(columns + 1), capacity(capacity), zeros_(std::move(zeros)),
-          groups_(static_cast<std::int64_t>(zeros_.size())), stride_(stride(rows, columns + 1)),
-          memory_((groups_ * capacity + 2) * stride_) {
-        // Only the first stage of a stack has results below zero, so there are no more than two such integers.
+        : groups(static_cast<std::int64_t>(zeros.size())), rows(rows), columns(columns), pitch(columns + 1),
+          capacity(capacity), zeros_(std::move(zeros)), stride_(stride(rows, columns + 1)),
+          memory_((groups * capacity + 2) * stride_) {
+        // The layers of a stack share theirs (dense_vnet.cpp sees to that), so there are no more than two such
+        // integers.
         for (const std::int64_t kind : {0, 1})
-            std::memset(memory_.data() + (groups_ * capacity + kind) * stride_,
+            std::memset(memory_.data() + (groups * capacity + kind) * stride_,
                         kind == 0 ? zeros_.front() : zeros_.back(), static_cast<std::size_t>(stride_));
     }
 
-    // Word of row 0, column 0.
-    std::uint8_t* at(std::int64_t plane, std::int64_t group) const {
-        return memory_.data() + (plane % capacity * groups_ + group) * stride_ + front();
+    // Word of column 0.
+    std::uint8_t* at(std::int64_t plane, std::int64_t group, std::int64_t row = 0) const {
+        return memory_.data() + (plane % capacity * groups + group) * stride_ + front() + 4 * row * pitch;
     }
-    // The same of a plane beyond the volume.
+    // The same of row 0 of a plane beyond the volume.
     const std::uint8_t* outside(std::int64_t group) const {
         const bool as_first = zero(group) == zeros_.front();
-        return memory_.data() + (groups_ * capacity + (as_first ? 0 : 1)) * stride_ + front();
+        return memory_.data() + (groups * capacity + (as_first ? 0 : 1)) * stride_ + front();
     }
     std::uint8_t zero(std::int64_t group) const { return zeros_[static_cast<std::size_t>(group)]; }
 
-    // Writes what lies around the rows [first, last) of a plane.
-    void write_outside(std::int64_t plane, std::int64_t group, std::int64_t first, std::int64_t last) const {
-        std::uint8_t* words = at(plane, group);
-        for (std::int64_t row = first; row < last; ++row)
-            std::memset(words + 4 * (row * pitch + columns), zero(group), 4);
-        if (first == 0)
-            std::memset(words - 4 * (pitch + 1), zero(group), static_cast<std::size_t>(4 * (pitch + 1)));
-        if (last == rows)
-            std::memset(words + 4 * rows * pitch, zero(group), static_cast<std::size_t>(4 * (pitch + 1)));
+    // Writes what lies around the rows [first, last) of a plane of some groups.
+    void write_outside(std::int64_t plane, std::int64_t first_group, std::int64_t count, std::int64_t first,
+                       std::int64_t last) const {
+        for (std::int64_t group = first_group; group < first_group + count; ++group) {
+            const auto line = static_cast<std::size_t>(4 * (pitch + 1));
+            for (std::int64_t row = first; row < last; ++row)
+                std::memset(at(plane, group, row) + 4 * columns, zero(group), 4);
+            if (first == 0)
+                std::memset(at(plane, group) - line, zero(group), line);
+            if (last == rows)
+                std::memset(at(plane, group, rows), zero(group), line);
+        }
     }
 
-    const std::int64_t rows, columns, pitch, capacity;
+    const std::int64_t groups, rows, columns, pitch, capacity;
 
   private:
     static constexpr std::int64_t kLine = 64;
@@ -105,7 +109,7 @@ class Planes {
     }
 
     std::vector<std::uint8_t> zeros_;
-    std::int64_t groups_, stride_;
+    std::int64_t stride_;
     HugePages memory_;
 };
 

@@ -60,7 +60,7 @@ LabelStatistics label_statistics(View3<const std::uint8_t> labels, std::int64_t 
     });
 
     LabelStatistics result;
-    const Index3 extent{labels.nz, labels.ny, labels.nx};
+    const Index3 extent = labels.extent();
     for (std::size_t label = 0; label < count; ++label) {
         Sums total;
         for (const std::vector<Sums>& sums : partial)

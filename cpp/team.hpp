@@ -6,23 +6,16 @@
 #include <atomic>
 #include <cstdint>
 #include <functional>
-#include <system_error>
 #include <thread>
 #include <vector>
 
 namespace whs {
 
 class Team {
-public:
+  public:
     explicit Team(int threads) {
         require_threads(threads);
-        workers_.reserve(static_cast<std::size_t>(threads - 1));
-        try {
-            for (int worker = 1; worker < threads; ++worker)
-                workers_.emplace_back([this, worker] { follow(worker); });
-        } catch (const std::system_error&) {
-            // The system refuses more threads: those already started and this one do the work.
-        }
+        start_threads(workers_, threads - 1, [this](int worker) { follow(worker); });
     }
     Team(const Team&) = delete;
     Team& operator=(const Team&) = delete;
@@ -33,9 +26,11 @@ public:
             worker.join();
     }
 
-    // Calls work(task, worker) for the tasks [0, count), in order of their start; returns when all are done. The work
-    // must not throw.
+    // Calls work(task, worker) for the tasks [0, count), in order of their start; returns when all are done. The first
+    // exception of a task keeps those not yet started from starting, and is rethrown here.
     void run(std::int64_t count, const std::function<void(std::int64_t, int)>& work) {
+        FirstFailure failure;
+        failure_ = &failure;
         work_ = &work;
         count_ = count;
         next_.store(0);
@@ -44,9 +39,10 @@ public:
         take(0);
         for (int busy = busy_.load(); busy != 0; busy = busy_.load())
             busy_.wait(busy);
+        failure.rethrow();
     }
 
-private:
+  private:
     void call() {
         calls_.fetch_add(1);
         calls_.notify_all();
@@ -64,11 +60,17 @@ private:
     }
 
     void take(int worker) {
-        for (std::int64_t task = next_.fetch_add(1); task < count_; task = next_.fetch_add(1))
-            (*work_)(task, worker);
+        try {
+            for (std::int64_t task = next_.fetch_add(1); task < count_; task = next_.fetch_add(1))
+                (*work_)(task, worker);
+        } catch (...) {
+            next_.store(count_);
+            failure_->keep();
+        }
     }
 
     const std::function<void(std::int64_t, int)>* work_ = nullptr;
+    FirstFailure* failure_ = nullptr;
     std::int64_t count_ = 0;
     std::atomic<std::int64_t> next_{0};
     std::atomic<int> busy_{0};

@@ -13,7 +13,9 @@
 #include <cstring>
 #include <limits>
 
-#if defined(__x86_64__) && defined(__GLIBC__) && !defined(__clang__) && __GNUC__ >= 12 && !defined(__SANITIZE_ADDRESS__)
+// Under a sanitizer the choice would run before the sanitizer does, and die.
+#if defined(__x86_64__) && defined(__GLIBC__) && !defined(__clang__) && __GNUC__ >= 12 &&                              \
+    !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
 #define WHS_WIDE __attribute__((target_clones("default", "avx2", "arch=x86-64-v4")))
 #else
 #define WHS_WIDE
@@ -81,7 +83,7 @@ WHS_WIDE void blend_block(const Cells& cells, std::int32_t n, double* sums) {
 }
 
 double sample(const Source& source, const double (&c)[3]) {
-    const std::int64_t n[3] = {source.nz, source.ny, source.nx};
+    const Index3 n = source.extent();
     std::int64_t lower[3], upper[3];
     double f[3];
     for (int a = 0; a < 3; ++a) {
@@ -157,7 +159,7 @@ Stretch both(Stretch a, Stretch b) {
 
 void add_trilinear_row(const View3<const std::int16_t>& source, const Affine& map, double z, double y, double offset,
                        double fill, double* sums, std::int64_t n) {
-    const std::int64_t source_n[3] = {source.nz, source.ny, source.nx};
+    const Index3 source_n = source.extent();
     Coordinate axes[3];
     Stretch around{0, n}, within{0, n};
     for (int a = 0; a < 3; ++a) {
@@ -190,8 +192,7 @@ void add_trilinear_row(const View3<const std::int16_t>& source, const Affine& ma
             locate_block(axes[a], static_cast<std::int32_t>(begin), offset, count[k], cells[k].lower[a],
                          cells[k].fraction[a]);
         for (std::int32_t i = 0; i < count[k]; ++i) {
-            const std::int16_t* corner =
-                source.row(cells[k].lower[0][i], cells[k].lower[1][i]) + cells[k].lower[2][i];
+            const std::int16_t* corner = source.row(cells[k].lower[0][i], cells[k].lower[1][i]) + cells[k].lower[2][i];
             cells[k].corner[i] = corner;
             prefetch(corner);
             prefetch(corner + step.y);

@@ -31,7 +31,7 @@ Position locate(double c, std::int64_t n) {
 
 // The winner at each half-resolution voxel.
 std::vector<std::uint8_t> find_winners(const Logits& logits, int threads) {
-    const std::int64_t n = logits.nz * logits.ny * logits.nx, classes = logits.nc;
+    const std::int64_t n = logits.voxels(), classes = logits.nc;
     std::vector<std::uint8_t> winners(static_cast<std::size_t>(n));
     parallel_chunks(n, 4096, threads, [&](std::int64_t begin, std::int64_t end, int) {
         const std::int8_t* values = logits.data + begin * classes;
@@ -77,17 +77,21 @@ struct Edge {
 
     explicit Edge(std::int64_t classes) : lower(static_cast<std::size_t>(classes)), upper(lower) {}
 
-    // offsets: of the corners, [z][y][x]; wz, wy: weights of the upper ones.
-    void load(const Logits& logits, const std::int64_t (&offsets)[2][2][2], std::int32_t wz, std::int32_t wy) {
-        for (int x = 0; x < 2; ++x) {
+    // A cell between two voxels along each axis, whose strides are those in the logits.
+    void load(const Logits& logits, const Position (&cell)[3], const Index3& stride) {
+        const Position &z = cell[0], &y = cell[1], &x = cell[2];
+        const std::int32_t w[4] = {(256 - z.weight) * (256 - y.weight), (256 - z.weight) * y.weight,
+                                   z.weight * (256 - y.weight), z.weight * y.weight};
+        for (const bool above : {false, true}) {
             const std::int8_t* corners[4];
             for (int k = 0; k < 4; ++k)
-                corners[k] = logits.data + offsets[k >> 1][k & 1][x] * logits.nc;
-            const std::int32_t w[4] = {(256 - wz) * (256 - wy), (256 - wz) * wy, wz * (256 - wy), wz * wy};
-            std::int32_t* blended = (x == 0 ? lower : upper).data();
+                corners[k] =
+                    logits.data + ((k >> 1 ? z.upper : z.lower) * stride[0] + (k & 1 ? y.upper : y.lower) * stride[1] +
+                                   (above ? x.upper : x.lower) * stride[2]) *
+                                      logits.nc;
+            std::int32_t* blended = (above ? upper : lower).data();
             for (std::int64_t c = 0; c < logits.nc; ++c)
-                blended[c] =
-                    corners[0][c] * w[0] + corners[1][c] * w[1] + corners[2][c] * w[2] + corners[3][c] * w[3];
+                blended[c] = corners[0][c] * w[0] + corners[1][c] * w[1] + corners[2][c] * w[2] + corners[3][c] * w[3];
         }
     }
     std::uint8_t winner(std::int32_t wx) const {
@@ -127,21 +131,24 @@ Line make_line(double scale, double shift, std::int64_t n, std::int64_t out_n) {
 
 void aligned(const Logits& logits, View3<std::uint8_t> out, const Affine& map, const Axes& axes, int threads) {
     const std::vector<std::uint8_t> cells = find_cells(logits, threads);
-    const std::int64_t n[3] = {logits.nz, logits.ny, logits.nx};
-    const std::int64_t stride[3] = {n[1] * n[2], n[2], 1};
+    const Index3 n = logits.extent(), stride_of = logits.strides();
     auto line = [&](std::size_t b, std::int64_t out_n) {
-        return make_line(map.m[axes[b]][b], map.t[axes[b]], n[axes[b]], out_n);
+        const int a = axes[b];
+        return make_line(map.m[a][b], map.t[a], n[a], out_n);
     };
     const Line lines[3] = {line(0, out.nz), line(1, out.ny), line(2, out.nx)};
-    const std::int64_t sz = stride[axes[0]], sy = stride[axes[1]], sx = stride[axes[2]];
+    Index3 stride;
+    for (std::size_t b = 0; b < 3; ++b)
+        stride[b] = stride_of[axes[b]];
     struct Segment { // output voxels of one cell along x
-        std::int64_t begin, end, lower, upper;
+        std::int64_t begin, end;
+        Position x;
     };
     std::vector<Segment> segments;
     for (std::int64_t x = lines[2].begin; x < lines[2].end; ++x) {
         const Position& p = lines[2].positions[static_cast<std::size_t>(x)];
-        if (segments.empty() || segments.back().lower != p.lower * sx)
-            segments.push_back({x, x, p.lower * sx, p.upper * sx});
+        if (segments.empty() || segments.back().x.lower != p.lower)
+            segments.push_back({x, x, p});
         segments.back().end = x + 1;
     }
     parallel_chunks(out.nz * out.ny, 64, threads, [&](std::int64_t first, std::int64_t last, int) {
@@ -155,26 +162,21 @@ void aligned(const Logits& logits, View3<std::uint8_t> out, const Affine& map, c
             }
             const Position &z = lines[0].positions[static_cast<std::size_t>(iz)],
                            &y = lines[1].positions[static_cast<std::size_t>(iy)];
-            const std::int64_t corners[2][2] = {{z.lower * sz + y.lower * sy, z.lower * sz + y.upper * sy},
-                                                {z.upper * sz + y.lower * sy, z.upper * sz + y.upper * sy}};
-            const std::uint8_t* cell_row = cells.data() + corners[0][0];
+            const std::uint8_t* cell_row = cells.data() + z.lower * stride[0] + y.lower * stride[1];
+            const auto cell_of = [&](const Segment& segment) { return cell_row[segment.x.lower * stride[2]]; };
             std::fill(row, row + lines[2].begin, std::uint8_t{0});
             std::fill(row + lines[2].end, row + out.nx, std::uint8_t{0});
             for (std::size_t s = 0; s < segments.size();) {
-                const std::uint8_t cell = cell_row[segments[s].lower];
+                const std::uint8_t cell = cell_of(segments[s]);
                 if (cell != kMixed) {
                     const std::int64_t begin = segments[s].begin;
-                    while (++s < segments.size() && cell_row[segments[s].lower] == cell) {
+                    while (++s < segments.size() && cell_of(segments[s]) == cell) {
                     }
                     std::fill(row + begin, row + segments[s - 1].end, cell);
                     continue;
                 }
                 const Segment& segment = segments[s++];
-                std::int64_t offsets[2][2][2];
-                for (int k = 0; k < 8; ++k)
-                    offsets[k >> 2][k >> 1 & 1][k & 1] =
-                        corners[k >> 2][k >> 1 & 1] + (k & 1 ? segment.upper : segment.lower);
-                edge.load(logits, offsets, z.weight, y.weight);
+                edge.load(logits, {z, y, segment.x}, stride);
                 for (std::int64_t x = segment.begin; x < segment.end; ++x)
                     row[x] = edge.winner(lines[2].positions[static_cast<std::size_t>(x)].weight);
             }
@@ -186,8 +188,7 @@ void aligned(const Logits& logits, View3<std::uint8_t> out, const Affine& map, c
 
 void oblique(const Logits& logits, View3<std::uint8_t> out, const Affine& map, int threads) {
     const std::vector<std::uint8_t> cells = find_cells(logits, threads);
-    const std::int64_t n[3] = {logits.nz, logits.ny, logits.nx};
-    const std::int64_t stride[3] = {n[1] * n[2], n[2], 1};
+    const Index3 n = logits.extent(), stride = logits.strides();
     parallel_chunks(out.nz * out.ny, 64, threads, [&](std::int64_t first, std::int64_t last, int) {
         Edge edge(logits.nc);
         for (std::int64_t r = first; r < last; ++r) {
@@ -204,12 +205,7 @@ void oblique(const Logits& logits, View3<std::uint8_t> out, const Affine& map, i
                 row[ix] = cells[static_cast<std::size_t>(p[0].lower * stride[0] + p[1].lower * stride[1] + p[2].lower)];
                 if (row[ix] != kMixed)
                     continue;
-                std::int64_t offsets[2][2][2];
-                for (int k = 0; k < 8; ++k)
-                    offsets[k >> 2][k >> 1 & 1][k & 1] = (k & 4 ? p[0].upper : p[0].lower) * stride[0] +
-                                                         (k & 2 ? p[1].upper : p[1].lower) * stride[1] +
-                                                         (k & 1 ? p[2].upper : p[2].lower);
-                edge.load(logits, offsets, p[0].weight, p[1].weight);
+                edge.load(logits, p, stride);
                 row[ix] = edge.winner(p[2].weight);
             }
         }
@@ -222,7 +218,7 @@ void upsample_argmax(Logits logits, View3<std::uint8_t> out, const Affine& map, 
     require_threads(threads);
     if (logits.nc < 1 || logits.nc > 255)
         throw std::invalid_argument("logits hold " + std::to_string(logits.nc) + " classes, must be 1 to 255");
-    if (logits.nz * logits.ny * logits.nx == 0)
+    if (logits.voxels() == 0)
         std::fill_n(out.data, out.size(), std::uint8_t{0});
     else if (const auto axes = source_axes(map))
         aligned(logits, out, map, *axes, threads);

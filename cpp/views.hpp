@@ -1,10 +1,14 @@
-// Views of C-contiguous volumes indexed z, y, x (and class, where voxels hold several values). Extents and offsets are 64-bit; the caller owns the memory.
+// Views of C-contiguous volumes indexed z, y, x (and class, where voxels hold several values). Extents and offsets are
+// 64-bit; the caller owns the memory.
 #pragma once
 
 #include <array>
 #include <cstdint>
+#include <type_traits>
 
 namespace whs {
+
+using Index3 = std::array<std::int64_t, 3>;
 
 template <class T>
 struct View3 {
@@ -12,15 +16,24 @@ struct View3 {
     std::int64_t nz, ny, nx;
 
     std::int64_t size() const { return nz * ny * nx; }
+    Index3 extent() const { return {nz, ny, nx}; }
+    Index3 strides() const { return {ny * nx, nx, 1}; }
     T* row(std::int64_t z, std::int64_t y) const { return data + (z * ny + y) * nx; }
+    operator View3<const T>() const
+        requires(!std::is_const_v<T>)
+    {
+        return {data, nz, ny, nx};
+    }
 };
 
 template <class T>
 struct View4 {
     T* data;
     std::int64_t nz, ny, nx, nc;
-};
 
-using Index3 = std::array<std::int64_t, 3>;
+    std::int64_t voxels() const { return nz * ny * nx; }
+    Index3 extent() const { return {nz, ny, nx}; }
+    Index3 strides() const { return {ny * nx, nx, 1}; } // in voxels
+};
 
 } // namespace whs

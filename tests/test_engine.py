@@ -12,11 +12,14 @@ import whs_fast
 from PIL import Image
 from support.phantom import VALVE_MM, check_anatomy, make_models, make_phantom, to_image
 from whs_fast import InputError, OutputError, Volume
+from whs_fast import _kernels as kernels
 from whs_fast import engine as engine_module
+from whs_fast import result as result_module
 from whs_fast.engine import Engine
 from whs_fast.networks.openvino_model import ModelError
 from whs_fast.structures import STRUCTURES
 from whs_fast.volume import IDENTITY_DIRECTION
+from whs_fast.writing.label_maps import write_labels
 
 # Stored axes in terms of the phantom's x, y, z, and which of them run backwards.
 ORIENTATIONS = [
@@ -121,7 +124,7 @@ def test_a_scan_stored_another_way_gives_the_same_labels_in_the_patient(engine, 
 
 def test_twice_the_same_is_identical_whatever_the_threads(models, phantom, found):
     for threads in (1, 3):
-        result = Engine(threads, models=models).run(phantom)
+        result = Engine(threads=threads, models=models).run(phantom)
         np.testing.assert_array_equal(result.labels, found.labels)
         assert result.aortic_valve_mm == found.aortic_valve_mm
         assert result.measurements["structures"] == found.measurements["structures"]
@@ -146,8 +149,8 @@ def test_files_and_images_give_what_the_volume_gives(engine, found, image, tmp_p
 def test_measurements_have_every_field(found):
     measurements = found.measurements
     assert list(measurements) == [
-        "schema", "aortic_valve_mm", "structures", "lv_myocardium_mass_g", "timings_s", "peak_memory_mb", "warnings",
-        "models", "version",
+        "schema", "aortic_valve_mm", "structures", "lv_myocardium_mass_g", "source", "backend", "timings_s",
+        "peak_memory_mb", "warnings", "models", "version",
     ]  # fmt: skip
     assert measurements["schema"] == 1
     assert measurements["aortic_valve_mm"] == list(found.aortic_valve_mm)
@@ -159,6 +162,17 @@ def test_measurements_have_every_field(found):
             "touches_scan_edge": False,
             "touches_region_edge": False,
         }
+    assert measurements["source"] == {
+        "kind": "volume",
+        "size": [90, 90, 80],
+        "spacing_mm": [2.0, 2.0, 2.0],
+        "origin_mm": list(found.origin_mm),
+        "direction": list(IDENTITY_DIRECTION),
+        "series_number": None,
+        "phase": None,
+    }
+    assert measurements["backend"]["instructions"] == kernels.instruction_sets()[0]
+    assert measurements["backend"]["threads"] == 2
     assert list(measurements["timings_s"]) == TIMINGS
     assert all(seconds > 0 for name, seconds in measurements["timings_s"].items() if name != "write")
     assert measurements["peak_memory_mb"] > 50
@@ -202,16 +216,40 @@ def test_saving_refuses_earlier_results_unless_told(again, tmp_path):
     assert not (tmp_path / "out" / "labels.seg.nrrd").exists()
 
 
-@pytest.mark.parametrize("step", ["write_labels", "draw", "render_report"])
+@pytest.mark.parametrize("step", ["write_labels", "draw_picture", "render_report"])
 @pytest.mark.parametrize("failure", [OSError(errno.ENOSPC, "No space left on device"), KeyboardInterrupt()])
 def test_a_failure_while_saving_leaves_nothing(found, tmp_path, monkeypatch, step, failure):
     def fail(*arguments, **options):
         raise failure
 
-    monkeypatch.setattr(engine_module, step, fail)
+    monkeypatch.setattr(result_module, step, fail)
     with pytest.raises(OutputError if isinstance(failure, OSError) else KeyboardInterrupt):
         found.save(tmp_path / "out")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("failure", "kind", "line"),
+    [
+        (InputError("the header names no study"), InputError, "the header names no study"),
+        (ValueError("Doe^Jane is no code"), RuntimeError, "internal error, ValueError"),
+    ],
+)
+def test_one_format_that_fails_does_not_lose_the_others(again, tmp_path, monkeypatch, failure, kind, line):
+    def fail_at_slicer(path, *arguments, **options):
+        write_labels(path, *arguments, **options)
+        if path.name == "labels.seg.nrrd":
+            raise failure
+
+    monkeypatch.setattr(result_module, "write_labels", fail_at_slicer)
+    folder = tmp_path / "out"
+    with pytest.raises(kind) as error:
+        again.save(folder, formats=("seg.nrrd", "nifti"))
+    assert str(error.value) == f"{folder}: seg.nrrd could not be written ({line}); everything else was"
+    assert {path.name for path in folder.iterdir()} == {
+        "labels.nii.gz", "measurements.json", "preview.png", "report.html",
+    }  # fmt: skip
+    assert json.loads((folder / "measurements.json").read_text())["warnings"] == [f"seg.nrrd was not written: {line}"]
 
 
 def test_progress_goes_from_nothing_to_done_in_order(engine, phantom, tmp_path):
@@ -221,6 +259,30 @@ def test_progress_goes_from_nothing_to_done_in_order(engine, phantom, tmp_path):
     assert list(dict.fromkeys(step for step, _ in told)) == [*TIMINGS[:-1], "done"]
     shares = [done for _, done in told]
     assert shares == sorted(shares) and shares[0] == 0.0 and shares[-1] == 1.0
+
+
+@pytest.mark.parametrize("when", ["read", "localise", "segment", "clean", "measure"])
+def test_a_run_is_cancelled_in_every_step_and_the_engine_goes_on(engine, phantom, found, when):
+    def cancel(step, done):
+        told.append((step, done))
+        # The second word of the network is one from the middle of its work.
+        if step == when and (step != "segment" or [name for name, _ in told].count("segment") > 1):
+            raise InterruptedError("the user has left")
+
+    told = []
+    with pytest.raises(InterruptedError, match="the user has left"):
+        engine.run(phantom, progress=cancel)
+    assert told[-1][0] == when
+    np.testing.assert_array_equal(engine.run(phantom).labels, found.labels)
+
+
+def test_an_array_alone_is_refused_with_what_is_wanted(engine, phantom):
+    with pytest.raises(InputError, match=r"give whs_fast\.Volume\(array, spacing_mm, origin_mm, direction\)"):
+        engine.run(phantom.array)
+
+
+def test_a_result_says_what_it_is_in_one_line(found):
+    assert re.fullmatch(r"<Result: 10 structures in 90 x 90 x 80 voxels, aortic valve at \(.*\) mm>", repr(found))
 
 
 def test_doubts_of_both_sources_are_told(engine, phantom, monkeypatch):
@@ -240,8 +302,8 @@ def test_doubts_of_both_sources_are_told(engine, phantom, monkeypatch):
 @pytest.mark.parametrize(
     ("options", "text"),
     [
-        ({"localiser": "resnet"}, "localiser: found 'resnet', expected one of squeezenet, vgg16"),
-        ({"threads": 0}, "threads: found 0, expected 1 or more"),
+        ({"localiser": "resnet"}, "localiser: 'resnet' is unknown, choose one of squeezenet, vgg16"),
+        ({"threads": 0}, "threads: needs 1 or more, not 0"),
     ],
 )
 def test_wrong_options_are_refused(models, options, text):
@@ -259,7 +321,7 @@ def test_a_missing_model_is_named(tmp_path, name):
 
 def test_the_localiser_is_chosen_by_name(models, phantom, tmp_path):
     make_models(tmp_path, "vgg16")
-    result = Engine(2, "vgg16", models=tmp_path).run(phantom)
+    result = Engine(threads=2, localiser="vgg16", models=tmp_path).run(phantom)
     assert set(result.measurements["models"]) == {
         "dense_vnet",
         "vgg16_axial",
@@ -271,10 +333,10 @@ def test_the_localiser_is_chosen_by_name(models, phantom, tmp_path):
 @pytest.mark.parametrize(
     ("formats", "text"),
     [
-        (("stl", "obj"), "'obj', which is unknown, expected one or more of nifti, seg.nrrd"),
-        (("nifti", "dicom"), "'dicom', which is unknown"),
-        ((), "expected one or more"),
-        ("nifti", "expected one or more"),
+        (("stl", "obj"), "format: 'obj' is unknown, choose from nifti, seg.nrrd"),
+        (("nifti", "dicom"), "'dicom' is unknown"),
+        ((), "needs a list of one or more"),
+        ("nifti", "needs a list of one or more"),
     ],
 )
 def test_formats_that_are_not_there_are_refused(found, tmp_path, formats, text):

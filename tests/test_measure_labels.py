@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 import slicerio
+import whs_fast
 from whs_fast.cli import main
 from whs_fast.errors import InputError
-from whs_fast.measure_labels import measure_file
 from whs_fast.reading.slicer import is_segmentation, read_segmentation
 from whs_fast.steps.measure import measure
 from whs_fast.structures import BY_KEY, STRUCTURES
@@ -120,7 +120,7 @@ def expected(labels):
 
 
 def assert_measured(path, labels):
-    measured, wanted = measure_file(path, threads=2), expected(labels)
+    measured, wanted = whs_fast.measure(path, threads=2), expected(labels)
     assert measured["structures"] == wanted["structures"]
     assert measured["lv_myocardium_mass_g"] == wanted["lv_myocardium_mass_g"]
     return measured
@@ -176,7 +176,7 @@ def test_segments_that_overlap_come_in_layers_and_count_each_for_itself(ours, tm
     segments[1].mask = atrium | ventricle
     path = save_like_slicer(tmp_path / "layers.seg.nrrd", segments, fields)
     assert sitk.ReadImage(str(path)).GetNumberOfComponentsPerPixel() == 2
-    measured, wanted = measure_file(path, threads=1), expected(heart())["structures"]
+    measured, wanted = whs_fast.measure(path, threads=1), expected(heart())["structures"]
     both = wanted["left_atrium"]["volume_ml"] + wanted["left_ventricle_myocardium"]["volume_ml"]
     assert volumes(measured)["left_atrium"] == pytest.approx(both, abs=0.002)
     assert volumes(measured)["left_ventricle_myocardium"] == wanted["left_ventricle_myocardium"]["volume_ml"]
@@ -222,7 +222,7 @@ def test_two_segments_of_one_structure_are_taken_together(ours, tmp_path):
 def test_a_crop_that_does_not_tell_the_scan_leaves_its_edges_open(ours, tmp_path):
     segments, fields = ours
     del fields["Segmentation_ConversionParameters"]
-    measured = measure_file(save_like_slicer(tmp_path / "c.seg.nrrd", segments, fields), threads=1)
+    measured = whs_fast.measure(save_like_slicer(tmp_path / "c.seg.nrrd", segments, fields), threads=1)
     assert volumes(measured) == volumes(expected(heart()))
     assert {entry["touches_scan_edge"] for entry in measured["structures"].values()} == {None}
     assert any("does not tell the grid of the scan" in text for text in measured["warnings"])
@@ -232,7 +232,7 @@ def test_a_crop_that_does_not_tell_the_scan_leaves_its_edges_open(ours, tmp_path
 def test_a_structure_at_the_edge_of_the_scan_is_found_there_after_cropping(ours, tmp_path):
     segments, fields = ours
     segments[1].mask[0, 5, 20] = True
-    measured = measure_file(save_like_slicer(tmp_path / "edge.seg.nrrd", segments, fields), threads=1)
+    measured = whs_fast.measure(save_like_slicer(tmp_path / "edge.seg.nrrd", segments, fields), threads=1)
     touching = [key for key, entry in measured["structures"].items() if entry["touches_scan_edge"]]
     assert touching == ["left_atrium"]
 

@@ -1,13 +1,15 @@
 """The promise about memory: the benchmark scan of 512 x 512 x 400 in a hard 2 GiB, and 700 MB at the peak."""
 
-import subprocess
 import sys
 
 import pytest
 from whs_fast.cli.benchmarking import SHAPE, make_scan, run_cold
 from whs_fast.errors import OutputError
 
-pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits and peak memory as Linux has them")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits and peak memory as Linux has them"),
+]
 
 LIMIT = 2 << 30  # the paper's machine
 PEAK_MB = 700
@@ -32,14 +34,3 @@ def test_the_limit_is_a_limit(scan, tmp_path):
     with pytest.raises(OutputError, match="memory limit 400 MiB"):
         run_cold(scan, tmp_path / "out", threads=1, limit=400 << 20)
     assert not (tmp_path / "out").exists()
-
-
-def best_of(statement, runs=5):
-    """Seconds that a fresh interpreter needs for a statement, the best of some."""
-    code = f"import time; start = time.perf_counter(); {statement}; print(time.perf_counter() - start)"
-    times = [subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout for _ in range(runs)]
-    return min(map(float, times))
-
-
-def test_import_costs_less_than_twice_numpy():
-    assert best_of("import whs_fast") < 2 * best_of("import numpy")

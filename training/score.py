@@ -21,7 +21,7 @@ from whs_fast import Engine
 from whs_fast.reading.scan import read
 from whs_fast.steps.localise import localise
 from whs_fast.study.evaluation.collecting import LandmarkCohort, collect_landmark
-from whs_fast.study.evaluation.evaluating import Evaluation, evaluate
+from whs_fast.study.evaluation.evaluating import Evaluation, evaluate_pairs
 from whs_fast.study.evaluation.landmarks import compare_landmark, read_landmarks
 from whs_fast.study.evaluation.pairing import pair_folders
 from whs_fast.study.evaluation.saving import save
@@ -49,7 +49,7 @@ def segment(scans: Path, out: Path, localiser: str, models: Path, threads: int |
 def score(scans: Path, out: Path, localiser: str, threads: int | None) -> tuple[Evaluation, LandmarkCohort]:
     """Evaluates what `segment` left: the labels with the valve as reported, and the valve of the localiser alone."""
     pairs, valves = pair_folders(out / localiser, scans), scans / "valves.json"
-    found = evaluate(pairs, landmarks=valves, threads=threads)
+    found = evaluate_pairs(pairs, landmarks=valves, threads=threads)
     save(found, out / f"evaluation_{localiser}", overwrite=True)
     true, alone = read_landmarks(valves), read_landmarks(out / f"{localiser}.json")
     return found, collect_landmark({name: compare_landmark(alone[name], true[name]) for name in alone})

@@ -21,9 +21,10 @@ import pytest
 from numpy.typing import NDArray
 from whs_fast import _kernels as kernels
 from whs_fast.networks.dense_vnet import DenseVNet
-from whs_fast.networks.openvino_model import models_folder
+from whs_fast.networks.installed import models_folder
 from whs_fast.reading.scan import read
-from whs_fast.steps.segment import read_region, region_grid
+from whs_fast.steps.region import region_grid
+from whs_fast.steps.segment import read_region
 from whs_fast.volume import Volume, axis_aligned_grid, index_map
 
 SHAPE, SPACING_MM = (400, 512, 512), (0.4, 0.4, 0.5)

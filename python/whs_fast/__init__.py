@@ -11,25 +11,46 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from whs_fast.engine import Engine, Result, run
-    from whs_fast.errors import InputError, OutputError
-    from whs_fast.reading.scan import open_phases
+    from whs_fast.engine import Engine, run
+    from whs_fast.errors import InputError, ModelError, OutputError
+    from whs_fast.measure_labels import measure
+    from whs_fast.reading.scan import list_series, open_phases
+    from whs_fast.result import Result
     from whs_fast.structures import STRUCTURES
+    from whs_fast.study.evaluation.evaluating import evaluate
     from whs_fast.volume import Volume
 
     __version__: str
 
-__all__ = ["STRUCTURES", "Engine", "InputError", "OutputError", "Result", "Volume", "__version__", "open_phases", "run"]
+__all__ = [
+    "STRUCTURES",
+    "Engine",
+    "InputError",
+    "ModelError",
+    "OutputError",
+    "Result",
+    "Volume",
+    "__version__",
+    "evaluate",
+    "list_series",
+    "measure",
+    "open_phases",
+    "run",
+]
 
 _HOMES = {
-    "Engine": "whs_fast.engine",
-    "InputError": "whs_fast.errors",
-    "OutputError": "whs_fast.errors",
-    "Result": "whs_fast.engine",
-    "STRUCTURES": "whs_fast.structures",
-    "Volume": "whs_fast.volume",
-    "open_phases": "whs_fast.reading.scan",
-    "run": "whs_fast.engine",
+    "STRUCTURES": "structures",
+    "Engine": "engine",
+    "InputError": "errors",
+    "ModelError": "errors",
+    "OutputError": "errors",
+    "Result": "result",
+    "Volume": "volume",
+    "evaluate": "study.evaluation.evaluating",
+    "list_series": "reading.scan",
+    "measure": "measure_labels",
+    "open_phases": "reading.scan",
+    "run": "engine",
 }
 
 
@@ -37,7 +58,7 @@ def __getattr__(name: str) -> object:
     if name == "__version__":
         value: object = importlib.import_module("importlib.metadata").version("whs_fast")
     elif name in _HOMES:
-        value = getattr(importlib.import_module(_HOMES[name]), name)
+        value = getattr(importlib.import_module(f"whs_fast.{_HOMES[name]}"), name)
     else:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     globals()[name] = value

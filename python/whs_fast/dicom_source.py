@@ -18,11 +18,15 @@ class Source:
     head is the beginning of the file of the first instance, with its whole header. instances are the SOP Instance UIDs
     that were read. slices say where each slice of the array (its first axis) lies unchanged, rows and columns
     included: index into instances and number of the frame, from 1; it is None where the scan was resampled.
+    series_number is the Series Number and phase the label of the phase, such as "35%", None where there is one only:
+    they tell the scans of a study apart without naming anybody.
     """
 
     head: bytes = field(repr=False)
     instances: tuple[str, ...] = field(repr=False)
     slices: tuple[tuple[int, int], ...] | None = field(repr=False)
+    series_number: int | None = None
+    phase: str | None = None
 
 
 def read_head(path: Path) -> bytes:

@@ -1,18 +1,27 @@
-"""What the machine offers and what the process has used: threads, peak memory, CPU features.
+"""What the machine and the installation offer, and what the process has used: threads, memory, CPU features, extras.
 
-Each answer comes from the operating system directly, so that no further dependency is needed.
+Each answer comes from the system directly, so that no further dependency is needed.
 """
 
 import ctypes
 import os
 import platform
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 from whs_fast.errors import InputError
 
 # The instruction sets that decide how fast int8 networks run.
 _FEATURES = ("avx2", "avx512f", "avx_vnni", "avx512_vnni", "amx_int8", "asimd", "asimddp", "i8mm", "sve")
+
+# By extra of pyproject.toml: module, and the package that holds it.
+_MODULES = {
+    "cohort": {"scipy": "scipy", "matplotlib": "matplotlib"},
+    "dicom": {"pydicom": "pydicom", "highdicom": "highdicom", "pynetdicom": "pynetdicom"},
+    "mesh": {"skimage": "scikit-image", "scipy": "scipy"},
+    "report": {"plotly": "plotly", "skimage": "scikit-image", "scipy": "scipy"},
+}
 
 
 def available_threads() -> int:
@@ -32,7 +41,7 @@ def choose_threads(threads: int | None) -> int:
     if threads is None:
         return available_threads()
     if threads < 1:
-        raise InputError(f"threads: found {threads}, expected 1 or more")
+        raise InputError(f"threads: needs 1 or more, not {threads}")
     return threads
 
 
@@ -82,6 +91,21 @@ def cpu_features() -> list[str]:
 def describe_system() -> str:
     """Operating system and processor family in a few words."""
     return f"{platform.system()} {platform.release()}, {platform.machine()}, Python {platform.python_version()}"
+
+
+def require_extra(extra: str, purpose: str) -> None:
+    """Checks that an extra is installed.
+
+    Args:
+        extra: its name in pyproject.toml.
+        purpose: what needs it, as the message begins: "meshes", "the command cohort-table".
+
+    Raises:
+        InputError: a library of the extra is missing; the line names it and how to install it.
+    """
+    missing = [package for module, package in _MODULES[extra].items() if find_spec(module) is None]
+    if missing:
+        raise InputError(f"{purpose} needs {' and '.join(missing)}: pip install 'whs-fast[{extra}]'")
 
 
 def _windows_peak_mb() -> float | None:

@@ -1,36 +1,47 @@
 """Measures a label map that is there already: one of ours, or one that somebody corrected by hand.
 
-Composes reading and measuring, as the pipeline does for a scan.
+Composes reading and measuring, as the engine does for a scan.
 """
 
 from importlib.metadata import version
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
+from whs_fast.machine import choose_threads
 from whs_fast.reading.labels import read_labels
 from whs_fast.reading.slicer import Segmentation, is_segmentation, read_segmentation
-from whs_fast.steps.measure import find_doubts, measure
+from whs_fast.steps import measure as measuring
 from whs_fast.steps.refine_valve import refine_valve
 from whs_fast.structures import STRUCTURES
 
 
-def measure_file(path: Path, *, threads: int) -> dict[str, Any]:
-    """What measurements.json holds, as far as a label map tells it: valve, structures, mass, warnings and version.
+def measure(labels: str | PathLike[str], *, threads: int | None = None) -> dict[str, Any]:
+    """Measures a label map, for instance one that was corrected by hand.
 
-    path is a NIfTI, NRRD or MetaImage file with our label values (0 to 10), or a segmentation of 3D Slicer, whose
-    segments are known by name or SNOMED CT code. The valve is where the LV cavity meets the aorta, None where it does
-    not; touches_region_edge is None, and touches_scan_edge is where the file is cropped and does not tell the scan's
-    grid. Raises InputError where the file cannot be used.
+    Args:
+        labels: a NIfTI, NRRD or MetaImage file with our label values (0 to 10), or a segmentation of 3D Slicer, whose
+            segments are known by name or SNOMED CT code.
+        threads: CPU threads, all available ones where None.
+
+    Returns:
+        What measurements.json holds, as far as a label map tells it: valve, structures, mass, warnings and version. The
+        valve is where the LV cavity meets the aorta, None where it does not; touches_region_edge is None, and so is
+        touches_scan_edge where the file is cropped and does not tell the scan's grid.
+
+    Raises:
+        InputError: the file cannot be used.
     """
+    path, threads = Path(labels), choose_threads(threads)
     if is_segmentation(path):
         found = read_segmentation(path)
     else:
-        labels, grid = read_labels(path, {structure.label: structure.label for structure in STRUCTURES})
-        found = Segmentation((labels,), grid, True, ())
+        array, grid = read_labels(path, {structure.label: structure.label for structure in STRUCTURES})
+        found = Segmentation((array,), grid, True, ())
     measured: dict[str, Any] = {}
-    for labels in found.maps:
-        valve_mm = refine_valve(labels, found.grid, None)
-        own = measure(labels, found.grid, valve_mm, region=None, threads=threads)
+    for own_labels in found.maps:
+        valve_mm = refine_valve(own_labels, found.grid, None)
+        own = measuring.measure(own_labels, found.grid, valve_mm, region=None, threads=threads)
         if not measured:
             measured = own
             continue
@@ -44,6 +55,6 @@ def measure_file(path: Path, *, threads: int) -> dict[str, Any]:
             entry["touches_scan_edge"] = None
         warnings.append("the file does not tell the grid of the scan: whether its edge cuts a structure is not known")
     return measured | {
-        "warnings": [*warnings, *find_doubts(measured, found.grid)],
+        "warnings": [*warnings, *measuring.find_doubts(measured, found.grid)],
         "version": version("whs_fast"),
     }

@@ -20,6 +20,8 @@ from whs_fast.errors import InputError
 Triple: TypeAlias = tuple[float, float, float]
 Direction: TypeAlias = tuple[float, float, float, float, float, float, float, float, float]
 
+AIR_HU = -1024  # also of everything outside a scan
+
 MOST_SAMPLES = 16
 
 IDENTITY_DIRECTION: Direction = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
@@ -79,9 +81,10 @@ class Volume:
     `reading.scan.read` gives int16 HU, C-contiguous. A volume made by hand may hold any real type and is brought to
     that, or refused, when it is read. spacing_mm and origin_mm are (x, y, z), LPS; direction is nine numbers by rows.
     source names the DICOM instances that the scan comes from, where it does; notes say what reading chose among several
-    scans and what it mended; nifti_places are those of a NIfTI header where they differ, for labels to be written with
-    both; choice says why this one of several DICOM series was taken, in words that name nobody. Raises InputError where
-    the three do not have 3, 3 and 9 numbers.
+    scans and what it mended; kind says what it was read from: "nifti", "nrrd", "metaimage", "dicom", "image" or, where
+    it was made by hand, "volume". nifti_places are those of a NIfTI header where they differ, for labels to be written
+    with both; choice says why this one of several DICOM series was taken, in words that name nobody. Raises InputError
+    where the three do not have 3, 3 and 9 numbers.
     """
 
     array: NDArray[Any]
@@ -90,6 +93,7 @@ class Volume:
     direction: Direction = IDENTITY_DIRECTION
     source: Source | None = field(default=None, repr=False)
     notes: tuple[str, ...] = ()
+    kind: str = "volume"
     nifti_places: NiftiPlaces | None = None
     choice: str | None = None
 

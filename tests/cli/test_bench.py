@@ -6,6 +6,7 @@ import os
 
 import numpy as np
 import pytest
+from support.phantom import make_models
 from whs_fast import InputError
 from whs_fast.cli import benchmarking, main
 from whs_fast.reading.scan import read
@@ -95,7 +96,10 @@ def read_grid():
     return benchmarking.Grid((10, 10, 10), (1.0, 1.0, 1.0), (0.0, 0.0, 0.0))
 
 
-def test_a_warm_engine_tells_its_stages_and_what_compression_adds(tmp_path):
+def test_a_warm_engine_tells_its_stages_and_what_compression_adds(tmp_path, monkeypatch):
+    """With the networks of the phantom, which find something in any scan."""
+    models = make_models(tmp_path)
+    monkeypatch.setattr("whs_fast.engine.models_folder", lambda: models)
     scan = tmp_path / "scan.nii"
     benchmarking.make_scan(scan, shape=(40, 48, 50))
     (tmp_path / "packed.nii.gz").write_bytes(gzip.compress(scan.read_bytes()))

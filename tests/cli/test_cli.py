@@ -13,7 +13,9 @@ import pytest
 import SimpleITK as sitk
 from support.phantom import make_models, make_phantom, to_image
 from whs_fast import engine as engine_module
-from whs_fast.cli import COMMANDS, main, options
+from whs_fast.cli import main
+from whs_fast.cli.commands import COMMANDS
+from whs_fast.outputs import FORMATS
 from whs_fast.structures import STRUCTURES
 
 RESULTS = {"labels.nii.gz", "measurements.json", "preview.png", "report.html"}
@@ -36,7 +38,7 @@ def models(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def phantom_models(models, monkeypatch):
-    monkeypatch.setattr("whs_fast.networks.openvino_model.models_folder", lambda: models)
+    monkeypatch.setattr("whs_fast.networks.installed.models_folder", lambda: models)
     monkeypatch.setattr(engine_module, "models_folder", lambda: models)
 
 
@@ -92,8 +94,8 @@ def test_overwriting_replaces_them(scan, tmp_path):
         (["run", "scan.nii.gz", "-o", "out", "--threads", "0"], "0 is not in the range x>=1"),
         (["run", "scan.nii.gz", "-o", "out", "--threads", "many"], "'many' is not a valid integer"),
         (["run", "scan.nii.gz", "-o", "out", "--localiser", "resnet"], "'resnet' is not one of"),
-        (["run", "scan.nii.gz", "-o", "out", "--formats", "jpeg"], "'jpeg', which is unknown"),
-        (["run", "scan.nii.gz", "-o", "out", "--formats", ","], "expected one or more of nifti, seg.nrrd"),
+        (["run", "scan.nii.gz", "-o", "out", "--formats", "jpeg"], "format: 'jpeg' is unknown"),
+        (["run", "scan.nii.gz", "-o", "out", "--formats", ","], "needs a list of one or more of nifti, seg.nrrd"),
         (["run", "not there.nii.gz", "-o", "out"], "not there.nii.gz"),
         (["run", "notes.nii.gz", "-o", "out"], "notes.nii.gz"),
         (["run", "empty folder", "-o", "out"], "empty folder"),
@@ -207,10 +209,6 @@ def test_help_teaches_on_standard_output(arguments, capsys):
         assert "whs-fast run scan.nii.gz -o results" in captured.out
 
 
-def test_lists_kept_for_the_help_are_those_of_the_pipeline():
-    assert options.LOCALISERS == engine_module.LOCALISERS and tuple(engine_module.FORMATS) == options.FORMATS
-
-
 def test_the_version_is_told(capsys):
     assert main(["--version"]) == 0
     assert re.fullmatch(r"whs_fast \d+\.\d+\S*\n", capsys.readouterr().out)
@@ -240,7 +238,9 @@ def test_json_lines_tell_progress_and_the_result(scan, tmp_path, capsys):
     assert captured.err == ""
     *steps, last = [json.loads(line) for line in captured.out.splitlines()]
     assert {line["event"] for line in steps} == {"progress"}
-    assert [line["step"] for line in steps] == ["read", "localise", "segment", "clean", "measure", "write", "done"]
+    told = [line["step"] for line in steps]
+    assert list(dict.fromkeys(told)) == ["read", "localise", "segment", "clean", "measure", "write", "done"]
+    assert told.count("segment") > 10  # it moves while the network works
     done = [line["done"] for line in steps]
     assert done == sorted(done) and done[0] == 0.0 and done[-1] == 1.0
     written = json.loads((tmp_path / "out" / "measurements.json").read_text("utf-8"))
@@ -278,7 +278,7 @@ def test_every_command_can_be_verbose_and_shows_examples(capsys):
 def test_the_help_of_run_names_every_format(capsys):
     assert main(["run", "--help"]) == 0
     listed = {name.strip(",") for line in capsys.readouterr().out.splitlines() for name in line[:14].split()}
-    assert set(options.FORMATS) <= listed
+    assert set(FORMATS) <= listed
 
 
 @pytest.mark.parametrize(

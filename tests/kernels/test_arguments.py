@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import sys
 import threading
-import time
 
 import numpy as np
 import pytest
@@ -119,22 +119,28 @@ def test_the_window_is_checked(low, high):
 
 
 def test_the_gil_is_released():
-    source = np.zeros((96, 96, 96), np.int16)
+    """No thread is made to give way here, so that another can run only while a kernel has let go of the lock."""
+    source = np.zeros((32, 32, 32), np.int16)
     matrix = np.array([[1, 0.1, 0, 0], [0, 1, 0.1, 0], [0.1, 0, 1, 0]], float)
-    running = threading.Event()
-    done = threading.Event()
+    running, ran, over = (threading.Event() for _ in range(3))
 
     def work():
         running.set()
-        kernels.resample_linear(source, np.empty_like(source), matrix, samples=(4, 4, 4), threads=1)
-        done.set()
+        for _ in range(2000):  # until the system has let the other thread run
+            kernels.resample_linear(source, np.empty_like(source), matrix, samples=(4, 4, 4), threads=1)
+            if ran.is_set():
+                break
+        over.set()
 
     worker = threading.Thread(target=work)
-    worker.start()
-    running.wait()
-    steps = 0
-    while not done.is_set():
-        steps += 1
-        time.sleep(0.001)
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e6)
+    try:
+        worker.start()
+        running.wait()
+        in_time = not over.is_set()
+        ran.set()
+    finally:
+        sys.setswitchinterval(interval)
     worker.join()
-    assert steps > 5  # held, the lock would have let this thread run but once
+    assert in_time

@@ -1,5 +1,10 @@
 """The streamed integer network against a slow whole-volume one: the same bits for any flow, threads, instructions."""
 
+import signal
+import threading
+import time
+from threading import get_ident
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -95,6 +100,56 @@ def test_sums_beyond_sixteen_bits_are_exact():
         np.testing.assert_array_equal(run(network, region, instructions=instructions)[0], expected)
 
 
+@pytest.mark.parametrize("threads", [1, 3])
+def test_progress_goes_to_one_with_the_work_in_the_calling_thread(network, case, threads):
+    told = []
+    found, _ = run(network, case[0], threads=threads, progress=lambda share: told.append((share, get_ident())))
+    shares = [share for share, _ in told]
+    assert shares == sorted(shares) and shares[-1] == 1.0 and len(set(shares)) > 8
+    assert {thread for _, thread in told} == {get_ident()}
+    np.testing.assert_array_equal(found, case[1])
+
+
+def test_what_progress_raises_ends_the_work(network, case):
+    def stop(share):
+        told.append(share)
+        if share > 0.4:
+            raise LookupError("enough")
+
+    told = []
+    with pytest.raises(LookupError, match="enough"):
+        run(network, case[0], threads=3, progress=stop)
+    assert 0.4 < told[-1] < 0.9
+    np.testing.assert_array_equal(run(network, case[0], threads=3)[0], case[1])
+
+
+def test_a_signal_is_handled_while_the_network_goes_on(network):
+    """Ctrl-C ends the work before its end, although nothing but the kernel runs in the main thread."""
+
+    def interrupt(number, frame):
+        raise KeyboardInterrupt
+
+    def send():
+        begun.wait()
+        while not shares:
+            time.sleep(0.0005)
+        signal.pthread_kill(threading.main_thread().ident, signal.SIGUSR1)
+
+    shares, begun, before = [], threading.Event(), signal.signal(signal.SIGUSR1, interrupt)
+    sender = threading.Thread(target=send)
+    sender.start()
+    try:
+        region = np.zeros((160, 64, 64), np.uint8)
+        with pytest.raises(KeyboardInterrupt):
+            begun.set()
+            # append is no Python code, in which a handler would run anyway.
+            run(network, region, instructions="portable", planes_per_step=1, progress=shares.append)
+        assert 0.0 < shares[-1] < 1.0
+    finally:
+        sender.join()
+        signal.signal(signal.SIGUSR1, before)
+
+
 def test_times_name_every_stage(network, case):
     _, times = run(network, case[0])
     names = [name for name, _ in times]
@@ -110,6 +165,10 @@ def test_layers_that_do_not_fit_are_refused(network):
         ({"downs": network["downs"][:1]}, "a convolution between each two"),
         ({"last": draw_layer(11, 9)}, "the last layer has 9 inputs, must have 45"),
         ({"stacks": [[], *network["stacks"][1:]]}, "a stack has no layer"),
+        (
+            {"stacks": [network["stacks"][0][:1] + [draw_layer(4, 28, zero=9)], *network["stacks"][1:]]},
+            "a layer of stack 1 has 9 as the integer for 0, must have 0 as the first layer of that stack",
+        ),
     ):
         with pytest.raises(ValueError, match=message):
             run(network | change, region)

@@ -8,8 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 from support.phantom import make_models
-from whs_fast.networks import compiled_cache, openvino_model
-from whs_fast.networks.openvino_model import Model, models_folder
+from whs_fast.networks import compiled_cache
+from whs_fast.networks.installed import models_folder
+from whs_fast.networks.openvino_model import Model
 
 KEY = "0123abcd"
 
@@ -23,21 +24,6 @@ def cache(tmp_path, monkeypatch):
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     return make_models(tmp_path_factory.mktemp("models"))
-
-
-@pytest.fixture
-def count(monkeypatch):
-    """How often a network was compiled, and how often one was taken over."""
-    core, calls = openvino_model._core(), {"compile_model": 0, "import_model": 0}
-
-    class Counting:
-        def __getattr__(self, name):
-            if name in calls:
-                calls[name] += 1
-            return getattr(core, name)
-
-    monkeypatch.setattr(openvino_model, "_core", Counting)
-    return calls
 
 
 def slices(batch=4):
@@ -124,44 +110,45 @@ def test_many_at_once_leave_one_whole_file(cache):
     assert len(list(cache.iterdir())) == 1
 
 
-def test_a_second_model_is_not_compiled_and_answers_alike(cache, count):
-    folder = models_folder()
-    first, second = localiser(folder), localiser(folder)
-    answer = first(slices())[0]
-    assert count == {"compile_model": 1, "import_model": 0}
-    np.testing.assert_array_equal(second(slices())[0], answer)
-    assert count == {"compile_model": 1, "import_model": 1}
-    taken_over = second._request.get_compiled_model()
-    assert taken_over.get_property("INFERENCE_PRECISION_HINT").to_string() == "f32"
-    assert taken_over.get_property("INFERENCE_NUM_THREADS") == 2
+def test_a_second_model_takes_over_what_is_kept_and_answers_alike(cache):
+    answer = localiser(models_folder())(slices())[0]
+    assert len(list(cache.iterdir())) == 1
+    np.testing.assert_array_equal(localiser(models_folder())(slices())[0], answer)
+    assert len(list(cache.iterdir())) == 1
+
+
+def test_what_is_kept_is_not_compiled_again(cache, folder):
+    """Another network under the name of the first answers in its place."""
+    answer = localiser(folder)(slices())[0]
+    (file,) = cache.iterdir()
+    trained = localiser(models_folder())(slices())[0]
+    assert not np.array_equal(trained, answer)
+    (other,) = set(cache.iterdir()) - {file}
+    compiled_cache.store(file.stem, compiled_cache.load(other.stem))
+    np.testing.assert_array_equal(localiser(folder)(slices())[0], trained)
 
 
 @pytest.mark.parametrize("other", [{"threads": 1}, {"batch": 2}])
-def test_another_network_is_compiled_for_itself(cache, count, folder, other):
+def test_another_network_is_kept_beside_the_first(cache, folder, other):
     localiser(folder).prepare()
     localiser(folder, **other).prepare()
-    assert count == {"compile_model": 2, "import_model": 0}
-    localiser(folder).prepare()
-    assert count == {"compile_model": 2, "import_model": 1}
+    assert len(list(cache.iterdir())) == 2
 
 
-def test_another_instruction_set_is_compiled_for_itself(cache, count, folder, monkeypatch):
+def test_another_instruction_set_is_kept_beside_the_first(cache, folder, monkeypatch):
     localiser(folder).prepare()
     monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "AVX2")
     localiser(folder).prepare()
-    assert count == {"compile_model": 2, "import_model": 0}
+    assert len(list(cache.iterdir())) == 2
 
 
-def test_what_openvino_does_not_take_is_compiled_anew(cache, count, folder):
-    model = localiser(folder)
-    answer = model(slices())[0]
+def test_what_openvino_does_not_take_is_compiled_anew_and_kept(cache, folder):
+    answer = localiser(folder)(slices())[0]
     (file,) = cache.iterdir()
     for nonsense in (b"", b"nonsense", os.urandom(5000)):
         compiled_cache.store(file.stem, nonsense)
         np.testing.assert_array_equal(localiser(folder)(slices())[0], answer)
-    assert count == {"compile_model": 4, "import_model": 3}
-    np.testing.assert_array_equal(localiser(folder)(slices())[0], answer)
-    assert count["compile_model"] == 4
+        assert compiled_cache.load(file.stem) != nonsense
 
 
 def test_processes_share_the_cache(cache, folder):

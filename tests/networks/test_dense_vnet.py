@@ -6,13 +6,15 @@ import numpy as np
 import pytest
 from support import references
 from whs_fast import _kernels as kernels
-from whs_fast.errors import ModelError
+from whs_fast.cli import main
+from whs_fast.errors import InputError, ModelError
 from whs_fast.networks.dense_vnet import DenseVNet
-from whs_fast.networks.openvino_model import models_folder
+from whs_fast.networks.installed import models_folder
 from whs_fast.reading.scan import read
-from whs_fast.steps.segment import REGION_SPACING_MM, WINDOW_HU
+from whs_fast.steps.region import REGION_SPACING_MM, WINDOW_HU
 from whs_fast.volume import axis_aligned_grid, index_map, index_to_mm
 
+SAMPLE = resources.files("whs_fast") / "data" / "sample.nii.gz"
 SIDE = 128  # of a cube of input voxels
 MODEL = models_folder() / "dense_vnet.npz"
 
@@ -20,7 +22,7 @@ MODEL = models_folder() / "dense_vnet.npz"
 @pytest.fixture(scope="module")
 def region():
     """The middle of the shipped sample: the heart, where every layer has something to say."""
-    sample = read(str(resources.files("whs_fast") / "data" / "sample.nii.gz"))
+    sample = read(str(SAMPLE))
     middle = index_to_mm(sample.grid, tuple((n - 1) / 2 for n in sample.array.shape))
     out = np.empty((SIDE,) * 3, np.uint8)
     grid = axis_aligned_grid(middle, out.shape, REGION_SPACING_MM)
@@ -55,6 +57,14 @@ def test_every_set_of_instructions_gives_the_same_bits(region, instructions, mon
     monkeypatch.setenv("WHS_FAST_INSTRUCTIONS", instructions)
     network = DenseVNet(MODEL, threads=4)
     np.testing.assert_array_equal(network(part), references.dense_vnet(network._layers, part))
+
+
+def test_instructions_that_the_machine_lacks_are_refused_before_any_work(monkeypatch, tmp_path, capsys):
+    monkeypatch.setenv("WHS_FAST_INSTRUCTIONS", "sse9")
+    with pytest.raises(InputError, match=r"WHS_FAST_INSTRUCTIONS is 'sse9'; this machine has .*portable"):
+        DenseVNet(MODEL, threads=1)
+    assert main(["run", str(SAMPLE), "-o", str(tmp_path / "out")]) == 2
+    assert "WHS_FAST_INSTRUCTIONS is 'sse9'" in capsys.readouterr().err and not any(tmp_path.iterdir())
 
 
 def test_a_file_that_is_no_network_is_named(tmp_path):

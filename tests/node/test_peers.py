@@ -1,11 +1,10 @@
 """The DICOM node as a process of its own, between DCMTK's storescu and a real archive, Orthanc.
 
-Skipped where they are not installed; on Debian: apt-get install dcmtk orthanc.
+On Debian: apt-get install dcmtk orthanc.
 """
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -20,28 +19,12 @@ import pydicom
 import pytest
 from pynetdicom import AE
 from support import scans
+from support.programs import need
 from support.waiting import answers, free_port, wait_for
 from whs_fast.reading.scan import read
 from whs_fast.volume import Volume
 
-PATH = os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin"))
-
-
-def find_dcmtk(name):
-    """DCMTK's program, not pynetdicom's of the same name, which comes first in an activated environment."""
-    for folder in PATH.split(os.pathsep):
-        path = shutil.which(name, path=folder)
-        if path and "dcmtk" in subprocess.run([path, "--version"], capture_output=True, text=True).stdout:
-            return path
-    return None
-
-
-ORTHANC, STORESCU, ECHOSCU = shutil.which("Orthanc", path=PATH), find_dcmtk("storescu"), find_dcmtk("echoscu")
-
-pytestmark = [
-    pytest.mark.skipif(ORTHANC is None, reason="Orthanc is not installed (Debian package orthanc)"),
-    pytest.mark.skipif(STORESCU is None or ECHOSCU is None, reason="DCMTK is not installed (Debian package dcmtk)"),
-]
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +53,7 @@ class Orthanc:
         }
         (folder / "orthanc.json").write_text(json.dumps(settings))
         with (folder / "orthanc.log").open("wb") as log:
-            self.process = subprocess.Popen([ORTHANC, str(folder / "orthanc.json")], stdout=log, stderr=log)
+            self.process = subprocess.Popen([need("Orthanc"), str(folder / "orthanc.json")], stdout=log, stderr=log)
         wait_for(lambda: self.process.poll() is not None or (answers(self.dicom) and answers(self.http)))
 
     def get(self, path):
@@ -103,13 +86,13 @@ class Node:
     def __init__(self, folder, orthanc):
         self.port, self.folder, self.orthanc, self.process = free_port(), folder, orthanc, None
 
-    def start(self):
+    def start(self, quiet_s=0.5):
         with (self.folder / "log").open("ab") as log:
             self.process = subprocess.Popen(
                 [
                     *(sys.executable, "-m", "whs_fast", "node", "--port", str(self.port), "--allow", "SENDER"),
-                    *("--send-to", f"ORTHANC@127.0.0.1:{self.orthanc.dicom}", "--quiet", "0.5", "--threads", "2"),
-                    *("--queue", str(self.folder / "queue")),
+                    *("--send-to", f"ORTHANC@127.0.0.1:{self.orthanc.dicom}", "--quiet", str(quiet_s)),
+                    *("--queue", str(self.folder / "queue"), "--threads", "2"),
                 ],
                 stderr=log,
             )
@@ -128,13 +111,15 @@ class Node:
 
 
 @contextmanager
-def started(folder, orthanc):
+def started(folder, orthanc, **how):
     node = Node(folder, orthanc)
-    node.start()
-    yield node
-    if node.process.poll() is None:
-        node.process.kill()
-        node.process.wait(10)
+    node.start(**how)
+    try:
+        yield node
+    finally:
+        if node.process.poll() is None:
+            node.process.kill()
+            node.process.wait(10)
 
 
 @pytest.fixture
@@ -151,13 +136,13 @@ def lasting_node(tmp_path_factory, orthanc):
 
 
 def dcmtk(tool, node, *arguments, title="SENDER"):
-    called = [tool, "-aet", title, "-aec", "WHSFAST", "127.0.0.1", str(node.port), *map(str, arguments)]
+    called = [need(tool), "-aet", title, "-aec", "WHSFAST", "127.0.0.1", str(node.port), *map(str, arguments)]
     # Without TCP_NODELAY it waits 40 ms for the system to acknowledge the first bytes of each instance.
     return subprocess.run(called, capture_output=True, text=True, env=os.environ | {"TCP_NODELAY": "1"}, timeout=60)
 
 
 def push(node, *paths):
-    done = dcmtk(STORESCU, node, *(("+sd", *paths) if paths[0].is_dir() else paths))
+    done = dcmtk("storescu", node, *(("+sd", *paths) if paths[0].is_dir() else paths))
     assert done.returncode == 0, done.stderr
 
 
@@ -190,18 +175,19 @@ def test_a_series_comes_back_as_segmentation_report_and_picture(lasting_node, or
     assert not any(text in lasting_node.log for text in (scans.PATIENT, *scans.PATIENT_TAGS.values(), "1.2.826"))
 
 
-def test_killed_and_started_again_it_still_does(node, orthanc, series):
+def test_killed_and_started_again_it_still_does(tmp_path, orthanc, series):
     paths = sorted(series[2].iterdir())
-    push(node, *paths[:35])
-    node.kill()  # in the middle of receiving
-    assert len(node.inside("incoming")) == 1
-    node.start()
-    push(node, *paths[35:])
-    wait_for(lambda: node.inside("attempts"))
-    node.kill()  # in the middle of its run
-    assert len(node.inside("ready")) == 1 and not orthanc.made_of("1.2.826.0.1.3680043.2.1125.2")
-    node.start()
-    check_results(orthanc, series[2])
+    with started(tmp_path, orthanc, quiet_s=3600) as node:
+        push(node, *paths[:35])
+        node.kill()  # in the middle of receiving
+        assert len(node.inside("incoming")) == 1
+        node.start()
+        push(node, *paths[35:])
+        wait_for(lambda: node.inside("attempts"))
+        node.kill()  # in the middle of its run
+        assert len(node.inside("ready")) == 1 and not orthanc.made_of("1.2.826.0.1.3680043.2.1125.2")
+        node.start()
+        check_results(orthanc, series[2])
 
 
 def test_killed_while_the_archive_is_away_it_sends_later(tmp_path, orthanc, series):
@@ -219,10 +205,10 @@ def test_killed_while_the_archive_is_away_it_sends_later(tmp_path, orthanc, seri
 
 
 def test_strangers_are_refused(lasting_node, series):
-    assert dcmtk(ECHOSCU, lasting_node).returncode == 0
+    assert dcmtk("echoscu", lasting_node).returncode == 0
     for done in (
-        dcmtk(ECHOSCU, lasting_node, title="STRANGER"),
-        dcmtk(STORESCU, lasting_node, *sorted(series[1].iterdir())[:1], title="STRANGER"),
+        dcmtk("echoscu", lasting_node, title="STRANGER"),
+        dcmtk("storescu", lasting_node, *sorted(series[1].iterdir())[:1], title="STRANGER"),
     ):
         assert done.returncode != 0 and "Calling AE Title Not Recognized" in done.stderr
     assert lasting_node.inside("incoming") == []

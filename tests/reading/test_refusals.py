@@ -287,6 +287,12 @@ for name, message, volume in (
         return scans.write_scan(volume, folder / "scan.nii.gz")
 
 
+@case("long axis", "holds 32768 voxels along an axis, more than the 32767 that NIfTI can hold")
+def _(folder: Path) -> Path:
+    volume = Volume(np.full((8, 8, 32768), -1000, np.int16), (0.05, 20.0, 20.0), (0.0, 0.0, 0.0))
+    return scans.write_scan(volume, folder / "scan.nrrd")
+
+
 @case("vector NRRD", "found 4 dimensions")
 def _(folder: Path) -> Path:
     image = sitk.Compose([scans.to_image(SCAN)] * 3)

@@ -58,7 +58,7 @@ def test_any_number_of_threads_reads_the_same(tmp_path: Path, started: list[thre
 def test_less_than_one_thread_is_refused(tmp_path: Path) -> None:
     folder = write(SCAN, tmp_path / "series")
     for use in (read, list_series):
-        with pytest.raises(InputError, match="threads: found 0, expected 1 or more"):
+        with pytest.raises(InputError, match="threads: needs 1 or more, not 0"):
             use(folder, threads=0)
-    with pytest.raises(InputError, match="threads: found -1"), open_phases(folder, threads=-1):
+    with pytest.raises(InputError, match="threads: needs 1 or more, not -1"), open_phases(folder, threads=-1):
         pass

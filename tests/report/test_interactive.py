@@ -7,13 +7,13 @@ import re
 import numpy as np
 import pytest
 from support.bars import BARS_MM, FLIPPED, TURNED, VALVE_MM, make_case, make_page
-from support.browser import CHROMIUM, browser_page
+from support.browser import browser_page
 from support.pages import measurements
-from whs_fast.report import cut_box, prepare_scene, render_interactive
+from whs_fast.report.interactive import prepare_scene, render_interactive
 from whs_fast.structures import BY_KEY
 from whs_fast.volume import IDENTITY_DIRECTION
 
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed, so no page can be opened")
+pytestmark = pytest.mark.slow
 
 LETTERS = {"axial": "RLAP", "coronal": "RLHF", "sagittal": "APHF"}
 AXES = {"axial": (0, 1, 2), "coronal": (0, 2, 1), "sagittal": (1, 2, 0)}  # across, down, normal
@@ -317,8 +317,7 @@ def test_without_webgl_the_slices_remain(browser, tmp_path):
 
 def test_a_scan_without_structures(browser, tmp_path):
     volume, labels = make_case()
-    box = cut_box(volume, np.zeros_like(labels), VALVE_MM, threads=2)
-    scene = prepare_scene(box, np.zeros_like(labels), volume.grid, VALVE_MM, threads=2)
+    scene = prepare_scene(volume, np.zeros_like(labels), VALVE_MM, threads=2)
     (tmp_path / "page.html").write_text(render_interactive(measurements(), scene), encoding="utf-8")
     load(browser, tmp_path / "page.html")
     browser.wait_for("document.documentElement.dataset.ready === 'all'")

@@ -8,11 +8,10 @@ import numpy as np
 import pytest
 from support.bars import BARS_MM, SHAPE, TURNED, VALVE_MM, make_case, make_page
 from support.pages import parse
-from whs_fast import InputError
-from whs_fast.report import box as box_module
-from whs_fast.report import check_interactive, cut_box, prepare_scene
-from whs_fast.report.box import cut_box_labels
+from whs_fast.report.box import cut_box, cut_box_labels
+from whs_fast.report.interactive import prepare_scene
 from whs_fast.report.normal_values import NORMAL_VALUES, SOURCES
+from whs_fast.steps.region import WINDOW_HU
 from whs_fast.structures import BY_KEY, STRUCTURES
 from whs_fast.volume import Grid, Volume, index_to_mm, mm_to_index
 
@@ -50,7 +49,7 @@ def test_what_is_packed_is_the_scan():
     volume, labels = make_case()
     volume.array[...] += np.random.default_rng(3).integers(-200, 200, SHAPE, np.int16)
     box = cut_box(volume, labels, VALVE_MM, threads=2)
-    scene = prepare_scene(box, labels, volume.grid, VALVE_MM, threads=2)
+    scene = prepare_scene(volume, labels, VALVE_MM, threads=2)
     stored = np.frombuffer(unpacked(scene, "scan"), np.uint8).reshape(scene.meta["shape"]).astype(int)
     found = np.zeros([n + 1 for n in stored.shape], int)
     for z, y, x in np.ndindex(stored[:12].shape):
@@ -72,7 +71,7 @@ def test_the_box_shows_the_scan_around_its_labels():
         z, y, x = (int(value) for value in np.floor(mm_to_index(box.grid, np.add(VALVE_MM, away))))
         centre = np.subtract(index_to_mm(box.grid, (z, y, x)), VALVE_MM)
         inside = any(np.all((centre > first) & (centre < last)) for first, last in BARS_MM.values())
-        value = box_module.WINDOW_HU[0] + box.scan[z, y, x] / 255.0 * np.diff(box_module.WINDOW_HU)[0]
+        value = WINDOW_HU[0] + box.scan[z, y, x] / 255.0 * np.diff(WINDOW_HU)[0]
         assert (value > 250) == inside
 
 
@@ -95,8 +94,7 @@ def test_a_large_scan_gives_a_small_box():
 
 def test_surfaces_are_light_and_lie_where_the_labels_do():
     volume, labels = make_case(TURNED)
-    box = cut_box(volume, labels, VALVE_MM, threads=2)
-    scene = prepare_scene(box, labels, volume.grid, VALVE_MM, threads=2)
+    scene = prepare_scene(volume, labels, VALVE_MM, threads=2)
     numbers, at = np.frombuffer(unpacked(scene, "surfaces"), "<i4"), 0
     assert [entry["label"] for entry in scene.meta["surfaces"]] == [BY_KEY[key].label for key in BARS_MM]
     for entry, (low, high) in zip(scene.meta["surfaces"], BARS_MM.values(), strict=True):
@@ -111,12 +109,6 @@ def test_surfaces_are_light_and_lie_where_the_labels_do():
         assert abs(enclosed / np.prod(np.subtract(high, low)) - 1.0) < 0.02
         assert entry["faces"] < 10_000
     assert at == len(numbers)
-
-
-def test_without_the_extra_one_line_says_what_to_install(monkeypatch):
-    monkeypatch.setattr("whs_fast.optional.find_spec", lambda name: None)
-    with pytest.raises(InputError, match=re.escape("pip install 'whs-fast[report]'")):
-        check_interactive()
 
 
 def test_all_structures_are_listed(path):

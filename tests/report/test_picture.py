@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 from whs_fast.report import picture
-from whs_fast.report.picture import PIXEL_MM, Planes, cut_labels, cut_scan, draw, find_valve
+from whs_fast.report.picture import PIXEL_MM, cut_planes, draw_picture
 from whs_fast.steps.measure import measure
-from whs_fast.steps.segment import region_grid
+from whs_fast.steps.region import region_grid
 from whs_fast.structures import BY_KEY
 from whs_fast.volume import IDENTITY_DIRECTION, Grid, Volume
 
@@ -55,13 +55,10 @@ def test_sides_are_those_of_radiology(direction, offset_mm, plane, towards):
     inside = ball(grid, offset_mm, 12.0)
     volume = Volume(np.where(inside, 600, -1000).astype(np.int16), grid.spacing_mm, grid.origin_mm, direction)
     labels = np.where(inside, 5, 0).astype(np.uint8)
-    valve = find_valve(grid, VALVE_MM)[plane]
-    for images in (
-        cut_scan(volume, VALVE_MM, threads=2),
-        cut_labels(labels, grid, VALVE_MM, threads=2),
-    ):
+    planes = cut_planes(volume, labels, VALVE_MM, threads=2)
+    for images in (planes.scan, planes.labels):
         image = images[plane]
-        away_mm = (centre_of(image > image.max() // 2) - valve) * PIXEL_MM
+        away_mm = (centre_of(image > image.max() // 2) - planes.valve[plane]) * PIXEL_MM
         np.testing.assert_allclose(away_mm, np.multiply(towards, 40.0), atol=1.0)
 
 
@@ -69,7 +66,10 @@ def test_planes_end_with_the_scan_and_with_the_region():
     small, large = grid_around(shape=(30, 40, 50)), grid_around(shape=(200, 200, 200))
 
     def sizes(grid):
-        return [image.shape for image in cut_labels(np.zeros(grid.shape, np.uint8), grid, VALVE_MM, threads=1)]
+        volume = Volume(np.zeros(grid.shape, np.int16), grid.spacing_mm, grid.origin_mm, grid.direction)
+        planes = cut_planes(volume, np.zeros(grid.shape, np.uint8), VALVE_MM, threads=1)
+        assert [image.shape for image in planes.scan] == [image.shape for image in planes.labels]
+        return [image.shape for image in planes.labels]
 
     assert sizes(small) == [(160, 200), (120, 200), (120, 160)]
     assert sizes(large) == [(448, 448), (640, 448), (640, 448)]
@@ -82,10 +82,7 @@ def sample(labels_of=None, shape=(90, 90, 90)):
         labels[ball(grid, offset, radius)] = BY_KEY[key].label
     volume = Volume(np.full(shape, 40, np.int16), grid.spacing_mm, grid.origin_mm)
     measurements = measure(labels, grid, VALVE_MM, region=region_grid(grid, VALVE_MM), threads=1)
-    planes = Planes(
-        cut_scan(volume, VALVE_MM, threads=1), cut_labels(labels, grid, VALVE_MM, threads=1), find_valve(grid, VALVE_MM)
-    )
-    return Image.open(io.BytesIO(draw(planes, measurements))).convert("RGB")
+    return Image.open(io.BytesIO(draw_picture(volume, labels, VALVE_MM, measurements, threads=1))).convert("RGB")
 
 
 def test_a_ball_is_round_and_has_its_structures_colour():

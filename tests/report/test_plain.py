@@ -5,7 +5,7 @@ import re
 
 import pytest
 from support.pages import measurements, parse
-from whs_fast.report import render_report
+from whs_fast.report.plain import render_report
 from whs_fast.structures import STRUCTURES
 
 PICTURE = b"\x89PNG not really"

@@ -3,12 +3,13 @@
 import re
 
 import pytest
-from support.browser import CHROMIUM, browser_page
+from support.browser import browser_page
 from support.phantom import make_models, make_phantom
 from support.scans import PATIENT_TAGS, write_dicom
 from whs_fast import InputError, OutputError
 from whs_fast import engine as engine_module
-from whs_fast.cli import main, options
+from whs_fast import result as result_module
+from whs_fast.cli import main
 from whs_fast.engine import Engine
 
 PAGE = "report_interactive.html"
@@ -52,14 +53,14 @@ def test_a_failure_leaves_nothing(result, tmp_path, monkeypatch, failure):
     def fail(*arguments, **options):
         raise failure
 
-    monkeypatch.setattr(engine_module, "prepare_scene", fail)
+    monkeypatch.setattr(result_module, "prepare_scene", fail)
     with pytest.raises(OutputError if isinstance(failure, OSError) else KeyboardInterrupt):
         result.save(tmp_path / "out", report="interactive")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_another_report_is_refused(result, tmp_path):
-    with pytest.raises(InputError, match="report: found 'fancy', expected one of plain, interactive"):
+    with pytest.raises(InputError, match="report: 'fancy' is unknown, choose from plain, interactive"):
         result.save(tmp_path / "out", report="fancy")
 
 
@@ -79,17 +80,16 @@ def test_the_command_line_writes_it(models, dicom, tmp_path, monkeypatch, capsys
     monkeypatch.setattr(engine_module, "models_folder", lambda: models)
     assert main(["run", str(dicom), "-o", str(tmp_path / "out"), "--threads", "2", "--report", "interactive"]) == 0
     assert str(tmp_path / "out" / PAGE) in capsys.readouterr().out and (tmp_path / "out" / PAGE).exists()
-    assert options.REPORTS == engine_module.REPORTS
 
 
 def test_without_the_extra_nothing_is_begun(dicom, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr("whs_fast.optional.find_spec", lambda name: None)
+    monkeypatch.setattr("whs_fast.machine.find_spec", lambda name: None)
     monkeypatch.setattr(engine_module, "read", lambda *a, **k: pytest.fail("the scan was read"))
     assert main(["run", str(dicom), "-o", str(tmp_path / "out"), "--report", "interactive"]) == 2
     assert "pip install 'whs-fast[report]'" in capsys.readouterr().err
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed, so no page can be opened")
+@pytest.mark.slow
 def test_what_was_found_is_shown_at_the_valve(result, tmp_path):
     result.save(tmp_path / "out", report="interactive")
     with browser_page() as page:

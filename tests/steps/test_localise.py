@@ -6,6 +6,7 @@ as a trained one would: the distance to the valve, with noise and with gross mis
 """
 
 from collections.abc import Callable, Mapping
+from functools import cache
 
 import numpy as np
 import pytest
@@ -53,6 +54,7 @@ def middle_of(grid: Grid) -> NDArray[np.float64]:
     return np.mean(grid.box_mm, axis=0)
 
 
+@cache
 def ramp(grid: Grid) -> Volume:
     """HU that rise by HU_PER_MM along each patient axis, MIDDLE_HU in the middle of the scan's box."""
     z, y, x = np.indices(grid.shape)

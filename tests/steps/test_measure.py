@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from whs_fast.steps.measure import find_doubts, measure
-from whs_fast.steps.segment import REGION_SHAPE, REGION_SPACING_MM, region_grid
+from whs_fast.steps.region import REGION_SHAPE, REGION_SPACING_MM, region_grid
 from whs_fast.structures import BY_KEY, STRUCTURES
 from whs_fast.volume import Grid, axis_aligned_grid, index_map
 
@@ -59,13 +59,9 @@ def test_the_outermost_layer_of_the_scan_is_its_edge(face):
 
 def slow_region_edge(labels, grid, label):
     matrix = index_map(grid, region_grid(grid, VALVE_MM))
-    for index in np.argwhere(labels == label):
-        place = matrix[:, :3] @ index + matrix[:, 3]
-        for axis in range(3):
-            step = max(1.0, np.abs(matrix[axis, :3]).max())
-            if min(place[axis] + 0.5, REGION_SHAPE[axis] - 0.5 - place[axis]) <= step + 1e-6:
-                return True
-    return False
+    places = np.argwhere(labels == label) @ matrix[:, :3].T + matrix[:, 3]
+    steps = np.maximum(1.0, np.abs(matrix[:, :3]).max(axis=1))
+    return bool((np.minimum(places + 0.5, np.subtract(REGION_SHAPE, 0.5) - places) <= steps + 1e-6).any())
 
 
 @pytest.mark.parametrize("direction", [(1.0, 0, 0, 0, 1.0, 0, 0, 0, 1.0), (0, 0, 1.0, -1.0, 0, 0, 0, -1.0, 0), OBLIQUE])

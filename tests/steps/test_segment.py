@@ -2,13 +2,8 @@
 
 import numpy as np
 import pytest
-from whs_fast.steps.segment import (
-    REGION_SHAPE,
-    REGION_SPACING_MM,
-    read_region,
-    region_grid,
-    segment,
-)
+from whs_fast.steps.region import REGION_SHAPE, REGION_SPACING_MM, region_grid
+from whs_fast.steps.segment import read_region, segment
 from whs_fast.volume import MOST_SAMPLES, Grid, Volume, index_map, index_to_mm, mm_to_index, samples_per_voxel
 
 VALVE_MM = (10.0, -20.0, 30.0)
@@ -29,7 +24,7 @@ def patient_points(grid):
     return np.tensordot(grid.affine, np.stack([x, y, z, np.ones_like(x)]), 1)[:3]
 
 
-def octants(region):
+def octants(region, *, progress=None):
     """Logits that say in which eighth of the region a voxel lies: labels 1 to 8, by z, y and x from the middle."""
     half = [n // 2 for n in region.shape]
     low = np.indices(half) >= np.reshape([n // 2 for n in half], (3, 1, 1, 1))

@@ -2,7 +2,7 @@
 
 import numpy as np
 from support.pages import measurements
-from whs_fast.report import cut_box, prepare_scene, render_interactive
+from whs_fast.report.interactive import prepare_scene, render_interactive
 from whs_fast.structures import BY_KEY
 from whs_fast.volume import IDENTITY_DIRECTION, Grid, Volume
 
@@ -35,8 +35,7 @@ def make_case(direction=IDENTITY_DIRECTION, shape=SHAPE):
 
 def make_page(folder, direction=IDENTITY_DIRECTION, **changes):
     volume, labels = make_case(direction)
-    box = cut_box(volume, labels, VALVE_MM, threads=2)
-    scene = prepare_scene(box, labels, volume.grid, VALVE_MM, threads=2)
+    scene = prepare_scene(volume, labels, VALVE_MM, threads=2)
     path = folder / "report_interactive.html"
     path.write_text(render_interactive(measurements(**changes), scene), encoding="utf-8")
     return path

@@ -2,7 +2,6 @@
 
 import base64
 import json
-import shutil
 import subprocess
 import tempfile
 import time
@@ -11,7 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
+from support.programs import need
+
 _DEADLINE_S = 60.0
 
 
@@ -97,10 +97,9 @@ class Page:
 @contextmanager
 def browser_page() -> Iterator[Page]:
     """A page of a browser of its own, which has no network: every name and address leads nowhere."""
-    assert CHROMIUM is not None
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
         command = [
-            CHROMIUM,
+            need("chromium"),
             "--headless=new",
             "--no-sandbox",
             "--no-first-run",

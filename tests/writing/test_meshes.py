@@ -12,10 +12,10 @@ from scipy.ndimage import find_objects
 from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
 from support.phantom import BALLS, VALVE_MM
-from whs_fast.errors import InputError, OutputError
+from whs_fast.errors import OutputError
 from whs_fast.structures import BY_KEY, STRUCTURES
 from whs_fast.volume import Grid
-from whs_fast.writing.meshes import Mesh, make_meshes, require_mesh, write_glb, write_meshes, write_stl
+from whs_fast.writing.meshes import Mesh, make_meshes, write_glb, write_meshes, write_stl
 
 TILTED = Rotation.from_euler("zyx", (20, -15, 10), degrees=True).as_matrix()
 DIRECTIONS = {
@@ -217,9 +217,3 @@ def test_a_missing_folder_is_an_output_error(tmp_path):
         write_stl(tmp_path / "missing" / "one.stl", mesh)
     with pytest.raises(OutputError, match="no such file"):
         write_glb(tmp_path / "missing" / "heart.glb", [])
-
-
-def test_a_missing_extra_is_said_in_one_line(monkeypatch):
-    monkeypatch.setattr("whs_fast.optional.find_spec", lambda name: None)
-    with pytest.raises(InputError, match=r"pip install 'whs-fast\[mesh\]'"):
-        require_mesh()

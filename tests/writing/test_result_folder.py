@@ -5,7 +5,8 @@ import os
 
 import pytest
 from whs_fast.errors import InputError, OutputError
-from whs_fast.writing.result_folder import RESULT_NAMES, check_folder, written_aside
+from whs_fast.outputs import RESULT_NAMES
+from whs_fast.writing.result_folder import check_folder, written_aside
 
 
 def tree(folder):

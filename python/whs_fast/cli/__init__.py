@@ -1,96 +1,78 @@
-"""The command line: `whs-fast run`, `demo`, `bench` and so on, one module of this package a command.
+"""The command line: `whs-fast run`, `demo`, `bench` and so on.
 
 Exit status: 0 done; 1 a fault of ours; 2 the input or the options are wrong; 3 the output cannot be written; 4 some
-scans or phases of several failed; 130 interrupted. Each but 0 comes with one line on standard error. Set
-WHS_FAST_DEBUG=1 to see the whole traceback of a fault.
+scans or phases of several failed; 130 interrupted by Ctrl-C, 143 by SIGTERM, 129 by SIGHUP. Each but 0 comes with one
+line on standard error. Set WHS_FAST_DEBUG=1 to see the whole traceback of a fault.
+
+A reader of standard output who closes it early (`whs-fast run ... --json | head -1`) has read enough: the command goes
+on to its end, and that decides the status.
 """
 
-import importlib
 import os
 import sys
-import traceback
 from collections.abc import Sequence
 
-import click
-
-from whs_fast.cli.logs import verbose_option
-from whs_fast.errors import InputError, OutputError
-
-# In the order of --help. The module has the command's name, with _ for -, and calls its click command `command`. It is
-# imported when it is asked for, and for --help: what is heavy belongs inside its functions.
-COMMANDS = ("demo", "run", "series", "node", "measure", "evaluate", "split", "cohort-table", "bench", "info")
-
-# The shell asks for completions through this variable, as click's completion scripts have it.
-_COMPLETE = "_WHS_FAST_COMPLETE"
-
-
-class _Commands(click.Group):
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in COMMANDS:
-            return None
-        command: click.Command = importlib.import_module(f"whs_fast.cli.{cmd_name.replace('-', '_')}").command
-        if not any("--verbose" in parameter.opts for parameter in command.params):
-            command.params.append(verbose_option())
-        return command
-
-
-@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]}, invoke_without_command=True)
-@click.version_option(package_name="whs_fast", message="whs_fast %(version)s")
-@click.pass_context
-def cli(context: click.Context) -> None:
-    """Segment the whole heart in contrast-enhanced cardiac CT, in seconds, on an ordinary CPU.
-
-    Ten structures, their volumes, the left ventricular mass and the position of the aortic valve. Research software:
-    not a medical device.
-
-    \b
-    Start here:
-      whs-fast demo                          segment the sample scan that comes with the package
-      whs-fast run scan.nii.gz -o results    segment a scan of yours
-      whs-fast run --help                    everything about inputs, formats and options
-
-    \b
-    To complete commands and options with the tab key, in bash (or zsh, fish):
-      eval "$(_WHS_FAST_COMPLETE=bash_source whs-fast)"
-    """
-    if context.invoked_subcommand is None:
-        click.echo(context.get_help())
+from whs_fast.cli import signals, streams
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the command line and returns its exit status."""
-    try:
-        if completion := os.environ.get(_COMPLETE):
-            from click.shell_completion import shell_complete
+    """Runs the command line and returns its exit status.
 
-            return shell_complete(cli, {}, "whs-fast", _COMPLETE, completion)
-        # Not cli.main(), which writes lines of its own to standard error.
-        with cli.make_context("whs-fast", list(sys.argv[1:] if arguments is None else arguments)) as context:
-            cli.invoke(context)
-        return 0
-    except click.exceptions.Exit as error:
+    Without arguments it is the whole of a program: it takes the program's own, and its signals and streams in hand.
+    With arguments it is a function like any other, which leaves them to the caller.
+    """
+    if arguments is not None:
+        return _run(arguments)
+    output = streams.guard()
+    status = _run(None)
+    if status == 0 and (reason := output.failure()):
+        return _fail(3, f"standard output cannot be written ({reason})")
+    return status
+
+
+def _run(arguments: Sequence[str] | None) -> int:
+    try:
+        if arguments is None:
+            signals.listen()
+        # Imported here, where an interrupt is answered already.
+        from whs_fast.cli.commands import invoke
+
+        status = invoke(sys.argv[1:] if arguments is None else arguments)
+        if arguments is None:
+            signals.ignore()
+        return status
+    except BaseException as error:
+        if arguments is None:
+            signals.ignore()
+        # An interrupt may have turned into another exception, such as the ImportError of a library that was loading.
+        if isinstance(error, KeyboardInterrupt) or signals.received():
+            done = str(error) if isinstance(error, KeyboardInterrupt) else ""
+            return _fail(signals.status(), f"interrupted: {done}" if done else "interrupted")
+        if not isinstance(error, Exception):
+            raise
+        return _explain(error)
+
+
+def _explain(error: Exception) -> int:
+    import click
+
+    from whs_fast.errors import InputError, OutputError
+
+    if isinstance(error, click.exceptions.Exit):
         return error.exit_code
-    except (KeyboardInterrupt, click.Abort):
-        return _fail(130, "interrupted, nothing was written")
-    except click.ClickException as error:
+    if isinstance(error, click.ClickException):
         return _fail(2, error.format_message())
-    except InputError as error:
+    if isinstance(error, InputError):
         return _fail(2, str(error))
-    except OutputError as error:
+    if isinstance(error, OutputError):
         return _fail(3, str(error))
-    except BrokenPipeError:
-        # The reader of our output is gone; silence Python's own complaint about it at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
-    except Exception as error:
-        if os.environ.get("WHS_FAST_DEBUG") == "1":
-            traceback.print_exc()
-        return _fail(1, f"{type(error).__name__}: {error} (WHS_FAST_DEBUG=1 shows where)")
+    if os.environ.get("WHS_FAST_DEBUG") == "1":
+        import traceback
+
+        traceback.print_exception(error)
+    return _fail(1, f"{type(error).__name__}: {error} (WHS_FAST_DEBUG=1 shows where)")
 
 
 def _fail(status: int, message: str) -> int:
-    click.echo(f"whs-fast: {' '.join(message.split())}", err=True)
+    print(f"whs-fast: {' '.join(message.split())}", file=sys.stderr)
     return status

@@ -12,7 +12,6 @@ import re
 import shutil
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -27,7 +26,8 @@ from whs_fast import _kernels
 from whs_fast.errors import InputError, OutputError
 from whs_fast.machine import available_threads, cpu_features, describe_system
 from whs_fast.reading.scan import read
-from whs_fast.volume import Grid, index_map
+from whs_fast.temporary import temporary_folder
+from whs_fast.volume import AIR_HU, Grid, index_map
 from whs_fast.writing.label_maps import nifti_header, write_labels
 
 SHAPE = (400, 512, 512)
@@ -59,10 +59,10 @@ def make_scan(path: Path, *, shape: tuple[int, int, int] = SHAPE, seed: int = 0)
             for start in range(0, shape[0], _SLAB):
                 slab = np.empty((min(_SLAB, shape[0] - start), *shape[1:]), np.int16)
                 _kernels.resample_linear(
-                    source.array, slab, to_source, (1, 1, 1), -1024, start, threads=available_threads()
+                    source.array, slab, to_source, (1, 1, 1), AIR_HU, start, threads=available_threads()
                 )
                 noise = random.standard_normal(slab.shape, np.float32) * np.float32(_NOISE_HU)
-                file.write(np.clip(slab + noise, -1024, 3071).astype("<i2").tobytes())
+                file.write(np.clip(slab + noise, AIR_HU, 3071).astype("<i2").tobytes())
     except OSError as error:
         raise OutputError(f"{path}: found that the scan cannot be written ({error.strerror}), expected room") from error
     return grid
@@ -164,7 +164,7 @@ def run_warm(scan: Path, folder: Path, *, threads: int, runs: int = WARM_RUNS) -
 def _warm(scan: str, folder: str, threads: str, runs: str) -> None:
     from whs_fast.engine import Engine
 
-    engine, timings, extra = Engine(int(threads)), [], []
+    engine, timings, extra = Engine(threads=int(threads)), [], []
     for _ in range(int(runs) + 1):
         result = engine.run(scan)
         result.save(folder, overwrite=True)
@@ -220,8 +220,8 @@ def benchmark(
         pass
     runtime = describe_runtime()
     runs = []
-    with tempfile.TemporaryDirectory(prefix="whs_fast_bench_") as name:
-        scan = Path(name) / "scan.nii"
+    with temporary_folder() as folder:
+        scan = folder / "scan.nii"
         say("making the scan")
         grid = make_scan(scan)
         say("compressing a copy")
@@ -230,7 +230,7 @@ def benchmark(
         for count in threads:
             say(f"{count} threads, cold")
             colds = [
-                run_cold(scan, Path(name) / f"cold{count}_{number}", threads=count, limit=limit)
+                run_cold(scan, folder / f"cold{count}_{number}", threads=count, limit=limit)
                 for number in range(COLD_RUNS)
             ]
             cold_s = {
@@ -239,7 +239,7 @@ def benchmark(
             peaks = [cold["peak_memory_mb"] for cold in colds]
             peak_mb = None if None in peaks else max(peaks)
             say(f"{count} threads, warm")
-            warm = run_warm(scan, Path(name) / f"warm{count}", threads=count)
+            warm = run_warm(scan, folder / f"warm{count}", threads=count)
             runs.append(
                 {
                     "threads": count,

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from whs_fast.cli.progress import progress_bar
-from whs_fast.optional import require_extra
+from whs_fast.machine import require_extra
 
 _HELP = """Describe the patients of a study by groups, as in a paper's Table 1.
 
@@ -47,7 +47,7 @@ def command(
     as_json: bool,
     overwrite: bool,
 ) -> None:
-    require_extra("cohort", "scipy")
+    require_extra("cohort", "cohort-table")
     from whs_fast.study.cohort.baseline import compare_groups
     from whs_fast.study.cohort.patients import read_patients
     from whs_fast.study.cohort.saving import make_table, save, to_json, to_text

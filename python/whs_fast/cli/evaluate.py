@@ -6,7 +6,7 @@ import click
 
 from whs_fast.cli.progress import progress_bar
 from whs_fast.errors import InputError
-from whs_fast.optional import require_extra
+from whs_fast.machine import require_extra
 
 # Kept here too, so that --help does not load scipy; a test holds them together with the lists they come from.
 SCHEMES = ("whs-fast", "mm-whs", "baskaran", "totalsegmentator")
@@ -91,8 +91,8 @@ def command(
     threads: int | None,
     overwrite: bool,
 ) -> None:
-    require_extra("cohort", "scipy", "matplotlib")
-    from whs_fast.study.evaluation.evaluating import evaluate
+    require_extra("cohort", "evaluate")
+    from whs_fast.study.evaluation.evaluating import evaluate_pairs
     from whs_fast.study.evaluation.pairing import pair_folders, read_pairs
     from whs_fast.study.evaluation.saving import RESULT_NAMES, save
     from whs_fast.writing.result_folder import check_folder
@@ -105,7 +105,7 @@ def command(
         raise InputError("found neither --pred with --ref nor --pairs alone, expected one of the two")
     check_folder(folder, overwrite=overwrite, names=RESULT_NAMES)
     with progress_bar() as progress:
-        evaluation = evaluate(
+        evaluation = evaluate_pairs(
             pairs,
             scheme=scheme,
             prediction_labels=prediction_labels,

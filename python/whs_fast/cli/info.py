@@ -11,7 +11,8 @@ def command() -> None:
     from whs_fast import _kernels
     from whs_fast.machine import available_threads, cpu_features, describe_system
     from whs_fast.networks.compiled_cache import VARIABLE, cache_folder
-    from whs_fast.networks.openvino_model import describe_models, describe_runtime, models_folder
+    from whs_fast.networks.installed import describe_models, models_folder
+    from whs_fast.networks.openvino_model import describe_runtime
 
     runtime = describe_runtime()
     click.echo(f"whs_fast    {version('whs_fast')}")

@@ -31,11 +31,10 @@ Examples:
 def command(labels: Path, file: Path | None, as_json: bool, threads: int | None, overwrite: bool) -> None:
     import json
 
-    from whs_fast.machine import choose_threads
-    from whs_fast.measure_labels import measure_file
+    from whs_fast.measure_labels import measure
     from whs_fast.writing.result_folder import write_file
 
-    measurements = measure_file(labels, threads=choose_threads(threads))
+    measurements = measure(labels, threads=threads)
     text = json.dumps(measurements, indent=2, ensure_ascii=False, allow_nan=False)
     if file is not None:
         write_file(file, text + "\n", overwrite=overwrite)

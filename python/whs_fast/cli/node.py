@@ -9,8 +9,9 @@ from pathlib import Path
 import click
 
 from whs_fast.cli.logs import log_to_stderr
-from whs_fast.cli.options import LOCALISERS
 from whs_fast.errors import InputError
+from whs_fast.machine import require_extra
+from whs_fast.outputs import LOCALISERS
 
 _HELP = """Run a DICOM node that segments what it is sent.
 
@@ -91,11 +92,9 @@ def command(
     threads: int | None,
     localiser: str,
 ) -> None:
-    from whs_fast.writing.dicom.objects import require_extra
-
     if sys.platform == "win32":
         raise InputError("node: found Windows, expected Linux or macOS")
-    require_extra()
+    require_extra("dicom", "node")
     from whs_fast.engine import Engine
     from whs_fast.node.sending import check_title, parse_destination
     from whs_fast.node.serving import Settings, Tls, serve
@@ -118,4 +117,4 @@ def command(
     log_to_stderr(click.get_current_context(), logging.INFO)
     stop = threading.Event()
     _stop_on_signals(stop)
-    serve(settings, Engine(threads, localiser), stop)
+    serve(settings, Engine(threads=threads, localiser=localiser), stop)

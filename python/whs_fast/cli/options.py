@@ -4,15 +4,10 @@ from collections.abc import Callable
 
 import click
 
-# Kept here too, so that --help does not load the networks' runtime; a test holds the two lists together.
-REPORTS = ("plain", "interactive")
-LOCALISERS = ("squeezenet", "vgg16")
-FORMATS = ("nifti", "seg.nrrd", "dicom-seg", "stl", "glb")
+from whs_fast.outputs import FORMATS, LOCALISERS, REPORTS, check_formats, check_report
 
 
 def _split_formats(context: click.Context, parameter: click.Parameter, value: str) -> tuple[str, ...]:
-    from whs_fast.engine import check_formats
-
     names = tuple(dict.fromkeys(part.strip() for part in value.split(",") if part.strip()))
     check_formats(names)
     return names
@@ -24,8 +19,6 @@ def _complete_formats(context: click.Context, parameter: click.Parameter, incomp
 
 
 def _check_report(context: click.Context, parameter: click.Parameter, value: str) -> str:
-    from whs_fast.engine import check_report
-
     check_report(value)
     return value
 
@@ -54,7 +47,7 @@ def segmentation_options(command: Callable[..., None]) -> Callable[..., None]:
         ),
         click.option(
             "--report",
-            type=click.Choice(REPORTS),
+            type=click.Choice(list(REPORTS)),
             callback=_check_report,
             default="plain",
             show_default=True,

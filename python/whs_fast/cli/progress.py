@@ -1,11 +1,14 @@
-"""How commands that take longer than a moment tell how far they are: a bar for people, lines of JSON for programs."""
+"""How commands that take longer than a moment tell how far they are: a bar for people, lines for logs and programs."""
 
 import json
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import click
+
+QUIET_S = 5.0  # between two lines in a log
 
 
 def json_line(event: str, **content: object) -> None:
@@ -15,19 +18,34 @@ def json_line(event: str, **content: object) -> None:
 
 @contextmanager
 def progress_lines() -> Iterator[Callable[[str, float], None]]:
-    """Gives a function of the step's name and the share that is done, which prints them as JSON."""
-    yield lambda step, done: json_line("progress", step=step, done=done)
+    """Gives a function of the step's name and the share that is done, which prints each per cent as JSON."""
+    told: tuple[str, int] | None = None
+
+    def progress(step: str, done: float) -> None:
+        nonlocal told
+        if (step, int(100 * done)) != told:
+            told = step, int(100 * done)
+            json_line("progress", step=step, done=done)
+
+    yield progress
 
 
 @contextmanager
-def progress_bar() -> Iterator[Callable[[str, float], None] | None]:
-    """Gives a function of the step's name and the share that is done, or None where standard error is no terminal."""
-    if not sys.stderr.isatty():
-        yield None  # nothing but our own lines may reach a log
+def progress_bar() -> Iterator[Callable[[str, float], None]]:
+    """Gives a function of the step's name and the share that is done, which draws a bar on standard error.
+
+    Where that is no terminal, a line goes there every few seconds instead: none for what is quick.
+    """
+    if sys.stderr.isatty():
+        with click.progressbar(length=1000, file=sys.stderr, show_eta=False, item_show_func=lambda step: step) as bar:
+            yield lambda step, done: bar.update(round(done * 1000) - bar.pos, step)
         return
-    with click.progressbar(length=1000, file=sys.stderr, show_eta=False, item_show_func=lambda step: step) as bar:
+    last = time.monotonic()
 
-        def progress(step: str, done: float) -> None:
-            bar.update(round(done * 1000) - bar.pos, step)
+    def progress(step: str, done: float) -> None:
+        nonlocal last
+        if time.monotonic() - last >= QUIET_S:
+            last = time.monotonic()
+            click.echo(f"{done:4.0%}  {step}", err=True)
 
-        yield progress
+    yield progress

@@ -1,6 +1,7 @@
 """What `run` and `demo` share: segment one scan, with a progress bar, and say what was found."""
 
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -8,11 +9,12 @@ import click
 
 from whs_fast.cli.progress import json_line, progress_bar, progress_lines
 from whs_fast.errors import InputError
+from whs_fast.outputs import NO_SOURCE, REPORTS
 from whs_fast.structures import STRUCTURES
 
 if TYPE_CHECKING:
-    from whs_fast.engine import Result
     from whs_fast.reading.scan import ScanPhase
+    from whs_fast.result import Result
 
 
 def segment(
@@ -31,45 +33,53 @@ def segment(
     """Segments a scan into a folder and prints the volumes; warnings go to standard error.
 
     The phase "all" segments each into a folder of its own below; where some of them fail, the others are written, and
-    the exit status is 4. as_json prints lines of JSON instead: see `whs-fast run --help`.
+    the exit status is 4. as_json prints lines of JSON instead: see `whs-fast run --help`. A KeyboardInterrupt comes out
+    with what was written until then.
     """
     from whs_fast.engine import Engine
     from whs_fast.reading.dicom.opening import is_dicom
     from whs_fast.reading.scan import open_phases
-    from whs_fast.writing.dicom.objects import NO_SOURCE
+    from whs_fast.temporary import sweep_temporary
     from whs_fast.writing.result_folder import check_folder
 
     if "dicom-seg" in formats and source.exists() and not is_dicom(source):
         raise InputError(NO_SOURCE)  # before any work is done
+    sweep_temporary()
+    places, measured = {"": folder}, dict[Path, dict[str, Any]]()
 
     def segment_one(engine: Engine, part: "Path | ScanPhase", place: Path, **choice: str | None) -> None:
         with progress_lines() if as_json else progress_bar() as progress:
             result = engine.run(part, progress=progress, **choice)
-            result.save(place, formats, overwrite, progress, report=report)
+            measured[place] = result.measurements
+            result.save(place, formats=formats, report=report, overwrite=overwrite, progress=progress)
         if as_json:
             json_line("result", folder=str(place), measurements=result.measurements)
         else:
-            _tell(result, place / ("report_interactive.html" if report == "interactive" else "report.html"))
+            _tell(result, place / REPORTS[report].files[-1])
 
-    if phase != "all":
-        check_folder(folder, overwrite=overwrite)
-        segment_one(Engine(threads, localiser), source, folder, series=series, phase=phase)
-        return
-    with open_phases(source, series=series, threads=threads) as phases:
-        for part in phases:
-            check_folder(folder / part.folder, overwrite=overwrite)
-        engine = Engine(threads, localiser)
-        failed = []
-        for part in phases:
-            if as_json:
-                json_line("phase", phase=part.label)
-            else:
-                click.echo(f"Phase {part.label}")
-            try:
-                segment_one(engine, part, folder / part.folder)
-            except InputError as error:
-                failed.append(part.label)
-                click.echo(f"phase {part.label} failed: {error}", err=True)
+    failed = []
+    try:
+        if phase != "all":
+            check_folder(folder, overwrite=overwrite)
+            segment_one(Engine(threads=threads, localiser=localiser), source, folder, series=series, phase=phase)
+            return
+        with open_phases(source, series=series, threads=threads) as phases:
+            places = {part.label: folder / part.folder for part in phases}
+            for place in places.values():
+                check_folder(place, overwrite=overwrite)
+            engine = Engine(threads=threads, localiser=localiser)
+            for part in phases:
+                if as_json:
+                    json_line("phase", phase=part.label)
+                else:
+                    click.echo(f"Phase {part.label}")
+                try:
+                    segment_one(engine, part, folder / part.folder)
+                except InputError as error:
+                    failed.append(part.label)
+                    click.echo(f"phase {part.label} failed: {error}", err=True)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(_tell_written(places, measured)) from None
     if failed:
         click.echo(f"whs-fast: {len(failed)} of {len(phases)} phases failed: {', '.join(failed)}", err=True)
         raise click.exceptions.Exit(4)
@@ -78,6 +88,32 @@ def segment(
 def _tell(result: "Result", page: Path) -> None:
     tell_measurements(result.measurements)
     click.echo(f"Done in {result.measurements['timings_s']['total']:.1f} s: {page}")
+
+
+def _tell_written(places: Mapping[str, Path], measured: Mapping[Path, Mapping[str, Any]]) -> str:
+    """Which phases are in their places; `measured` holds, by place, the measurements of those that came so far."""
+    written = [label for label, place in places.items() if place in measured and _holds(place, measured[place])]
+    missing = [label for label in places if label not in written]
+    if not written:
+        return "nothing was written"
+    if not missing:
+        return "all results were written"
+    phases = "phases" if len(written) > 1 else "phase"
+    return f"{phases} {_list(written)} written, {_list(missing)} not"
+
+
+def _holds(place: Path, measurements: Mapping[str, Any]) -> bool:
+    try:
+        found = json.loads((place / "measurements.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return bool(found == json.loads(json.dumps(measurements)))
+
+
+def _list(labels: Sequence[str]) -> str:
+    """Such as "30%, 40% and 60% were"."""
+    *first, last = labels
+    return f"{', '.join(first)} and {last} were" if first else f"{last} was"
 
 
 def tell_measurements(measurements: Mapping[str, Any]) -> None:

@@ -9,6 +9,7 @@ Architecture: Gibson et al., IEEE Trans Med Imaging 2018, doi 10.1109/TMI.2018.2
 
 import hashlib
 import os
+from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whs_fast import _kernels
-from whs_fast.errors import ModelError
+from whs_fast.errors import InputError, ModelError
 
 Layer = tuple[NDArray[np.int8], list[float], list[float], int]
 
@@ -26,7 +27,8 @@ class DenseVNet:
     """The network, read on first use and safe to share between threads.
 
     file is what training.export_dense_vnet wrote; threads the number of CPU threads; planes_per_step that of planes at
-    half resolution made at a time. Raises ModelError where the file is missing, at once, or cannot be read.
+    half resolution made at a time. Raises ModelError where the file is missing, at once, or cannot be read, and
+    InputError where WHS_FAST_INSTRUCTIONS names none that this machine has.
     """
 
     def __init__(self, file: Path, *, threads: int, planes_per_step: int = 2) -> None:
@@ -34,17 +36,25 @@ class DenseVNet:
             raise ModelError(f"{file}: found no such file, expected a model of the installation")
         self.name = file.stem
         self._file, self._threads, self._planes_per_step = file, threads, planes_per_step
+        self.instructions = _chosen_instructions()
 
     @cached_property
     def sha256(self) -> str:
         """Hexadecimal SHA-256 of the file."""
         return hashlib.sha256(self._file.read_bytes()).hexdigest()
 
-    def __call__(self, region: NDArray[np.uint8]) -> NDArray[np.int8]:
-        """Logits on one integer scale, int8[z/2, y/2, x/2, 11], of a region, uint8[z, y, x], sides multiples of 8."""
-        return self.time_stages(region)[0]
+    def __call__(
+        self, region: NDArray[np.uint8], *, progress: Callable[[float], None] | None = None
+    ) -> NDArray[np.int8]:
+        """Logits on one integer scale, int8[z/2, y/2, x/2, 11], of a region, uint8[z, y, x], sides multiples of 8.
 
-    def time_stages(self, region: NDArray[np.uint8]) -> tuple[NDArray[np.int8], list[tuple[str, float]]]:
+        progress is called now and then with the share that is done; what it raises ends the work.
+        """
+        return self.time_stages(region, progress=progress)[0]
+
+    def time_stages(
+        self, region: NDArray[np.uint8], *, progress: Callable[[float], None] | None = None
+    ) -> tuple[NDArray[np.int8], list[tuple[str, float]]]:
         """The logits, and each stage of the network with its seconds of work, of all threads together."""
         z, y, x = (side // 2 for side in region.shape)
         logits = np.empty((z, y, x, len(self._layers["last"][0])), np.int8)
@@ -53,8 +63,9 @@ class DenseVNet:
             logits,
             **self._layers,
             planes_per_step=self._planes_per_step,
-            instructions=os.environ.get("WHS_FAST_INSTRUCTIONS", _kernels.instruction_sets()[0]),
+            instructions=self.instructions,
             threads=self._threads,
+            progress=progress,
         )
         return logits, times
 
@@ -77,6 +88,15 @@ class DenseVNet:
             }
         except (OSError, ValueError, KeyError) as error:
             raise ModelError(f"{self._file}: found {error}, expected the layers of a network") from error
+
+
+def _chosen_instructions() -> str:
+    """The fastest set of instructions, or the one that WHS_FAST_INSTRUCTIONS names."""
+    sets = _kernels.instruction_sets()
+    chosen = os.environ.get("WHS_FAST_INSTRUCTIONS", sets[0])
+    if chosen not in sets:
+        raise InputError(f"WHS_FAST_INSTRUCTIONS is {chosen!r}; this machine has {', '.join(sets)}")
+    return chosen
 
 
 def _layer(arrays: Any, name: str) -> Layer:

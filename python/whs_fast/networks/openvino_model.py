@@ -8,14 +8,12 @@ folder and report the import to its maker, so its reporting module is hidden fro
 """
 
 import hashlib
-import json
 import os
 import sys
 import threading
 from collections.abc import Sequence
 from contextlib import suppress
 from functools import cache
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +23,7 @@ from numpy.typing import NDArray
 from whs_fast.errors import ModelError
 from whs_fast.machine import cpu_features
 from whs_fast.networks import compiled_cache
+from whs_fast.networks.installed import hash_files
 
 _hidden = sys.modules.get("openvino_telemetry")
 sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]  # OpenVINO then falls back on a stub of its own
@@ -76,7 +75,7 @@ class Model:
     def sha256(self) -> str:
         """Hexadecimal SHA-256 of the graph followed by the weights (.xml, then .bin)."""
         if self._sha256 is None:
-            self._sha256 = _hash(self._files)
+            self._sha256 = hash_files(self._files)
         return self._sha256
 
     def __call__(self, *inputs: NDArray[Any]) -> tuple[NDArray[Any], ...]:
@@ -163,41 +162,6 @@ def predict_batches(model: Model, images: NDArray[np.uint8], *, batch: int) -> N
         block[len(part) :] = 0
         distances[start : start + len(part)] = model(block)[0].reshape(batch)[: len(part)]
     return distances
-
-
-def models_folder() -> Path:
-    """Folder of the models that were installed with the package."""
-    return Path(str(resources.files("whs_fast") / "models"))
-
-
-def describe_models(folder: Path) -> dict[str, dict[str, Any]]:
-    """Each network with its files' hashes, computed now, and its scores: {network: {"sha256": {file: ...}, "scores"}}.
-
-    The scores are those of models.json in the folder, {network: {score: value}}, whose networks are looked for. Raises
-    ModelError where it cannot be read.
-    """
-    file = folder / "models.json"
-    try:
-        scores: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ModelError(f"{file}: found no readable list of models, expected that of the installation") from error
-    return {
-        network: {
-            "sha256": {
-                path.stem: _hash((path, path.with_suffix(".bin")) if path.suffix == ".xml" else (path,))
-                for path in sorted([*folder.glob(f"{network}.npz"), *folder.glob(f"{network}_*.xml")])
-            },
-            "scores": scores[network],
-        }
-        for network in scores
-    }
-
-
-def _hash(files: tuple[Path, ...]) -> str:
-    digest = hashlib.sha256()
-    for file in files:
-        digest.update(file.read_bytes())
-    return digest.hexdigest()
 
 
 def describe_runtime() -> dict[str, str]:

@@ -17,6 +17,7 @@ _PARSERS = {
     ".mhd": parse_metaimage,
 }
 SUFFIXES = tuple(_PARSERS)
+_KINDS = {parse_nifti: "nifti", parse_nrrd: "nrrd", parse_metaimage: "metaimage"}
 # What a file begins with that was packed as a whole.
 _PACKED = {
     b"\x1f\x8b": "gzip",
@@ -32,6 +33,12 @@ _PACKED = {
 def known_suffix(path: Path) -> str | None:
     """The end of a name that makes a file one that `read_header` reads, or None."""
     return next((suffix for suffix in SUFFIXES if path.name.lower().endswith(suffix)), None)
+
+
+def kind_of(path: Path) -> str | None:
+    """What the end of a name says a file is: "nifti", "nrrd", "metaimage", or None."""
+    suffix = known_suffix(path)
+    return None if suffix is None else _KINDS[_PARSERS[suffix]]
 
 
 def packing(head: bytes) -> str | None:

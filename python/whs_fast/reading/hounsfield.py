@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from whs_fast import _kernels
 from whs_fast.errors import InputError
+from whs_fast.volume import AIR_HU
 
-AIR_HU = -1024
 LEAST_DISTINCT_VALUES = 64
 LUNG_BELOW_HU = -500
 # Metal and saturated contrast pass 4095 HU in few voxels; a scan in which many do is not scaled in HU.

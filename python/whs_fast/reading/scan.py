@@ -25,7 +25,7 @@ from whs_fast.reading.dicom.choosing import Candidate, choose, phases_beside
 from whs_fast.reading.dicom.opening import EXPECTED, is_dicom, name_of, telling, unpacked
 from whs_fast.reading.dicom.phases import Phase, parse_phase
 from whs_fast.reading.dicom.series import SeriesLine, describe_series, find_scans, read_scan, read_series
-from whs_fast.reading.formats import known_suffix, read_header
+from whs_fast.reading.formats import kind_of, read_header
 from whs_fast.reading.headers import ORTHONORMAL_WITHIN, check_directions, check_spacing
 from whs_fast.reading.hounsfield import settle, to_hounsfield
 from whs_fast.reading.voxels import read_voxels
@@ -33,7 +33,7 @@ from whs_fast.volume import Grid, Volume
 
 LEAST_FIELD_OF_VIEW_MM, MOST_FIELD_OF_VIEW_MM = 60.0, 3000.0
 SMALL_FIELD_OF_VIEW_MM = 120.0
-MOST_VOXELS_ALONG = 32_767
+MOST_VOXELS_ALONG = 32_767  # NIfTI, in which the labels are written, has no room for more
 LEAST_SPACING_MM, MOST_SPACING_MM = 0.05, 12.0
 
 
@@ -123,6 +123,11 @@ def read(
     if isinstance(source, sitk.Image):
         _refuse_choice(series, phase, "image")
         return _from_image(source)
+    if isinstance(source, np.ndarray):
+        raise InputError(
+            "an array does not say where its voxels lie in the patient: give whs_fast.Volume(array, spacing_mm, "
+            "origin_mm, direction)"
+        )
     if isinstance(source, ScanPhase):
         _refuse_choice(series, phase, "phase")
         with telling(source._name):
@@ -139,11 +144,12 @@ def read(
 
 
 def _from_file(path: Path, name: str) -> Volume:
-    if known_suffix(path) is None:
+    kind = kind_of(path)
+    if kind is None:
         with path.open("rb") as file:
             dicom = file.read(132)[128:] == b"DICM"
-        kind = "a single DICOM file" if dicom else f"a file of another kind ({path.suffix or 'no suffix'})"
-        raise InputError(f"{name}: found {kind}, {EXPECTED}")
+        found = "a single DICOM file" if dicom else f"a file of another kind ({path.suffix or 'no suffix'})"
+        raise InputError(f"{name}: found {found}, {EXPECTED}")
     if path.stat().st_size == 0:
         raise InputError(f"{name}: found an empty file, expected a scan")
     header = read_header(path, name)
@@ -151,7 +157,8 @@ def _from_file(path: Path, name: str) -> Volume:
     _check_grid(grid, name)
     array = read_voxels(header.layout, name)
     place = (grid.spacing_mm, grid.origin_mm, grid.direction)
-    return _settled(Volume(array, *place, notes=header.notes, nifti_places=header.places), name)
+    volume = Volume(array, *place, notes=header.notes, kind=kind, nifti_places=header.places)
+    return _settled(volume, name)
 
 
 def _from_image(image: sitk.Image) -> Volume:
@@ -164,7 +171,8 @@ def _from_image(image: sitk.Image) -> Volume:
         )
     # Copied: a view would dangle as soon as the caller changes the image.
     array = sitk.GetArrayFromImage(image)
-    return _checked(Volume(array, image.GetSpacing(), image.GetOrigin(), image.GetDirection()), "image")
+    volume = Volume(array, image.GetSpacing(), image.GetOrigin(), image.GetDirection(), kind="image")
+    return _checked(volume, "image")
 
 
 def _checked(volume: Volume, name: str) -> Volume:

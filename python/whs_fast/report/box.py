@@ -1,7 +1,6 @@
 """Cuts the part of the scan that the interactive page shows: a small box around the labels, along the patient axes.
 
-The scan itself is gone when results are saved, so the box is cut while it is there: 1 mm voxels, 8 bits of the window
-that the networks see. That is 5 to 10 MB, and a hundredth of a second.
+1 mm voxels, 8 bits of the window that the networks see: 5 to 10 MB, and a hundredth of a second.
 """
 
 from dataclasses import dataclass, field
@@ -10,12 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whs_fast import _kernels
-from whs_fast.volume import Grid, Triple, Volume, index_map
+from whs_fast.steps.region import REACH_MM, WINDOW_HU
+from whs_fast.volume import AIR_HU, Grid, Triple, Volume, index_map
 
 SPACING_MM = 1.0
-WINDOW_HU = (-300.0, 800.0)
 
-_REACH_MM = np.array([112.0, 112.0, 160.0])  # x, y, z on either side of the valve: the region that is segmented
+_REACH = np.array(REACH_MM)
 _COARSE_MM = 4.0
 _MARGIN_MM = 15.0
 _LEAST_MM = 45.0  # of either side of the valve, in view however small the labels are
@@ -37,7 +36,7 @@ def cut_box(volume: Volume, labels: NDArray[np.uint8], valve_mm: Triple, *, thre
     grid = _upright_grid(count, SPACING_MM, low + SPACING_MM / 2.0)
     scan = np.empty(grid.shape, np.uint8)
     matrix = index_map(grid, volume.grid)
-    _kernels.resample_window(volume.array, scan, matrix, _SAMPLES, *WINDOW_HU, -1024, 0, threads=threads)
+    _kernels.resample_window(volume.array, scan, matrix, _SAMPLES, *WINDOW_HU, AIR_HU, 0, threads=threads)
     return Box(scan, grid)
 
 
@@ -52,8 +51,8 @@ def _bounds(
     labels: NDArray[np.uint8], grid: Grid, valve: NDArray[np.float64], threads: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Lowest and highest (x, y, z) of what is shown: a coarse look at the labels tells it."""
-    count = (2 * _REACH_MM / _COARSE_MM).astype(int)
-    first = valve - _REACH_MM + _COARSE_MM / 2.0
+    count = (2 * _REACH / _COARSE_MM).astype(int)
+    first = valve - _REACH + _COARSE_MM / 2.0
     coarse = Grid(
         (int(count[2]), int(count[1]), int(count[0])),
         (_COARSE_MM,) * 3,
@@ -68,8 +67,8 @@ def _bounds(
             low[axis] = min(low[axis], first[axis] + present[0] * _COARSE_MM - _MARGIN_MM)
             high[axis] = max(high[axis], first[axis] + present[-1] * _COARSE_MM + _MARGIN_MM)
     edges = grid.box_mm
-    low = np.maximum(low, np.maximum(edges[0], valve - _REACH_MM))
-    high = np.minimum(high, np.minimum(edges[1], valve + _REACH_MM))
+    low = np.maximum(low, np.maximum(edges[0], valve - _REACH))
+    high = np.minimum(high, np.minimum(edges[1], valve + _REACH))
     return low, np.maximum(high, low + SPACING_MM)
 
 

@@ -18,8 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from whs_fast.optional import require_extra
-from whs_fast.report.box import SPACING_MM, WINDOW_HU, Box, cut_box_labels
+from whs_fast.report.box import SPACING_MM, cut_box, cut_box_labels
 from whs_fast.report.normal_values import NORMAL_VALUES, SOURCES, Normal
 from whs_fast.report.tables import (
     STYLE,
@@ -31,11 +30,10 @@ from whs_fast.report.tables import (
     volume_text,
     warning_list,
 )
+from whs_fast.steps.region import WINDOW_HU
 from whs_fast.structures import STRUCTURES
-from whs_fast.volume import Grid, Triple, mm_to_index
+from whs_fast.volume import Triple, Volume, mm_to_index
 from whs_fast.writing.meshes import Mesh, make_meshes
-
-INTERACTIVE_NAME = "report_interactive.html"
 
 _SCRIPTS = ("data.js", "slices.js", "scene.js", "page.js")
 _POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:"
@@ -51,17 +49,13 @@ class Scene:
     packed: dict[str, str] = field(repr=False)
 
 
-def check_interactive() -> None:
-    """Raises InputError where the extra that the page needs is not installed."""
-    require_extra("report", "plotly", "skimage", "scipy")
-
-
-def prepare_scene(box: Box, labels: NDArray[np.uint8], grid: Grid, valve_mm: Triple, *, threads: int) -> Scene:
-    """Packs box, labels (uint8[z, y, x], on grid) and surfaces; valve_mm is (x, y, z), LPS."""
+def prepare_scene(volume: Volume, labels: NDArray[np.uint8], valve_mm: Triple, *, threads: int) -> Scene:
+    """Packs what the page shows of scan, labels (uint8[z, y, x], on the same grid) and valve (x, y, z; mm, LPS)."""
     from plotly.offline import get_plotlyjs
 
-    shown = cut_box_labels(labels, grid, box, threads=threads)
-    meshes = make_meshes(labels, grid, threads=threads, step_mm=_SAMPLE_MM)
+    box = cut_box(volume, labels, valve_mm, threads=threads)
+    shown = cut_box_labels(labels, volume.grid, box, threads=threads)
+    meshes = make_meshes(labels, volume.grid, threads=threads, step_mm=_SAMPLE_MM)
     surfaces, numbers = _pack_surfaces(meshes, box.grid.origin_mm)
     last = np.asarray(box.grid.shape[::-1]) - 1
     valve = np.clip(np.rint(mm_to_index(box.grid, valve_mm)[::-1]), 0, last).astype(int)

@@ -1,8 +1,7 @@
 """Draws preview.png: three planes through the aortic valve with the labels over them.
 
 The planes lie along the patient axes, also for oblique scans, and are shown as radiologists look at them: axial from
-the feet, coronal from the front, sagittal from the left. Scan and labels are cut from the volume by the kernels first,
-as small images, so that nothing large has to be kept until the picture is drawn.
+the feet, coronal from the front, sagittal from the left.
 """
 
 import io
@@ -16,11 +15,11 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
 from whs_fast import _kernels
+from whs_fast.steps.region import REACH_MM
 from whs_fast.structures import STRUCTURES
-from whs_fast.volume import Grid, Triple, Volume, index_map
+from whs_fast.volume import AIR_HU, Grid, Triple, Volume, index_map
 
 PIXEL_MM = 0.5
-_REACH_MM = (112.0, 112.0, 160.0)  # x, y, z on either side of the valve: the region that is segmented
 _LEAST_MM = 60.0  # of either side of the valve, in view however small the labels are
 _MARGIN_MM = 12.0
 _WINDOW_HU = (-250.0, 800.0)  # wide enough that contrast-filled blood is no white that swallows the tints
@@ -62,44 +61,34 @@ class Planes:
     valve: tuple[tuple[float, float], ...]
 
 
-def cut_scan(volume: Volume, valve_mm: Triple, *, threads: int) -> tuple[NDArray[np.uint8], ...]:
-    """Grey images of the three planes through valve_mm (x, y, z), as far as the scan and the region reach."""
-    images = []
+def draw_picture(
+    volume: Volume, labels: NDArray[np.uint8], valve_mm: Triple, measurements: Mapping[str, Any], *, threads: int
+) -> bytes:
+    """The picture as PNG: three planes through the valve on one scale, and a legend with the volumes.
+
+    labels, uint8[z, y, x], lie on the volume's grid; valve_mm is (x, y, z), LPS.
+    """
+    return _draw(cut_planes(volume, labels, valve_mm, threads=threads), measurements)
+
+
+def cut_planes(volume: Volume, labels: NDArray[np.uint8], valve_mm: Triple, *, threads: int) -> Planes:
+    """The three planes through the valve, as far as the scan and the region reach; arguments as of draw_picture."""
+    scan_images, label_images, places = [], [], []
     for view in _VIEWS:
-        grid = _plane(view, volume.grid, valve_mm)
-        out = np.empty(grid.shape, np.uint8)
-        matrix = index_map(grid, volume.grid)
-        _kernels.resample_window(volume.array, out, matrix, (1, 1, 1), *_WINDOW_HU, -1024, 0, threads=threads)
-        images.append(_upright(view, out))
-    return tuple(images)
-
-
-def cut_labels(
-    labels: NDArray[np.uint8], grid: Grid, valve_mm: Triple, *, threads: int
-) -> tuple[NDArray[np.uint8], ...]:
-    """Label images of the same planes; labels, uint8[z, y, x], lie on grid."""
-    images = []
-    for view in _VIEWS:
-        plane = _plane(view, grid, valve_mm)
-        out = np.empty(plane.shape, np.uint8)
-        _kernels.resample_nearest(labels, out, index_map(plane, grid), 0, threads=threads)
-        images.append(_upright(view, out))
-    return tuple(images)
-
-
-def find_valve(grid: Grid, valve_mm: Triple) -> tuple[tuple[float, float], ...]:
-    """Row and column of the valve in each of the three planes."""
-    places = []
-    for view in _VIEWS:
-        plane = _plane(view, grid, valve_mm)
+        plane = _plane(view, volume.grid, valve_mm)
+        to_scan = index_map(plane, volume.grid)
+        grey, tint = np.empty(plane.shape, np.uint8), np.empty(plane.shape, np.uint8)
+        _kernels.resample_window(volume.array, grey, to_scan, (1, 1, 1), *_WINDOW_HU, AIR_HU, 0, threads=threads)
+        _kernels.resample_nearest(labels, tint, to_scan, 0, threads=threads)
+        scan_images.append(_upright(view, grey))
+        label_images.append(_upright(view, tint))
         row, column = ((valve_mm[axis] - plane.origin_mm[axis]) / PIXEL_MM for axis in (view.down, view.across))
         rows = plane.shape[2 - view.down]
         places.append((rows - 1 - row if view.upside_down else row, column))
-    return tuple(places)
+    return Planes(tuple(scan_images), tuple(label_images), tuple(places))
 
 
-def draw(planes: Planes, measurements: Mapping[str, Any]) -> bytes:
-    """The finished picture as PNG: three planes side by side on one scale, and a legend with the volumes."""
+def _draw(planes: Planes, measurements: Mapping[str, Any]) -> bytes:
     crops = _crops(planes)
     # Axial and coronal share x, coronal and sagittal share z; one factor for all keeps a millimetre a millimetre.
     factor = min(
@@ -130,8 +119,8 @@ def _plane(view: _View, grid: Grid, valve_mm: Triple) -> Grid:
     low, high = grid.box_mm
     shape, origin = [1, 1, 1], list(valve_mm)
     for axis in (view.down, view.across):
-        first = max(low[axis], valve_mm[axis] - _REACH_MM[axis])
-        last = min(high[axis], valve_mm[axis] + _REACH_MM[axis])
+        first = max(low[axis], valve_mm[axis] - REACH_MM[axis])
+        last = min(high[axis], valve_mm[axis] + REACH_MM[axis])
         shape[axis] = max(1, round((last - first) / PIXEL_MM))
         origin[axis] = first + PIXEL_MM / 2.0
     return Grid((shape[2], shape[1], shape[0]), (PIXEL_MM,) * 3, (origin[0], origin[1], origin[2]))

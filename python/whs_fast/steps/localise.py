@@ -19,15 +19,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whs_fast._kernels import fit_minimum, resample_window
-from whs_fast.volume import Direction, Grid, Volume, index_map, index_to_mm, mm_to_index, samples_per_voxel
+from whs_fast.steps.region import WINDOW_HU
+from whs_fast.volume import AIR_HU, Direction, Grid, Volume, index_map, index_to_mm, mm_to_index, samples_per_voxel
 
 Predict: TypeAlias = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 
 AXES = ("sagittal", "coronal", "axial")  # the slices that stand on x, on y and on z
 SLICE_SIDE = 192
 PIXEL_MM = 2.0
-WINDOW_HU = (-300.0, 800.0)
-AIR_HU = -1024
 
 MOST_SLICES = 23  # an axis: under 5 % of the slices of the three axes of a scan of 512 x 512 x 400
 COARSE_SLICES = 6

@@ -10,44 +10,35 @@ doi 10.1109/TMI.2018.2806309.
 """
 
 from collections.abc import Callable
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from whs_fast import _kernels
-from whs_fast.volume import Grid, Triple, Volume, axis_aligned_grid, index_map, samples_per_voxel
+from whs_fast.steps.region import WINDOW_HU
+from whs_fast.volume import AIR_HU, Grid, Volume, index_map, samples_per_voxel
 
-REGION_SHAPE = (320, 320, 320)  # z, y, x
-REGION_SPACING_MM = (0.7, 0.7, 1.0)  # x, y, z
-LATTICE_MM = 2.0
-WINDOW_HU = (-300.0, 800.0)
-AIR_HU = -1024
-
-Network = Callable[[NDArray[np.uint8]], NDArray[np.int8]]
+Progress = Callable[[float], None]
 
 
-def segment(volume: Volume, region: Grid, network: Network, *, threads: int) -> NDArray[np.uint8]:
+class Network(Protocol):
+    def __call__(self, region: NDArray[np.uint8], *, progress: Progress | None = None) -> NDArray[np.int8]: ...
+
+
+def segment(
+    volume: Volume, region: Grid, network: Network, *, threads: int, progress: Progress | None = None
+) -> NDArray[np.uint8]:
     """Labels 0 to 10, uint8[z, y, x], on the scan's own grid.
 
-    volume is the scan, int16 HU; region as region_grid has it. network takes the region as read_region gives it
-    to int8 logits [z/2, y/2, x/2, 11] on one shared integer scale. Outside the region all is 0.
+    volume is the scan, int16 HU; region as region_grid has it. network takes the region as read_region gives it to int8
+    logits [z/2, y/2, x/2, 11] on one shared integer scale, and tells progress which share of its work is done. Outside
+    the region all is 0.
     """
-    logits = network(read_region(volume, region, threads=threads))
+    logits = network(read_region(volume, region, threads=threads), progress=progress)
     labels = np.empty(volume.grid.shape, np.uint8)
     _kernels.upsample_argmax(logits, labels, index_map(volume.grid, region), threads=threads)
     return labels
-
-
-def region_grid(scan: Grid, valve_mm: Triple) -> Grid:
-    """Grid of the region around a valve centre (x, y, z) in mm, LPS.
-
-    Its centre is the valve's to within 1 mm an axis: it keeps to a lattice of LATTICE_MM about the middle of the scan,
-    so that float noise in a header, which can move the valve by 0.1 mm, gives the same region and the same labels.
-    """
-    low, high = np.array(scan.box_mm)
-    middle = (low + high) / 2
-    x, y, z = middle + np.rint((np.array(valve_mm) - middle) / LATTICE_MM) * LATTICE_MM
-    return axis_aligned_grid((x, y, z), REGION_SHAPE, REGION_SPACING_MM)
 
 
 def read_region(volume: Volume, region: Grid, *, threads: int) -> NDArray[np.uint8]:

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from whs_fast import _kernels
 from whs_fast.errors import OutputError
-from whs_fast.optional import require_extra
+from whs_fast.outputs import FORMATS
 from whs_fast.structures import STRUCTURES, Structure
 from whs_fast.volume import Grid
 
@@ -53,11 +53,6 @@ class Mesh:
     volume_ml: float
 
 
-def require_mesh() -> None:
-    """Raises InputError, which says what to install, where the extra `mesh` is missing."""
-    require_extra("mesh", "skimage", "scipy")
-
-
 def write_meshes(
     folder: Path, formats: Collection[str], labels: NDArray[np.uint8], grid: Grid, *, threads: int
 ) -> None:
@@ -67,11 +62,12 @@ def write_meshes(
     """
     meshes = make_meshes(labels, grid, threads=threads)
     if "stl" in formats:
-        (folder / "meshes").mkdir()
+        place = folder / FORMATS["stl"].files[0]
+        place.mkdir()
         for mesh in meshes:
-            write_stl(folder / "meshes" / f"{mesh.structure.key}.stl", mesh)
+            write_stl(place / f"{mesh.structure.key}.stl", mesh)
     if "glb" in formats:
-        write_glb(folder / "heart.glb", meshes)
+        write_glb(folder / FORMATS["glb"].files[0], meshes)
 
 
 def make_meshes(labels: NDArray[np.uint8], grid: Grid, *, threads: int, step_mm: float = STEP_MM) -> list[Mesh]:

@@ -2,31 +2,22 @@
 
 Everything is written into a folder aside first, on the same disk, and then renamed. A new folder appears in one step.
 In a folder that exists already, earlier results are moved away and the new ones moved in, measurements.json last;
-where that fails, what was there before is put back.
+where that fails, what was there before is put back. What killed processes left aside goes when a later one writes in
+the same place.
 """
 
 import os
-import secrets
-import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from whs_fast.errors import InputError, OutputError
+from whs_fast.outputs import RESULT_NAMES
+from whs_fast.temporary import held_folder, sweep
 
-# Every name that a run may leave; measurements.json comes last and says by its presence that the others are whole.
-RESULT_NAMES = (
-    "labels.nii.gz",
-    "labels.seg.nrrd",
-    "labels.dcm",
-    "measurements.dcm",
-    "meshes",
-    "heart.glb",
-    "preview.png",
-    "report.html",
-    "report_interactive.html",
-    "measurements.json",
-)
+# Nothing of the target's own name, which may be a patient's.
+_PREFIX = ".whs_fast_partial_"
+_MOST_ATTEMPTS = 100
 
 
 def check_folder(folder: Path, *, overwrite: bool, names: Sequence[str] = RESULT_NAMES) -> None:
@@ -55,33 +46,22 @@ def written_aside(folder: Path, *, overwrite: bool, names: Sequence[str] = RESUL
     Raises InputError and OutputError as check_folder does, and OutputError where writing or moving fails.
     """
     check_folder(folder, overwrite=overwrite, names=names)
-    made: list[Path] = []
-    aside: Path | None = None
+    aside = folder  # until there is one
     try:
-        exists = folder.exists()
-        made = [] if exists else _make_parents(folder)
-        # Beside a new folder, but inside an existing one, which may be the root of its disk.
-        place = folder if exists else folder.parent
-        aside = place / f".{folder.name}.{secrets.token_hex(4)}.partial"
-        aside.mkdir()
-        yield aside
-        if exists:
-            _move_in(aside, folder, names)
-        else:
-            aside.rename(folder)
-        made = []
+        with _make_aside(folder) as aside:
+            yield aside
+            if folder.exists():
+                # Others may have written into it meanwhile.
+                check_folder(folder, overwrite=overwrite, names=names)
+                _move_in(aside, folder, names)
+            else:
+                aside.rename(folder)
     except OutputError as error:
         # The folder aside is our own affair: the user asked for files elsewhere.
         raise OutputError(str(error).replace(str(aside), str(folder))) from error
     except OSError as error:
         reason = (error.strerror or str(error)).splitlines()[0]
         raise OutputError(f"{folder}: found that writing failed ({reason}), expected a folder with room") from error
-    finally:
-        if aside is not None:
-            shutil.rmtree(aside, ignore_errors=True)
-        for parent in reversed(made):
-            with suppress(OSError):
-                parent.rmdir()
 
 
 def write_file(path: Path, text: str, *, overwrite: bool) -> None:
@@ -93,13 +73,39 @@ def write_file(path: Path, text: str, *, overwrite: bool) -> None:
         (aside / path.name).write_text(text, encoding="utf-8", newline="\n")
 
 
-def _make_parents(folder: Path) -> list[Path]:
+@contextmanager
+def _make_aside(folder: Path) -> Iterator[Path]:
+    """Gives an empty folder on the disk of `folder`, whose parents are made, and go again where they stay empty."""
+    for place in (folder.parent, folder):
+        with suppress(OSError):
+            sweep(place, _PREFIX)
     made: list[Path] = []
+    try:
+        with ExitStack() as stack:
+            for attempt in range(1, _MOST_ATTEMPTS + 1):
+                try:
+                    _make_parents(folder, made)
+                    # Beside a new folder, but inside an existing one, which may be the root of its disk.
+                    place = folder if folder.exists() else folder.parent
+                    aside = stack.enter_context(held_folder(place, _PREFIX))
+                    break
+                except FileNotFoundError:
+                    # Another process that made a parent has failed meanwhile and taken it away.
+                    if attempt == _MOST_ATTEMPTS:
+                        raise
+            yield aside
+    finally:
+        for parent in reversed(made):
+            with suppress(OSError):
+                parent.rmdir()
+
+
+def _make_parents(folder: Path, made: list[Path]) -> None:
     for parent in reversed(folder.parents):
         if not parent.exists():
-            parent.mkdir()
-            made.append(parent)
-    return made
+            with suppress(FileExistsError):  # another process was faster
+                parent.mkdir()
+                made.append(parent)
 
 
 def _move_in(aside: Path, folder: Path, names: Sequence[str]) -> None:

@@ -212,7 +212,7 @@ def test_files_that_are_no_text_or_not_there_are_refused(tmp_path, capsys):
 
 
 def test_a_missing_extra_is_said_in_one_line(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("whs_fast.optional.find_spec", lambda name: None)
+    monkeypatch.setattr("whs_fast.machine.find_spec", lambda name: None)
     monkeypatch.delitem(sys.modules, "whs_fast.cli.cohort_table", raising=False)
     assert main(["cohort-table", str(write(tmp_path / "t.csv", "v,g\n1,a\n")), "--by", "g"]) == 2
     assert "pip install 'whs-fast[cohort]'" in capsys.readouterr().err

@@ -3,6 +3,8 @@
 import csv
 import json
 import os
+from contextlib import redirect_stderr, redirect_stdout
+from io import StringIO
 
 import numpy as np
 import pytest
@@ -19,7 +21,8 @@ from whs_fast.study.evaluation.evaluating import Evaluation
 from whs_fast.study.evaluation.landmarks import compare_landmark
 from whs_fast.study.evaluation.overlap import OVERALL
 from whs_fast.study.evaluation.saving import RESULT_NAMES, save
-from whs_fast.study.evaluation.tables import make_tables, to_html, to_markdown
+from whs_fast.study.evaluation.tables import make_tables
+from whs_fast.study.tables import to_html, to_markdown
 
 GRID = make_grid((3.0, 3.0, 3.0), (46, 48, 44))
 
@@ -47,10 +50,17 @@ def folders(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def out(folders):
+def evaluated(folders):
+    """The folder of results, what was said on standard output, and on standard error."""
     arguments = ["--pred", str(folders / "p"), "--ref", str(folders / "r"), "-o", str(folders / "out")]
-    assert main(["evaluate", *arguments, "--landmarks", str(folders / "valves.json"), "--threads", "2"]) == 0
-    return folders / "out"
+    with redirect_stdout(StringIO()) as said, redirect_stderr(StringIO()) as warned:
+        assert main(["evaluate", *arguments, "--landmarks", str(folders / "valves.json"), "--threads", "2"]) == 0
+    return folders / "out", said.getvalue(), warned.getvalue()
+
+
+@pytest.fixture(scope="module")
+def out(evaluated):
+    return evaluated[0]
 
 
 def rows(path):
@@ -128,11 +138,10 @@ def test_figures_are_one_column_wide_and_not_blank(out, name):
         assert len(set(np.asarray(picture.convert("L"))[::7, ::7].ravel())) > 20
 
 
-def test_unmatched_cases_and_medians_are_said(folders, tmp_path, capsys):
-    assert main(["evaluate", "--pred", str(folders / "p"), "--ref", str(folders / "r"), "-o", str(tmp_path / "o")]) == 0
-    said = capsys.readouterr()
-    assert said.err == "warning: left out, no reference: spare\n"
-    assert "overall_pooled" in said.out and "Median Dice of 5 cases" in said.out
+def test_unmatched_cases_and_medians_are_said(evaluated):
+    _, said, warned = evaluated
+    assert warned == "warning: left out, no reference: spare\n"
+    assert "overall_pooled" in said and "Median Dice of 5 cases" in said
 
 
 def test_pairs_one_case_and_a_scheme(folders, tmp_path, capsys):
@@ -201,15 +210,16 @@ def test_refusals_leave_nothing(folders, tmp_path, monkeypatch, capsys, argument
 
 
 def test_without_the_extra_one_line_says_what_to_install(folders, monkeypatch, capsys):
-    monkeypatch.setattr("whs_fast.optional.find_spec", lambda name: None if name == "matplotlib" else True)
+    monkeypatch.setattr("whs_fast.machine.find_spec", lambda name: None if name == "matplotlib" else True)
     assert main(["evaluate", "--pred", str(folders), "--ref", str(folders), "-o", str(folders / "x")]) == 2
-    assert "found no matplotlib installed, expected it: pip install 'whs-fast[cohort]'" in capsys.readouterr().err
+    assert "evaluate needs matplotlib: pip install 'whs-fast[cohort]'" in capsys.readouterr().err
 
 
 values = st.one_of(st.none(), st.floats(0, 1))
 sizes_ml = st.one_of(st.just(0.0), st.just(7.0), st.floats(0.001, 600))
 
 
+@pytest.mark.slow
 @given(st.lists(st.tuples(values, sizes_ml, sizes_ml), min_size=1, max_size=6))
 @example([(None, 0.0, 0.0)])
 @example([(0.5, 7.0, 7.0)] * 3)

@@ -1,9 +1,8 @@
 """Decoding slices to HU, each with its own slope and intercept."""
 
-import tempfile
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TypeAlias
 
@@ -11,12 +10,13 @@ import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
 
-from whs_fast.errors import InputError, OutputError
+from whs_fast.errors import InputError
 from whs_fast.reading.dicom.majority import Rescale, find_rescale, name_slices
 from whs_fast.reading.dicom.slice import Slice
 from whs_fast.reading.hounsfield import convert
 from whs_fast.reading.itk import toolkit_name
 from whs_fast.reading.naming import name_inside
+from whs_fast.temporary import temporary_folder
 
 Decode: TypeAlias = Callable[[Slice], NDArray[np.int16]]
 
@@ -26,14 +26,15 @@ def decoder(slices: Sequence[Slice], name: str) -> Iterator[tuple[Decode, tuple[
     """A function from a slice of one series to its HU until the block ends, and notes on what it mends.
 
     Only frames of enhanced files need a temporary folder. Raises InputError where slices lack rescale tags and those of
-    the others are not for them, OutputError where there is no temporary folder.
+    the others are not for them, OutputError where there is no place for temporary files.
     """
     try:
         rescale = find_rescale(slices)
     except ValueError as error:
         raise InputError(f"{name}: {error}") from error
     notes: tuple[str, ...] = ()
-    with _space(slices, name) as space:
+    enhanced = any(image.file is not None for image in slices)
+    with temporary_folder() if enhanced else nullcontext() as space:
         decode = _decoder(slices, space, name, rescale)
         if rescale.lacking:
             _check_rescale(rescale, slices, decode, name)
@@ -42,31 +43,6 @@ def decoder(slices: Sequence[Slice], name: str) -> Iterator[tuple[Decode, tuple[
                 f"others: {name_slices(rescale.lacking, slices)}",
             )
         yield decode, notes
-
-
-@contextmanager
-def _space(slices: Sequence[Slice], name: str) -> Iterator[Path]:
-    """A folder for frames; none is made for slices that are files of their own."""
-    if all(image.file is None for image in slices):
-        yield Path()
-        return
-    with temporary_folder(name) as folder:
-        yield folder
-
-
-@contextmanager
-def temporary_folder(name: str) -> Iterator[Path]:
-    """A folder of its own until the block ends. Raises OutputError where none can be made."""
-    try:
-        # mkdtemp makes the folder readable by this user alone, which patients' slices need.
-        made = tempfile.TemporaryDirectory(prefix="whs_fast_", ignore_cleanup_errors=True)
-    except OSError as error:
-        reason = (error.strerror or "none was found").lower()
-        raise OutputError(
-            f"{name}: needs a temporary folder, and none can be written ({reason}): set TMPDIR to one that can"
-        ) from error
-    with made as folder:
-        yield Path(folder)
 
 
 def _check_rescale(rescale: Rescale, slices: Sequence[Slice], decode: Decode, name: str) -> None:
@@ -83,20 +59,20 @@ def _check_rescale(rescale: Rescale, slices: Sequence[Slice], decode: Decode, na
             )
 
 
-def _decoder(slices: Sequence[Slice], space: Path, name: str, rescale: Rescale) -> Decode:
-    """A function from a slice to its HU; `space` is a folder for single frames of enhanced files.
+def _decoder(slices: Sequence[Slice], space: Path | None, name: str, rescale: Rescale) -> Decode:
+    """A function from a slice to its HU; `space` is a folder for single frames, where files are enhanced.
 
     rescale is for slices that have none of their own.
     """
 
     def decode(image: Slice) -> NDArray[np.int16]:
-        path = image.path
+        path, single = image.path, None
         reader = sitk.ImageFileReader()
         reader.SetImageIO("GDCMImageIO")
         try:
-            if image.file is not None:
-                path = space / f"{threading.get_ident()}"  # one at a time in each thread
-                image.file.write_frame(image.frame, path)
+            if image.file is not None and space is not None:
+                path = single = space / f"{threading.get_ident()}"  # one at a time in each thread
+                image.file.write_frame(image.frame, single)
             with toolkit_name(path) as reader_name:
                 reader.SetFileName(reader_name)
                 found = reader.Execute()
@@ -106,8 +82,8 @@ def _decoder(slices: Sequence[Slice], space: Path, name: str, rescale: Rescale) 
                 f"{name_inside(image.path, image.path.parent, (other.path for other in slices))}"
             ) from error
         finally:
-            if image.file is not None:
-                path.unlink(missing_ok=True)
+            if single is not None:
+                single.unlink(missing_ok=True)
         hounsfield = np.empty((image.size[1], image.size[0]), dtype=np.int16)
         slope, intercept = (1.0, 0.0) if image.rescale is not None else (rescale.slope, rescale.intercept)
         convert(sitk.GetArrayViewFromImage(found)[0], hounsfield, name, slope=slope, intercept=intercept)

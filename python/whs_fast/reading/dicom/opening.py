@@ -16,12 +16,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from whs_fast.errors import InputError, OutputError
-from whs_fast.reading.dicom.decoding import temporary_folder
 from whs_fast.reading.dicom.folder import read_uids
 from whs_fast.reading.dicom.slice import ENHANCED_STORAGE
 from whs_fast.reading.formats import known_suffix, packing
 from whs_fast.reading.itk import silence
 from whs_fast.reading.naming import printable
+from whs_fast.temporary import temporary_folder
 
 EXPECTED = "expected .nii, .nii.gz, .nrrd, .nhdr, .mha, .mhd, a DICOM folder or a .zip of one"
 MOST_ZIP_BYTES, MOST_ZIP_FILES = 4 << 30, 50_000
@@ -78,7 +78,7 @@ def unpacked(path: Path, name: str) -> Iterator[Path]:
     if path.is_dir() or not _is_zip(path):
         yield path
         return
-    with temporary_folder(name) as folder:
+    with temporary_folder() as folder:
         _unpack(path, folder, name)
         yield folder
 
@@ -111,7 +111,7 @@ def _unpack(path: Path, folder: Path, name: str) -> None:
                 )
             if total > shutil.disk_usage(folder).free:
                 raise OutputError(
-                    f"{name}: found too little space for {total >> 20} MB of temporary files in {folder.parent}"
+                    f"{name}: found too little space for {total >> 20} MB of temporary files in {tempfile.gettempdir()}"
                 )
             for number, entry in enumerate(sorted(entries, key=lambda entry: entry.filename)):
                 # ZipExtFile gives no more bytes than the directory announced, so the total above holds.

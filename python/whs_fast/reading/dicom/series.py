@@ -34,9 +34,8 @@ from whs_fast.reading.dicom.looking import Look, look
 from whs_fast.reading.dicom.phases import Phase, Wanted
 from whs_fast.reading.dicom.slice import Slice
 from whs_fast.reading.dicom.stacking import Stack, arrange, repeated_positions
-from whs_fast.reading.hounsfield import AIR_HU
 from whs_fast.reading.parallel import map_in_threads
-from whs_fast.volume import Volume
+from whs_fast.volume import AIR_HU, Volume
 
 
 def find_scans(folder: Path, name: str, *, series: str | None = None, threads: int) -> list[Candidate]:
@@ -132,9 +131,12 @@ def read_scan(candidate: Candidate, name: str, *, threads: int) -> Volume:
         read_head(stack.slices[0].path),
         tuple(instances),
         tuple((instances.index(image.instance), image.frame) for image in stack.slices) if stack.straight else None,
+        candidate.first.number,
+        candidate.phase.label if candidate.phase != Phase() else None,
     )
-    notes = (*candidate.notes, *((f"{copies} copies of slices were passed over",) if copies else ()), *mended)
-    return Volume(array, stack.spacing_mm, stack.origin_mm, stack.direction, source, (*notes, *stack.notes))
+    copied = (f"{copies} copies of slices were passed over",) if copies else ()
+    notes = (*candidate.notes, *copied, *mended, *stack.notes)
+    return Volume(array, stack.spacing_mm, stack.origin_mm, stack.direction, source, notes, "dicom")
 
 
 def _without_copies(slices: Sequence[Slice], decode: Decode) -> list[Slice]:

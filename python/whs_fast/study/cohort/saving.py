@@ -9,8 +9,8 @@ from textwrap import wrap
 from typing import Any
 
 from whs_fast.study.cohort.baseline import ALL, CHI_SQUARED, FISHER, KRUSKAL_WALLIS, Baseline, Categories, Numbers
-from whs_fast.study.evaluation.tables import NONE, Table, to_markdown
 from whs_fast.study.statistics import Summary, describe_median, describe_p
+from whs_fast.study.tables import NONE, Table, to_markdown
 from whs_fast.writing.result_folder import written_aside
 
 SCHEMA = 1

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from os import PathLike
 from pathlib import Path
 from typing import TypeAlias
 
@@ -11,7 +12,7 @@ from whs_fast.structures import Structure
 from whs_fast.study.evaluation.cases import CaseScores, check_case, score_case
 from whs_fast.study.evaluation.collecting import Cohort, collect
 from whs_fast.study.evaluation.landmarks import LandmarkError, compare_landmark, find_measured, read_landmarks
-from whs_fast.study.evaluation.pairing import Pairs
+from whs_fast.study.evaluation.pairing import Pairs, pair_folders
 from whs_fast.study.evaluation.schemes import choose_structures, find_label_set
 
 Progress: TypeAlias = Callable[[str, float], None]
@@ -29,6 +30,44 @@ class Evaluation:
 
 
 def evaluate(
+    predictions: str | PathLike[str],
+    references: str | PathLike[str],
+    *,
+    scheme: str | None = None,
+    prediction_labels: str = "whs-fast",
+    reference_labels: str = "whs-fast",
+    threads: int | None = None,
+    progress: Progress | None = None,
+) -> Evaluation:
+    """Compares a folder of predicted label maps with one of references, paired by name as by `whs-fast evaluate`.
+
+    Args:
+        predictions: folder of label maps (NIfTI, NRRD, MetaImage), or of the folders that `Result.save` writes.
+        references: the same for the references.
+        scheme: "whs-fast" (the ten structures), "mm-whs", "baskaran" or "totalsegmentator"; all that both sides know
+            where None.
+        prediction_labels: what the values in the predictions mean: "whs-fast", "mm-whs" or "totalsegmentator".
+        reference_labels: the same of the references.
+        threads: CPU threads, all available ones where None.
+        progress: called with the name of each case and the share of all that is done; what it raises ends the work.
+
+    Returns:
+        The figures over all cases (`cohort`) and what the reader must be warned of (`warnings`).
+
+    Raises:
+        InputError: a file cannot be read, two grids do not meet, or no names pair.
+    """
+    return evaluate_pairs(
+        pair_folders(Path(predictions), Path(references)),
+        scheme=scheme,
+        prediction_labels=prediction_labels,
+        reference_labels=reference_labels,
+        threads=threads,
+        progress=progress,
+    )
+
+
+def evaluate_pairs(
     pairs: Pairs,
     *,
     scheme: str | None = None,

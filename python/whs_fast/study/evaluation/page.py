@@ -5,7 +5,7 @@ import html
 from collections.abc import Mapping, Sequence
 
 from whs_fast.report.tables import STYLE, warning_list
-from whs_fast.study.evaluation.tables import Table, to_html
+from whs_fast.study.tables import Table, to_html
 
 _STYLE = """
 body { max-width: 80rem; }

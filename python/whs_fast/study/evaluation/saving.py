@@ -15,7 +15,8 @@ from whs_fast.study.evaluation.figures import draw_bland_altman, draw_dice, draw
 from whs_fast.study.evaluation.landmarks import LandmarkError
 from whs_fast.study.evaluation.page import render_page
 from whs_fast.study.evaluation.surfaces import TOLERANCES_MM
-from whs_fast.study.evaluation.tables import make_tables, to_markdown
+from whs_fast.study.evaluation.tables import make_tables
+from whs_fast.study.tables import to_markdown
 from whs_fast.writing.result_folder import written_aside
 
 SCHEMA = 1

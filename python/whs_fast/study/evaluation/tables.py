@@ -1,32 +1,16 @@
 """The tables that people read: the paper's Table 2 (overlap) and Table 3 (sizes), surfaces, overall, landmark, cases.
 
-One table is made once, of text, and then written as Markdown and as HTML; numbers for programs are in the CSV files.
+Numbers for programs are in the CSV files.
 """
-
-import html
-from collections.abc import Sequence
-from dataclasses import dataclass
 
 from whs_fast.study.evaluation import paper
 from whs_fast.study.evaluation.collecting import AXES, Cohort, StructureCohort
 from whs_fast.study.evaluation.paper import Quartiles
 from whs_fast.study.evaluation.surfaces import TOLERANCES_MM
 from whs_fast.study.statistics import Summary, describe, describe_median, describe_p, signed
+from whs_fast.study.tables import NONE, Table
 
-NONE = "–"
 _AXIS_NAMES = {"x": "x (to the left)", "y": "y (to the back)", "z": "z (to the head)"}
-
-
-@dataclass(frozen=True)
-class Table:
-    """A title, column heads, rows of text as long as the heads, and what must be said below; paper tells which columns
-    are the paper's, and so of another data set."""
-
-    title: str
-    columns: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-    notes: tuple[str, ...] = ()
-    paper: frozenset[int] = frozenset()
 
 
 def make_tables(cohort: Cohort) -> list[Table]:
@@ -35,39 +19,6 @@ def make_tables(cohort: Cohort) -> list[Table]:
     if cohort.landmark is not None:
         tables.append(_landmark(cohort))
     return [*tables, _by_case(cohort)]
-
-
-def to_markdown(table: Table) -> str:
-    """The table in Markdown; numbers stand to the right."""
-    lines = [
-        f"### {table.title}",
-        "",
-        _markdown_row(table.columns),
-        "|---" + "|---:" * (len(table.columns) - 1) + "|",
-        *(_markdown_row(row) for row in table.rows),
-    ]
-    for note in table.notes:
-        lines += ["", note]
-    return "\n".join(lines) + "\n"
-
-
-def to_html(table: Table) -> str:
-    """The table in HTML, all text escaped."""
-
-    def cells(tag: str, texts: Sequence[str]) -> str:
-        made = []
-        for place, text in enumerate(texts):
-            kinds = [kind for kind, holds in (("name", place == 0), ("paper", place in table.paper)) if holds]
-            made.append(f'<{tag} class="{" ".join(kinds)}">{html.escape(text)}</{tag}>')
-        return f"<tr>{''.join(made)}</tr>"
-
-    rows = "\n".join(cells("td", row) for row in table.rows)
-    notes = "".join(f'<p class="quiet">{html.escape(note)}</p>' for note in table.notes)
-    head = cells("th", table.columns)
-    return (
-        f"<h2>{html.escape(table.title)}</h2>\n"
-        f'<div class="wide"><table><thead>{head}</thead>\n<tbody>{rows}</tbody></table></div>\n{notes}'
-    )
 
 
 def name_of(row: StructureCohort) -> str:
@@ -235,7 +186,3 @@ def _of(values: dict[str, Quartiles], own: StructureCohort, digits: int) -> str:
 
 def _quartiles(values: Quartiles, digits: int) -> str:
     return f"{values.median:.{digits}f} ({values.q1:.{digits}f}–{values.q3:.{digits}f})"
-
-
-def _markdown_row(texts: Sequence[str]) -> str:
-    return "| " + " | ".join(text.replace("|", "\\|") for text in texts) + " |"

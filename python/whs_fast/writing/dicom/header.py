@@ -2,7 +2,7 @@
 
 Headers from hospitals and anonymisers lack attributes that the standard requires and hold values that it forbids. What
 an object takes over from the scan is filled in, or emptied, where it could not be written; nothing is refused for a
-patient's name that is too long.
+patient's name that is too long. Text comes in any character set, or in another than it says, and goes out in UTF-8.
 """
 
 import hashlib
@@ -17,8 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from pydicom import Dataset, config, dcmread
+from pydicom.charset import convert_encodings, decode_bytes
 from pydicom.errors import InvalidDicomError
 from pydicom.uid import CTImageStorage, DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian, generate_uid
+from pydicom.valuerep import PN_DELIMS, TEXT_VR_DELIMS
 
 from whs_fast.dicom_source import Source
 from whs_fast.errors import InputError, OutputError
@@ -47,6 +49,10 @@ _FORMS = {
 }
 
 
+_UTF_8 = "ISO_IR 192"
+_ESCAPES = re.compile(r"\x1b[$()*+,./-]{1,2}[@-Z]")
+
+
 @contextmanager
 def lenient() -> Iterator[None]:
     """Lets values pass that the standard forbids, and says nothing about them: messages would show the patient's."""
@@ -69,6 +75,7 @@ def read_header(source: Source) -> Dataset:
     with lenient():
         try:
             header = dcmread(BytesIO(source.head), stop_before_pixels=True, force=True)
+            _to_utf_8(header)
             missing = [name for name in ("StudyInstanceUID", "SeriesInstanceUID") if not header.get(name)]
         except (InvalidDicomError, EOFError, ValueError, NotImplementedError, OSError) as error:
             raise InputError("DICOM series: found a header that cannot be read, expected an intact one") from error
@@ -87,6 +94,34 @@ def read_header(source: Source) -> Dataset:
         if not header.get("Modality"):
             header.Modality = "CT"
     return header
+
+
+def _to_utf_8(header: Dataset) -> None:
+    """Decodes all text by the character set that the header names, and has it written in UTF-8.
+
+    Japanese, Korean and Chinese headers name sets that other objects may not, such as an empty one before ISO 2022 IR
+    87; scanners and archives also misspell them. Where the bytes are not of the set that is named they are Latin-1.
+    """
+    raw = {element.tag: element.value for element in header.elements()}
+    named = header.get("SpecificCharacterSet") or ""
+    encodings = convert_encodings([_spelt_right(name) for name in ([named] if isinstance(named, str) else named)])
+    for element in header:
+        value = raw[element.tag]
+        if isinstance(value, bytes) and element.VR in ("PN", "LO", "SH", "LT", "ST", "UC", "UT"):
+            text = decode_bytes(value, encodings, PN_DELIMS if element.VR == "PN" else TEXT_VR_DELIMS)
+            if "\N{REPLACEMENT CHARACTER}" in text:
+                text = value.decode("latin-1")
+            # The escapes that pydicom leaves are those of Chinese (ISO 2022 IR 58).
+            element.value = _ESCAPES.sub("", text).strip(" \0")
+    header.SpecificCharacterSet = _UTF_8
+
+
+def _spelt_right(name: str) -> str:
+    """A character set as the standard writes it: ISO_IR 192 for ISO-IR-192, iso_ir_192 and UTF-8."""
+    found = re.fullmatch(r"ISO[ _-]?(2022[ _-]?)?IR[ _-]?(\d+)", name.strip().upper())
+    if found is not None:
+        return f"ISO 2022 IR {found[2]}" if found[1] else f"ISO_IR {found[2]}"
+    return _UTF_8 if re.fullmatch(r"UTF[ _-]?8", name.strip().upper()) else name.strip()
 
 
 def instance_of(header: Dataset, uid: str) -> Dataset:

@@ -1,18 +1,20 @@
-"""The promise about a scan of 512 x 512 x 400: its Segmentation takes 10 MB, 5 s and, in the whole process, 1 GB."""
+"""The promise about a scan of 512 x 512 x 400: its Segmentation takes 10 MB and, in the whole process, 1 GB."""
 
 import json
 import subprocess
 import sys
-import time
 
 import pytest
-import SimpleITK as sitk
 from support import scans
 from whs_fast.cli.benchmarking import SHAPE, make_scan
 from whs_fast.reading.scan import read
-from whs_fast.writing.dicom.objects import write_objects
 
-MOST_BYTES, MOST_SECONDS, PEAK_MB = 10e6, 5.0, 1000
+MOST_BYTES, PEAK_MB = 10e6, 1000
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not sys.platform.startswith("linux"), reason="peak memory as Linux has it"),
+]
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +27,6 @@ def series(tmp_path_factory):
     return scans.write_dicom(scan, folder / "series")
 
 
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="peak memory as Linux has it")
 def test_a_large_scan(series, tmp_path):
     out = tmp_path / "out"
     command = [sys.executable, "-m", "whs_fast", "run", series, "-o", out, "--formats", "nifti,dicom-seg"]
@@ -33,10 +34,3 @@ def test_a_large_scan(series, tmp_path):
     measurements = json.loads((out / "measurements.json").read_text())
     assert measurements["peak_memory_mb"] <= PEAK_MB
     assert 100_000 < (out / "labels.dcm").stat().st_size < MOST_BYTES
-
-    # Seconds of processor, which do not depend on what else the machine does.
-    volume = read(series)
-    labels = sitk.GetArrayFromImage(sitk.ReadImage(str(out / "labels.nii.gz")))
-    start = time.process_time()
-    write_objects(tmp_path, labels, volume.grid, volume.source, measurements)
-    assert time.process_time() - start < MOST_SECONDS

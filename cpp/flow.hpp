@@ -1,0 +1,41 @@
+// Stages that make the planes of their results from planes of one another, side by side. See flow.cpp for how.
+#pragma once
+
+#include "dense_vnet.hpp"
+#include "planes.hpp"
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+namespace whs {
+
+// Which planes of another stage the plane z of a stage needs: z * up / down + first to z * up / down + last.
+struct Need {
+    std::size_t stage;
+    std::int64_t up, down, first, last;
+};
+
+// Some rows of a plane, and the thread that makes them.
+struct Piece {
+    std::int64_t plane, first_row, last_row;
+    int worker;
+};
+
+struct Stage {
+    std::string name;
+    std::int64_t planes = 0;
+    std::int64_t rows_per_piece = 1;
+    const Planes* out = nullptr;
+    bool opens = true; // whether it is the first to write a plane of `out`, in place of one that may still be in use
+    std::vector<Need> needs = {};
+    std::function<void(const Piece&)> make = {};
+    std::int64_t done = 0; // planes
+};
+
+// Makes all planes of all stages: of the last one planes_per_step in each step, of the others in proportion.
+std::vector<StageTime> run_flow(std::vector<Stage> stages, std::int64_t planes_per_step, int threads,
+                                const Watch& watch);
+
+} // namespace whs

@@ -1,0 +1,204 @@
+#include "stages.hpp"
+
+#include "parallel.hpp"
+
+#include <algorithm>
+#include <utility>
+
+namespace whs {
+namespace {
+
+constexpr std::int64_t kPieceWork = 2'000'000; // products of words in one piece of a stage, about 20 microseconds
+
+std::vector<std::uint8_t> zeros(std::int64_t channels, std::uint8_t zero) {
+    return std::vector<std::uint8_t>(static_cast<std::size_t>(groups_of(channels)), zero);
+}
+
+// Of the results of a layer and of all layers of the stack that follows.
+std::vector<std::uint8_t> zeros(const QuantisedLayer& first, const QuantisedStack& stack) {
+    std::vector<std::uint8_t> all = zeros(first.outputs, first.zero);
+    for (const QuantisedLayer& layer : stack)
+        all.resize(all.size() + static_cast<std::size_t>(groups_of(layer.outputs)), layer.zero);
+    return all;
+}
+
+std::vector<Source> sources(const Planes& planes, std::int64_t groups) {
+    std::vector<Source> all;
+    for (std::int64_t group = 0; group < groups; ++group)
+        all.push_back({&planes, group});
+    return all;
+}
+
+} // namespace
+
+Stages::Stages(View3<const std::uint8_t> region, View4<std::int8_t> logits, std::int64_t planes_per_step,
+               Instructions instructions, int threads)
+    : region_(region), logits_(logits), planes_per_step_(planes_per_step), instructions_(instructions) {
+    require_threads(threads);
+    scratch_.resize(static_cast<std::size_t>(threads));
+}
+
+std::vector<StageTime> Stages::run(const Watch& watch) {
+    return run_flow(std::move(stages_), planes_per_step_, static_cast<int>(scratch_.size()), watch);
+}
+
+const Planes& Stages::add_tensor(std::vector<std::uint8_t> zeros, std::int64_t rows, std::int64_t columns,
+                                 std::int64_t capacity) {
+    return tensors_.emplace_back(std::move(zeros), rows, columns, capacity);
+}
+
+std::int64_t Stages::kept(std::int64_t planes, std::int64_t reach, std::int64_t rate) const {
+    return std::min(planes, reach + rate * (planes_per_step_ + 1));
+}
+
+// From the stage before a stack, by way of its layers, to the two that read it whole.
+std::int64_t Stages::kept_for(const QuantisedStack& stack, std::int64_t planes) const {
+    return kept(planes, 2, static_cast<std::int64_t>(stack.size()) + 2);
+}
+
+std::size_t Stages::add_stage(Stage stage) {
+    stages_.push_back(std::move(stage));
+    return stages_.size() - 1;
+}
+
+// A stage that makes one row after another, of all groups.
+std::size_t Stages::add_rows(Stage stage, MakeRow make_row) {
+    const Planes& out = *stage.out;
+    stage.make = [this, &out, make_row = std::move(make_row)](const Piece& piece) {
+        for (std::int64_t row = piece.first_row; row < piece.last_row; ++row)
+            make_row(piece.plane, row, scratch(piece).rows);
+        out.write_outside(piece.plane, 0, out.groups, piece.first_row, piece.last_row);
+    };
+    return add_stage(std::move(stage));
+}
+
+// A convolution into the groups of its tensor from first_group on.
+std::size_t Stages::add_convolution(Stage stage, const QuantisedLayer& layer, PackedConvolution packed,
+                                    std::int64_t first_group, Gather gather) {
+    const PackedConvolution& convolution = convolutions_.emplace_back(std::move(packed));
+    const Planes& out = *stage.out;
+    const std::int64_t groups = groups_of(layer.outputs), work = out.pitch * convolution.taps() * layer.outputs;
+    stage.rows_per_piece = std::clamp<std::int64_t>(kPieceWork / work, 1, out.rows);
+    stage.make = [=, this, &convolution, &out, gather = std::move(gather)](const Piece& piece) {
+        Taps& taps = scratch(piece).taps;
+        taps.clear();
+        gather(piece.plane, taps);
+        std::uint8_t* to[kMostGroups];
+        for (std::int64_t group = 0; group < groups; ++group)
+            to[group] = out.at(piece.plane, first_group + group);
+        convolution(taps.data(), piece.first_row * out.pitch, piece.last_row * out.pitch, to);
+        out.write_outside(piece.plane, first_group, groups, piece.first_row, piece.last_row);
+    };
+    return add_stage(std::move(stage));
+}
+
+std::size_t Stages::add_whole(Stage stage, const QuantisedLayer& layer, std::int64_t first_group,
+                              std::vector<Source> sources) {
+    PackedConvolution packed = pack_whole(layer, static_cast<std::int64_t>(sources.size()), instructions_);
+    return add_convolution(std::move(stage), layer, std::move(packed), first_group,
+                           [planes = stage.planes, sources = std::move(sources)](std::int64_t plane, Taps& taps) {
+                               gather_whole(sources, planes, plane, taps);
+                           });
+}
+
+std::size_t Stages::add_pool(const QuantisedPool& pool) {
+    const Planes& out = add_tensor({pool.zero}, logits_.ny, logits_.nx, kept(logits_.nz, 5, 2));
+    return add_rows({.name = "pool", .planes = logits_.nz, .rows_per_piece = 40, .out = &out},
+                    [=, this, &out](std::int64_t plane, std::int64_t row, RowScratch& scratch) {
+                        pool_row(pool, region_, out, plane, row, scratch);
+                    });
+}
+
+std::size_t Stages::add_entry(const QuantisedLayer& layer, const QuantisedStack& next) {
+    const std::int64_t planes = logits_.nz, in_planes = region_.nz;
+    const Planes& split = add_tensor(zeros(12, 0), logits_.ny, logits_.nx, kept(in_planes, 5, 4));
+    const std::size_t splitter =
+        add_rows({.name = "entry: words", .planes = in_planes, .rows_per_piece = 40, .out = &split},
+                 [=, this, &split](std::int64_t plane, std::int64_t row, RowScratch&) {
+                     split_voxels(region_, split, plane, row);
+                 });
+    const Planes& out = add_tensor(zeros(layer, next), logits_.ny, logits_.nx, kept_for(next, planes));
+    return add_convolution({.name = "entry", .planes = planes, .out = &out, .needs = {{splitter, 2, 1, -2, 2}}}, layer,
+                           pack_entry(layer, instructions_), 0, [=, &split](std::int64_t plane, Taps& taps) {
+                               gather_entry(split, in_planes, plane, taps);
+                           });
+}
+
+std::size_t Stages::add_down(const std::string& name, const QuantisedLayer& layer, std::size_t input,
+                             const QuantisedStack& next) {
+    const Planes& whole = *stages_[input].out;
+    const std::int64_t rows = whole.rows / 2, columns = whole.columns / 2;
+    const std::int64_t in_planes = stages_[input].planes, planes = in_planes / 2;
+    std::vector<std::uint8_t> split_zeros;
+    for (std::int64_t group = 0; group < whole.groups; ++group)
+        split_zeros.resize(split_zeros.size() + 4, whole.zero(group));
+    const Planes& split = add_tensor(split_zeros, rows, columns, kept(in_planes, 3, 2));
+    const std::size_t splitter = add_rows(
+        {.name = name + ": words",
+         .planes = in_planes,
+         .rows_per_piece = 20,
+         .out = &split,
+         .needs = {{input, 1, 1, 0, 0}}},
+        [&whole, &split](std::int64_t plane, std::int64_t row, RowScratch&) { split_words(whole, split, plane, row); });
+    const Planes& out = add_tensor(zeros(layer, next), rows, columns, kept_for(next, planes));
+    return add_convolution({.name = name, .planes = planes, .out = &out, .needs = {{splitter, 2, 1, -1, 1}}}, layer,
+                           pack_halving(layer, instructions_), 0, [=, &whole, &split](std::int64_t plane, Taps& taps) {
+                               gather_halving(split, whole.groups, in_planes, plane, taps);
+                           });
+}
+
+std::size_t Stages::add_layer(const std::string& name, const QuantisedLayer& layer, std::size_t input) {
+    const Stage& before = stages_[input];
+    const std::int64_t groups = groups_of(layer.inputs);
+    return add_whole(
+        {.name = name, .planes = before.planes, .out = before.out, .opens = false, .needs = {{input, 1, 1, -1, 1}}},
+        layer, groups, sources(*before.out, groups));
+}
+
+std::size_t Stages::add_skip(const std::string& name, const QuantisedLayer& layer, std::size_t input) {
+    const std::int64_t planes = stages_[input].planes;
+    const Planes& from = *stages_[input].out;
+    // Held whole: the last layer goes on only where the coarsest stack has been.
+    const Planes& out = add_tensor(zeros(layer.outputs, layer.zero), from.rows, from.columns, planes);
+    return add_whole({.name = name, .planes = planes, .out = &out, .needs = {{input, 1, 1, -1, 1}}}, layer, 0,
+                     sources(from, from.groups));
+}
+
+std::size_t Stages::add_upsample(std::size_t input, std::int64_t factor) {
+    const std::int64_t in_planes = stages_[input].planes, planes = in_planes * factor;
+    const Planes& in = *stages_[input].out;
+    const Planes& out = add_tensor(std::vector<std::uint8_t>(static_cast<std::size_t>(in.groups)), in.rows * factor,
+                                   in.columns * factor, kept(planes, 5, 2));
+    return add_rows({.name = "upsampling " + std::to_string(factor),
+                     .planes = planes,
+                     .rows_per_piece = 32,
+                     .out = &out,
+                     .needs = {{input, 1, factor, -1, 1}}},
+                    [=, &in, &out](std::int64_t plane, std::int64_t row, RowScratch& scratch) {
+                        upsample_row(in, in_planes, factor, out, plane, row, scratch);
+                    });
+}
+
+std::size_t Stages::add_last(const QuantisedLayer& layer, const std::vector<std::size_t>& inputs) {
+    std::vector<Source> joined;
+    std::vector<Need> needs;
+    for (const std::size_t input : inputs) {
+        const Planes& from = *stages_[input].out;
+        for (std::int64_t group = 0; group < from.groups; ++group)
+            joined.push_back({&from, group});
+        needs.push_back({input, 1, 1, -1, 1});
+    }
+    const Planes& integers = add_tensor(zeros(layer.outputs, 128), logits_.ny, logits_.nx, planes_per_step_);
+    // It opens no plane that has to wait for others: what it makes is read in the same piece.
+    const std::size_t last =
+        add_whole({.name = "last", .planes = logits_.nz, .out = &integers, .opens = false, .needs = std::move(needs)},
+                  layer, 0, std::move(joined));
+    stages_[last].make = [this, &integers, convolve = std::move(stages_[last].make)](const Piece& piece) {
+        convolve(piece);
+        for (std::int64_t row = piece.first_row; row < piece.last_row; ++row)
+            logits_row(integers, logits_, piece.plane, row);
+    };
+    return last;
+}
+
+} // namespace whs

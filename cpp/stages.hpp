@@ -1,0 +1,66 @@
+// The stages of Dense V-Net over one region: what each reads, makes and keeps. dense_vnet.cpp joins them.
+#pragma once
+
+#include "flow.hpp"
+#include "rows.hpp"
+#include "taps.hpp"
+
+#include <deque>
+#include <functional>
+#include <string>
+#include <vector>
+
+namespace whs {
+
+class Stages {
+  public:
+    Stages(View3<const std::uint8_t> region, View4<std::int8_t> logits, std::int64_t planes_per_step,
+           Instructions instructions, int threads);
+
+    // Each adds a stage and returns its number, by which the stages that read its results name it.
+    std::size_t add_pool(const QuantisedPool& pool);
+    // The entry and the convolutions between stacks leave room for the results of the stack that follows.
+    std::size_t add_entry(const QuantisedLayer& layer, const QuantisedStack& next);
+    std::size_t add_down(const std::string& name, const QuantisedLayer& layer, std::size_t input,
+                         const QuantisedStack& next);
+    // A layer of a stack writes beside the channels that it reads.
+    std::size_t add_layer(const std::string& name, const QuantisedLayer& layer, std::size_t input);
+    std::size_t add_skip(const std::string& name, const QuantisedLayer& layer, std::size_t input);
+    std::size_t add_upsample(std::size_t input, std::int64_t factor);
+    std::size_t add_last(const QuantisedLayer& layer, const std::vector<std::size_t>& inputs);
+
+    std::vector<StageTime> run(const Watch& watch);
+
+  private:
+    struct Scratch { // of a thread
+        Taps taps;
+        RowScratch rows;
+    };
+    using Gather = std::function<void(std::int64_t plane, Taps& taps)>;
+    using MakeRow = std::function<void(std::int64_t plane, std::int64_t row, RowScratch& scratch)>;
+
+    const Planes& add_tensor(std::vector<std::uint8_t> zeros, std::int64_t rows, std::int64_t columns,
+                             std::int64_t capacity);
+    // How many planes to keep for readers that reach over `reach` of them and use up `rate` a plane of the logits.
+    std::int64_t kept(std::int64_t planes, std::int64_t reach, std::int64_t rate) const;
+    std::int64_t kept_for(const QuantisedStack& stack, std::int64_t planes) const;
+
+    std::size_t add_stage(Stage stage);
+    std::size_t add_rows(Stage stage, MakeRow make_row);
+    std::size_t add_convolution(Stage stage, const QuantisedLayer& layer, PackedConvolution packed,
+                                std::int64_t first_group, Gather gather);
+    std::size_t add_whole(Stage stage, const QuantisedLayer& layer, std::int64_t first_group,
+                          std::vector<Source> sources);
+    Scratch& scratch(const Piece& piece) { return scratch_[static_cast<std::size_t>(piece.worker)]; }
+
+    View3<const std::uint8_t> region_;
+    View4<std::int8_t> logits_;
+    std::int64_t planes_per_step_;
+    Instructions instructions_;
+    std::deque<Planes> tensors_;
+    std::deque<PackedConvolution> convolutions_;
+    std::vector<Stage> stages_;
+    std::vector<Scratch> scratch_;
+};
+
+} // namespace whs

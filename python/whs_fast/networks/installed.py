@@ -1,0 +1,46 @@
+"""The models that were installed with the package: where they lie, what they hash to, and how well they did."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from whs_fast.errors import ModelError
+
+
+def models_folder() -> Path:
+    """Folder of the models that were installed with the package."""
+    return Path(str(resources.files("whs_fast") / "models"))
+
+
+def describe_models(folder: Path) -> dict[str, dict[str, Any]]:
+    """Each network with its files' hashes, computed now, and its scores: {network: {"sha256": {file: ...}, "scores"}}.
+
+    The scores are those of models.json in the folder, {network: {score: value}}, whose networks are looked for. Raises
+    ModelError where it cannot be read.
+    """
+    file = folder / "models.json"
+    try:
+        scores: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{file}: found no readable list of models, expected that of the installation") from error
+    return {
+        network: {
+            "sha256": {
+                path.stem: hash_files((path, path.with_suffix(".bin")) if path.suffix == ".xml" else (path,))
+                for path in sorted([*folder.glob(f"{network}.npz"), *folder.glob(f"{network}_*.xml")])
+            },
+            "scores": scores[network],
+        }
+        for network in scores
+    }
+
+
+def hash_files(files: Sequence[Path]) -> str:
+    """Hexadecimal SHA-256 of the content of files, one after the other."""
+    digest = hashlib.sha256()
+    for file in files:
+        digest.update(file.read_bytes())
+    return digest.hexdigest()

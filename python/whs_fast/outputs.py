@@ -1,0 +1,78 @@
+"""What a run can be asked for: localisers, formats and reports, the files that each leaves and the extra that it needs.
+
+Nothing heavy is imported, so that the command line checks its options by these lists before anything else is loaded.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from whs_fast.errors import InputError
+from whs_fast.machine import require_extra
+
+LOCALISERS = ("squeezenet", "vgg16")
+
+
+@dataclass(frozen=True)
+class Output:
+    """The names that it leaves in the folder of results, and the extra without which it cannot be written."""
+
+    files: tuple[str, ...]
+    extra: str | None = None
+
+
+FORMATS = {
+    "nifti": Output(("labels.nii.gz",)),
+    "seg.nrrd": Output(("labels.seg.nrrd",)),
+    "dicom-seg": Output(("labels.dcm", "measurements.dcm"), "dicom"),
+    "stl": Output(("meshes",), "mesh"),
+    "glb": Output(("heart.glb",), "mesh"),
+}
+REPORTS = {
+    "plain": Output(("report.html",)),
+    "interactive": Output(("report.html", "report_interactive.html"), "report"),
+}
+# Where dicom-seg is asked for and cannot be had.
+NO_SOURCE = (
+    "format dicom-seg needs a DICOM folder or zip: a Segmentation refers to the series that it was made from, and this "
+    "scan is not DICOM"
+)
+
+PICTURE, MEASUREMENTS = "preview.png", "measurements.json"
+
+# All that a run may leave. measurements.json comes last and says by its presence that the others are whole.
+RESULT_NAMES = tuple(
+    dict.fromkeys(
+        [
+            *(name for output in FORMATS.values() for name in output.files),
+            PICTURE,
+            *(name for output in REPORTS.values() for name in output.files),
+            MEASUREMENTS,
+        ]
+    )
+)
+
+
+def check_localiser(localiser: str) -> None:
+    """Raises InputError for a localiser that is not known."""
+    if localiser not in LOCALISERS:
+        raise InputError(f"localiser: {localiser!r} is unknown, choose one of {', '.join(LOCALISERS)}")
+
+
+def check_formats(formats: Sequence[str]) -> None:
+    """Raises InputError for a format that is not known or whose extra is not installed, and where there is none."""
+    if isinstance(formats, str) or not formats:
+        raise InputError(f"formats: needs a list of one or more of {', '.join(FORMATS)}, not {formats!r}")
+    for name in formats:
+        _check("format", name, FORMATS)
+
+
+def check_report(report: str) -> None:
+    """Raises InputError for a report that is not known or whose extra is not installed."""
+    _check("report", report, REPORTS)
+
+
+def _check(kind: str, name: str, known: dict[str, Output]) -> None:
+    if name not in known:
+        raise InputError(f"{kind}: {name!r} is unknown, choose from {', '.join(known)}")
+    if (extra := known[name].extra) is not None:
+        require_extra(extra, f"{kind} {name}")

@@ -1,0 +1,82 @@
+"""The examples of the documents run, in order, as one program; the schema describes what is written."""
+
+import json
+import re
+from importlib import resources
+from pathlib import Path
+
+import jsonschema
+import numpy as np
+import pytest
+import SimpleITK as sitk
+import whs_fast
+from support.dicom_cases import tagged, write
+from support.phantom import make_models, make_phantom, to_image
+from support.scans import write_dicom
+
+DOCS = Path(__file__).parents[1] / "docs"
+SCHEMA = json.loads((resources.files("whs_fast") / "data" / "measurements.schema.json").read_text("utf-8"))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """What the examples read: a scan, DICOM folders with one phase and with several, and label maps to compare."""
+    folder = tmp_path_factory.mktemp("docs")
+    phantom = make_phantom()
+    sitk.WriteImage(to_image(phantom), folder / "scan.nii.gz")
+    write_dicom(phantom, folder / "dicom_folder")
+    for percent in (35, 75):
+        phase = tagged(NominalPercentageOfCardiacPhase=percent)
+        write(phantom, folder / "phases_folder", series=f"1.{percent}", edit=phase)
+    labels = np.clip(phantom.array // 60, 0, 10).astype(np.uint8)
+    image = sitk.GetImageFromArray(labels)
+    for side in ("predictions", "references"):
+        (folder / side).mkdir()
+        sitk.WriteImage(image, folder / side / "case_01.nii.gz")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def small_models(tmp_path_factory):
+    return make_models(tmp_path_factory.mktemp("models"))
+
+
+def examples(document):
+    return re.findall(r"```python\n(.*?)```", (DOCS / document).read_text("utf-8"), re.DOTALL)
+
+
+def test_the_examples_of_the_interface_run(folder, small_models, monkeypatch, capsys):
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr("whs_fast.engine.models_folder", lambda: small_models)
+    namespace = {}
+    for example in examples("api.md"):
+        exec(example, namespace)
+    said = capsys.readouterr().out
+    assert "<Result: 10 structures" in said and "cancelled" in said and "no_such_scan.nii.gz" in said
+    written = json.loads((folder / "out" / "measurements.json").read_text("utf-8"))
+    jsonschema.validate(written, SCHEMA)
+    jsonschema.validate(json.loads((folder / "results/dicom_folder/measurements.json").read_text("utf-8")), SCHEMA)
+    jsonschema.validate(namespace["corrected"], SCHEMA)
+
+
+def test_the_interface_documents_every_public_name():
+    text = (DOCS / "api.md").read_text("utf-8")
+    assert all(f"`{name}`" in text for name in whs_fast.__all__ if name != "__version__")
+
+
+def test_the_schema_describes_every_field_and_refuses_others_meaning(folder, small_models):
+    jsonschema.Draft202012Validator.check_schema(SCHEMA)
+    measurements = whs_fast.Engine(threads=2, models=small_models).run(folder / "dicom_folder").measurements
+    assert set(measurements) == set(SCHEMA["properties"])
+    for key in ("source", "backend"):
+        assert set(measurements[key]) == set(SCHEMA["properties"][key]["properties"])
+    for change in ({"schema": 2}, {"aortic_valve_mm": [1.0, 2.0]}, {"warnings": [""]}, {"models": {"a": "b"}}):
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate(measurements | change, SCHEMA)
+
+
+def test_links_between_documents_lead_somewhere():
+    root = DOCS.parent
+    for document in [*DOCS.glob("*.md"), root / "README.md", root / "CONTRIBUTING.md"]:
+        for target in re.findall(r"\]\(([^)#:]+)\)", document.read_text("utf-8")):
+            assert (document.parent / target).exists(), f"{document.name}: {target}"
