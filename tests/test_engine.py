@@ -170,6 +170,7 @@ def test_measurements_have_every_field(found):
         "direction": list(IDENTITY_DIRECTION),
         "series_number": None,
         "phase": None,
+        "choice": None,
     }
     assert measurements["backend"]["instructions"] == kernels.instruction_sets()[0]
     assert measurements["backend"]["threads"] == 2

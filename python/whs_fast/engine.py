@@ -168,4 +168,5 @@ def _describe(scan: Volume) -> dict[str, Any]:
         "direction": list(grid.direction),
         "series_number": None if source is None else source.series_number,
         "phase": None if source is None else source.phase,
+        "choice": scan.choice,
     }

@@ -9,6 +9,7 @@ process in a thousand dies of it. So all that reading needs is made here, in the
 """
 
 import os
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,19 +20,23 @@ import SimpleITK as sitk
 _lock = threading.Lock()
 _depth = 0
 _shown_before = False
+_standard_error: int | None = None
 
 
 @contextmanager
 def silence() -> Iterator[None]:
-    """Keep SimpleITK's warnings off the terminal.
+    """Keep SimpleITK's warnings off the terminal, and what the libraries below it print to standard error.
 
-    The setting is global, so the last of nested or parallel users restores it.
+    The latter where Python's standard error has a descriptor of its own, as the command line gives it: elsewhere, as in
+    a service, other threads print to that of the libraries too. Both settings are global, so the last of nested or
+    parallel users restores them.
     """
-    global _depth, _shown_before
+    global _depth, _shown_before, _standard_error
     with _lock:
         if _depth == 0:
             _shown_before = sitk.ProcessObject.GetGlobalWarningDisplay()
             sitk.ProcessObject.SetGlobalWarningDisplay(False)
+            _standard_error = _turn_away()
         _depth += 1
     try:
         yield
@@ -40,6 +45,22 @@ def silence() -> Iterator[None]:
             _depth -= 1
             if _depth == 0:
                 sitk.ProcessObject.SetGlobalWarningDisplay(_shown_before)
+                if _standard_error is not None:
+                    os.dup2(_standard_error, 2)
+                    os.close(_standard_error)
+
+
+def _turn_away() -> int | None:
+    """Point descriptor 2 at nothing, and give what it was; None, and nothing done, where Python prints there."""
+    try:
+        if sys.stderr.fileno() == 2:
+            return None
+        before = os.dup(2)
+        with Path(os.devnull).open("wb") as nothing:
+            os.dup2(nothing.fileno(), 2)
+        return before
+    except (AttributeError, OSError, ValueError):  # no standard error, or one without a descriptor
+        return None
 
 
 def open_header(path: Path, image_io: str, *, private: bool = False) -> sitk.ImageFileReader | None:
