@@ -77,7 +77,7 @@ def three_sizes(sizes: Sequence[int], name: str) -> tuple[int, int, int]:
 
 def check_directions(matrix: NDArray[np.float64], name: str) -> None:
     """Refuse a matrix whose columns, the axes of the scan, are sheared, singular or not finite."""
-    with np.errstate(invalid="ignore", divide="ignore"):
+    with np.errstate(all="ignore"):
         unit = matrix / np.linalg.norm(matrix, axis=0)
     if not np.allclose(unit.T @ unit, np.eye(3), rtol=0.0, atol=ORTHONORMAL_WITHIN):
         raise InputError(
