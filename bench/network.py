@@ -3,6 +3,7 @@
 `python bench/network.py [--threads 4]`. All take the same region of the shipped sample, prepared beforehand:
 
 - whs_fast: our own integer kernel, uint8 region -> int8 logits, 320^3;
+- OpenVINO INT8: the same integers as the graph that ships, whole;
 - torch FP32: the same network from its checkpoint, inference mode, contiguous and channels_last_3d;
 - OpenVINO FP32: the same network converted without quantisation, whole, precision pinned to f32;
 - nnU-Net: the 3D full-resolution U-Net as TotalSegmentator uses it (untrained weights, as many
@@ -31,7 +32,7 @@ from numpy.typing import NDArray
 from torch import nn
 from whs_fast.networks.dense_vnet import DenseVNet
 from whs_fast.networks.installed import models_folder
-from whs_fast.networks.openvino_model import describe_runtime
+from whs_fast.networks.openvino_model import Model, describe_runtime
 from whs_fast.reading.scan import read
 from whs_fast.steps.region import REGION_SHAPE, REGION_SPACING_MM, region_grid
 from whs_fast.steps.segment import read_region
@@ -105,10 +106,12 @@ def main() -> None:
     region = sample_region(options.threads)
     patches = nnunet_patches()
     patch = f"nnU-Net torch FP32, {patches} patches"
-    network = DenseVNet(models_folder() / "dense_vnet.npz", threads=options.threads)
+    network = DenseVNet(models_folder() / "dense_vnet.xml", threads=options.threads)
+    graph = Model(models_folder() / "dense_vnet.xml", threads=options.threads)
     compiled = openvino_network(options.threads)
     networks: dict[str, Callable[[], object]] = {
         "whs_fast INT8": lambda: network(region),
+        "OpenVINO INT8": lambda: graph(region),
         "torch FP32 contiguous": torch_run(region, torch.contiguous_format),
         "torch FP32 channels_last_3d": torch_run(region, torch.channels_last_3d),
         "OpenVINO FP32": lambda: compiled(region[None, None]),

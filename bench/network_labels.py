@@ -62,7 +62,7 @@ def pooled(counts: NDArray[np.int64]) -> float:
 
 def compare_formats(folder: Path, models: Path, scans: int, threads: int) -> None:
     networks = {
-        "int8": DenseVNet(models / "dense_vnet.npz", threads=threads),
+        "int8": DenseVNet(models / "dense_vnet.xml", threads=threads),
         "fp32": float_network(threads),
     }
     predict = slice_predictors(models_folder(), "squeezenet", threads)

@@ -93,7 +93,7 @@ def definition() -> dict[str, tuple[int, float]]:
 
 def time_stages(threads: int, repeats: int) -> tuple[dict[str, float], float]:
     """Seconds of each stage, of all threads together and shared among them, and of the whole; medians."""
-    network = DenseVNet(models_folder() / "dense_vnet.npz", threads=threads)
+    network = DenseVNet(models_folder() / "dense_vnet.xml", threads=threads)
     region = np.random.default_rng(0).integers(0, 256, REGION_SHAPE).astype(np.uint8)
     stages: dict[str, list[float]] = defaultdict(lambda: [0.0] * repeats)
     wholes = []

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from importlib import resources
 from pathlib import Path
 
@@ -13,6 +14,11 @@ import whs_fast
 from support.dicom_cases import tagged, write
 from support.phantom import make_models, make_phantom, to_image
 from support.scans import write_dicom
+from whs_fast.networks.dense_vnet import DenseVNet
+from whs_fast.reading.scan import read
+from whs_fast.steps.region import REGION_SHAPE, REGION_SPACING_MM
+from whs_fast.steps.segment import read_region
+from whs_fast.volume import axis_aligned_grid, index_to_mm
 
 DOCS = Path(__file__).parents[1] / "docs"
 SCHEMA = json.loads((resources.files("whs_fast") / "data" / "measurements.schema.json").read_text("utf-8"))
@@ -57,6 +63,26 @@ def test_the_examples_of_the_interface_run(folder, small_models, monkeypatch, ca
     jsonschema.validate(written, SCHEMA)
     jsonschema.validate(json.loads((folder / "results/dicom_folder/measurements.json").read_text("utf-8")), SCHEMA)
     jsonschema.validate(namespace["corrected"], SCHEMA)
+
+
+def test_the_network_runs_in_plain_openvino_as_in_the_engine(folder, small_models, monkeypatch):
+    monkeypatch.chdir(folder)
+    for suffix in (".xml", ".bin"):
+        shutil.copy(small_models / f"dense_vnet{suffix}", folder)
+    (example,) = examples("openvino.md")
+    namespace = {}
+    exec(example, namespace)
+    region, logits = namespace["region"], namespace["logits"]
+    grid = axis_aligned_grid(namespace["valve_mm"], REGION_SHAPE, REGION_SPACING_MM)
+    engines = read_region(read(str(folder / "scan.nii.gz")), grid, threads=2)
+    assert np.abs(region.astype(int) - engines).max() <= 1  # which way halves are rounded
+    expected = DenseVNet(small_models / "dense_vnet.xml", threads=2)(region).argmax(-1)
+    assert (logits.argmax(-1) == expected).mean() > 0.99
+    labels = sitk.ReadImage(folder / "half_resolution_labels.nii.gz")
+    assert len(np.unique(sitk.GetArrayViewFromImage(labels))) == 11
+    np.testing.assert_allclose(
+        labels.TransformContinuousIndexToPhysicalPoint([79.5] * 3), index_to_mm(grid, (159.5,) * 3), atol=1e-3
+    )
 
 
 def test_the_interface_documents_every_public_name():

@@ -312,7 +312,7 @@ def test_wrong_options_are_refused(models, options, text):
         Engine(**options, models=models)
 
 
-@pytest.mark.parametrize("name", ["dense_vnet.npz", "squeezenet_coronal.xml"])
+@pytest.mark.parametrize("name", ["dense_vnet.xml", "squeezenet_coronal.xml"])
 def test_a_missing_model_is_named(tmp_path, name):
     make_models(tmp_path)
     (tmp_path / name).unlink()
@@ -336,8 +336,8 @@ def test_the_localiser_is_chosen_by_name(models, phantom, tmp_path):
     [
         (("stl", "obj"), "format: 'obj' is unknown, choose from nifti, seg.nrrd"),
         (("nifti", "dicom"), "'dicom' is unknown"),
-        ((), "needs a list of one or more"),
-        ("nifti", "needs a list of one or more"),
+        ((), "expected one or more of"),
+        ("nifti", "expected one or more of"),
     ],
 )
 def test_formats_that_are_not_there_are_refused(found, tmp_path, formats, text):

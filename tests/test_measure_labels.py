@@ -225,7 +225,7 @@ def test_a_crop_that_does_not_tell_the_scan_leaves_its_edges_open(ours, tmp_path
     measured = whs_fast.measure(save_like_slicer(tmp_path / "c.seg.nrrd", segments, fields), threads=1)
     assert volumes(measured) == volumes(expected(heart()))
     assert {entry["touches_scan_edge"] for entry in measured["structures"].values()} == {None}
-    assert any("does not tell the grid of the scan" in text for text in measured["warnings"])
+    assert any("does not hold the scan's grid" in text for text in measured["warnings"])
     assert not any("cut off" in text for text in measured["warnings"])
 
 
@@ -242,6 +242,50 @@ def test_a_grid_that_the_voxels_do_not_lie_on_is_not_taken_for_the_scans(ours, t
     finer = Grid(GRID.shape, (1.0, 1.05, 1.5), GRID.origin_mm, OBLIQUE)
     found = read_segmentation(save_like_slicer(tmp_path / "finer.seg.nrrd", segments, fields, finer))
     assert not found.whole and found.grid.spacing_mm == pytest.approx(finer.spacing_mm)
+
+
+@pytest.mark.parametrize(
+    "matrix",
+    [
+        "1;1;0;0;1;1;0;0;0;0;1;0;0;0;0;1",
+        "0;0;0;0;0;1;0;0;0;0;1;0;0;0;0;1",
+        "nan;0;0;0;0;1;0;0;0;0;1;0;0;0;0;1",
+        "1e300;0;0;0;0;1e300;0;0;0;0;1e300;0;0;0;0;1",
+    ],
+)
+def test_a_grid_that_is_none_is_not_taken_for_the_scans(matrix, ours, tmp_path, capfd):
+    segments, fields = ours
+    for extent in ("0;47;0;43;0;39", "0;1e30;0;43;0;39"):
+        fields["Segmentation_ConversionParameters"] = f"Reference image geometry|{matrix};{extent};|geometry."
+        assert not read_segmentation(save_like_slicer(tmp_path / "x.seg.nrrd", segments, fields)).whole
+    assert capfd.readouterr().err == ""
+
+
+def test_a_scan_that_memory_cannot_hold_is_refused(ours, tmp_path):
+    segments, fields = ours
+    own = fields["Segmentation_ConversionParameters"]
+    assert "0;47;0;43;0;39;" in own
+    fields["Segmentation_ConversionParameters"] = own.replace("0;47;0;43;0;39;", "0;99999999;0;99999;0;99999;")
+    with pytest.raises(InputError, match=r"x\.seg\.nrrd: found 100000000 x 100000 x 100000 voxels, which need \d+ MB"):
+        read_segmentation(save_like_slicer(tmp_path / "x.seg.nrrd", segments, fields))
+
+
+def test_headers_of_any_length_are_read_and_damaged_ones_are_refused(ours, tmp_path):
+    """ITK's own reader ends the process at some of these."""
+    segments, fields = ours
+    fields["Segmentation_ContainedRepresentationNames"] = "Binary labelmap|" * 10_000
+    path = save_like_slicer(tmp_path / "long.seg.nrrd", segments, fields)
+    np.testing.assert_array_equal(read_segmentation(path).maps[0], heart())
+    whole = path.read_bytes()
+    for spoilt in (
+        b"spa" + b"\xff" * 3000 + b"\n",
+        b"space: \x85" * 900,
+        b"kinds: " + b"9" * 70_000 + b"\n",
+        b"\0" * 3000,
+    ):
+        path.write_bytes(whole.replace(b"space: left-posterior-superior\n", spoilt))
+        with pytest.raises(InputError, match=r"long\.seg\.nrrd: found .*, expected"):
+            whs_fast.measure(path)
 
 
 def test_the_command_prints_writes_and_keeps_earlier_files(tmp_path, capsys):

@@ -18,7 +18,7 @@ HOLD = """
 import sys
 from pathlib import Path
 from whs_fast.temporary import temporary_folder
-with temporary_folder() as folder:
+with temporary_folder("scan.zip") as folder:
     (folder / "slice").write_text("a patient's")
     print(folder, flush=True)
     sys.stdin.read()
@@ -72,7 +72,7 @@ def kill(process):
 
 
 def test_a_folder_is_for_its_user_alone_and_goes_with_its_block(place):
-    with temporary_folder() as folder:
+    with temporary_folder("scan.zip") as folder:
         assert list(folder.iterdir()) == []
         assert folder.is_relative_to(place) and folder.parent.stat().st_mode & 0o077 == 0
         (folder / "file").write_text("content")
@@ -84,7 +84,7 @@ def test_what_a_killed_process_left_goes_and_what_a_living_one_uses_stays(place)
         kill(dead)
         left = set(place.iterdir())
         assert len(left) == 2
-        with temporary_folder() as folder:
+        with temporary_folder("scan.zip") as folder:
             assert set(place.iterdir()) - {folder.parent} < left
             assert [path.read_text() for path in place.rglob("slice")] == ["a patient's"]
         kept = set(place.iterdir())
@@ -119,7 +119,7 @@ def test_a_folder_without_a_lock_yet_is_not_taken_away(place, monkeypatch):
         flock(file, operation)
 
     monkeypatch.setattr("fcntl.flock", sweep_first)
-    with temporary_folder() as folder:
+    with temporary_folder("scan.zip") as folder:
         sweep_temporary()
         assert folder.is_dir()
 
@@ -143,7 +143,7 @@ rmtree = shutil.rmtree
 def interrupted(*arguments, **options):
     shutil.rmtree = rmtree
     raise KeyboardInterrupt
-with temporary_folder() as folder:
+with temporary_folder("scan.zip") as folder:
     (folder / "slice").write_text("a patient's")
     shutil.rmtree = interrupted
 """
@@ -173,5 +173,8 @@ def test_half_written_results_of_a_killed_process_go_when_its_place_is_written_a
 
 def test_no_place_for_temporary_files_is_an_output_error(place, monkeypatch):
     place.rmdir()
-    with pytest.raises(OutputError, match=r"^temporary files cannot be written: .*TMPDIR"), temporary_folder():
+    with (
+        pytest.raises(OutputError, match=r"^scan\.zip: needs a temporary folder, .*TMPDIR"),
+        temporary_folder("scan.zip"),
+    ):
         pass

@@ -93,11 +93,11 @@ def test_volume_takes_arrays_and_lists_as_numbers() -> None:
 @pytest.mark.parametrize(
     "changes, text",
     (
-        ({"spacing_mm": (1.0, 1.0)}, "found 2 numbers in spacing_mm, expected 3"),
-        ({"origin_mm": (1.0,) * 4}, "found 4 numbers in origin_mm, expected 3"),
-        ({"direction": (1.0,) * 3}, "found 3 numbers in direction, expected 9"),
-        ({"spacing_mm": ("a", 1, 1)}, "spacing_mm that is not numbers"),
-        ({"array": np.zeros((2, 3))}, "an array of 2 dimensions, expected 3"),
+        ({"spacing_mm": (1.0, 1.0)}, "spacing_mm has 2 numbers, expected 3"),
+        ({"origin_mm": (1.0,) * 4}, "origin_mm has 4 numbers, expected 3"),
+        ({"direction": (1.0,) * 3}, "direction has 3 numbers, expected 9"),
+        ({"spacing_mm": ("a", 1, 1)}, "spacing_mm must be 3 numbers"),
+        ({"array": np.zeros((2, 3))}, "the array has 2 dimensions, expected 3"),
     ),
 )
 def test_volume_refuses_what_has_no_grid(changes: dict[str, object], text: str) -> None:

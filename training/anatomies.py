@@ -1,13 +1,25 @@
 """The sources of anatomies and the one place that knows which of them drew an anatomy."""
 
+from collections.abc import Collection
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from training.heart import Anatomy, draw_anatomy, load_atlas, sample_tissues
 from training.parametric import ParametricAnatomy, draw_parametric, sample_parametric
+from training.toronto import CASES, draw_toronto, load_toronto
 
-SOURCES = ("atlas", "parametric")
+SOURCES = ("atlas", "parametric", "toronto")
+
+
+def load(sources: Collection[str]) -> None:
+    """Read, or build at the first call, what the sources draw from, so that processes forked later share it."""
+    if "atlas" in sources:
+        load_atlas()
+    if "toronto" in sources:
+        for case in CASES:
+            load_toronto(case)
 
 
 def draw(source: str, rng: np.random.Generator) -> Anatomy | ParametricAnatomy:
@@ -16,6 +28,8 @@ def draw(source: str, rng: np.random.Generator) -> Anatomy | ParametricAnatomy:
         return draw_parametric(rng)
     if source == "atlas":
         return draw_anatomy(rng, load_atlas())
+    if source == "toronto":
+        return draw_toronto(rng)
     raise ValueError(f"found the source {source!r}, expected one of {', '.join(SOURCES)}")
 
 
@@ -25,7 +39,10 @@ def sample(
     spacing_mm: tuple[float, float, float],
     origin_mm: tuple[float, float, float],
     direction: NDArray[np.float64] | None = None,
+    *,
+    rough: bool = False,
 ) -> torch.Tensor:
-    """Tissues on a grid of patient millimetres: uint8 [z, y, x]."""
-    sampler = sample_parametric if isinstance(anatomy, ParametricAnatomy) else sample_tissues
-    return sampler(anatomy, shape, spacing_mm, origin_mm, direction)  # type: ignore[arg-type]
+    """Tissues on a grid of patient millimetres: uint8 [z, y, x]. rough: faster and coarser, for whole thoraces."""
+    if isinstance(anatomy, ParametricAnatomy):
+        return sample_parametric(anatomy, shape, spacing_mm, origin_mm, direction, rough=rough)
+    return sample_tissues(anatomy, shape, spacing_mm, origin_mm, direction)

@@ -9,6 +9,8 @@ import torch
 
 from training.anatomies import draw, sample
 from training.artefacts import shift_slabs
+from training.deformation import torch_generator
+from training.details import redraw_walls
 from training.heart import STRUCTURES
 from training.rendering import AIR_HU, cut_field_of_view, render
 
@@ -26,6 +28,7 @@ HARD_MM = {  # where they are centred: chance, and about where from the valve it
     "left pulmonary artery": (0.08, (30.0, 32.0, 38.0)),
 }
 STEPPED = 0.1  # share of crops with misregistered slabs
+THIN_WALLS = 0.85  # share of crops whose walls are as thick as measured ones
 CUT = 0.5  # share of crops from a scan that ends inside the region
 
 
@@ -60,6 +63,8 @@ def draw_crop(
     origin = centre - spacing * (side - 1) / 2
     steps = (float(spacing[0]), float(spacing[1]), float(spacing[2]))
     tissues = sample(anatomy, (side, side, side), steps, (float(origin[0]), float(origin[1]), float(origin[2])))
+    if rng.random() < THIN_WALLS:
+        redraw_walls(tissues, steps, rng, torch_generator(rng))
     if rng.random() < STEPPED:
         tissues = shift_slabs(tissues, steps, rng)
     image = render(tissues, steps, rng)

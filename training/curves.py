@@ -4,7 +4,8 @@ import csv
 from pathlib import Path
 
 import numpy as np
-from whs_fast import STRUCTURES
+
+STRUCTURES = ("PV", "LA", "LVC", "LVM", "Ao", "CS", "SVC", "RA", "RVC", "PA")  # labels 1 to 10
 
 
 def _read(file: Path) -> dict[str, np.ndarray]:
@@ -38,12 +39,12 @@ def draw_curve(folder: Path) -> None:
     left.set(xlabel="step", ylabel="loss", title="Soft Dice + cross-entropy", ylim=(0, None))
     checked = _read(folder / "validation.csv") if (folder / "validation.csv").exists() else {}
     colours = plt.get_cmap("tab10")
-    for structure in STRUCTURES:
-        key, colour = f"dice_{structure.label}", colours(structure.label - 1)
+    for label, name in enumerate(STRUCTURES, 1):
+        key, colour = f"dice_{label}", colours(label - 1)
         if checked:
-            right.plot(checked["step"], checked[key], "o-", color=colour, markersize=3, label=structure.abbreviation)
+            right.plot(checked["step"], checked[key], "o-", color=colour, markersize=3, label=name)
         else:
-            right.plot(log["step"], _smooth(log[key], width), color=colour, label=structure.abbreviation)
+            right.plot(log["step"], _smooth(log[key], width), color=colour, label=name)
     title = "Dice of the averaged weights on validation crops" if checked else "soft Dice of training crops"
     right.set(xlabel="step", ylabel="Dice", title=title, ylim=(0, 1))
     right.legend(ncol=2, fontsize=8, loc="lower right")

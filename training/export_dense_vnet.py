@@ -1,4 +1,4 @@
-"""Quantise a trained Dense V-Net to integers and write what the engine loads.
+"""Quantise a trained Dense V-Net to integers and write what the engine loads: dense_vnet.xml and dense_vnet.bin.
 
 `python -m training.export_dense_vnet CHECKPOINT`. Batch norm is folded into the convolutions. Then, layer by layer over
 a batch of calibration crops, the float network and the integer one, as whs_fast._kernels.dense_vnet computes it, go on
@@ -15,17 +15,15 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from training.crops import draw_crop
+from training.dense_vnet_ir import Layer, write
 from training.networks import DenseVNet
 from training.train_dense_vnet import load_averaged
 
 MODELS = Path(__file__).parents[1] / "python" / "whs_fast" / "models"
 CALIBRATION_SEED = 3  # first number of the seeds of calibration crops
-
-Layer = tuple[NDArray[np.int8], NDArray[np.float32], NDArray[np.float32], int]  # weights, scale, bias, zero
 
 
 @dataclass(frozen=True)
@@ -154,17 +152,6 @@ def calibration_crops(count: int, side: int) -> Tensor:
     return torch.stack([image[None] for image, _ in drawn])
 
 
-def write(layers: dict[str, Layer], file: Path) -> None:
-    """NumPy archive of NAME/weights, NAME/scale, NAME/bias, NAME/zero, in the order of the network."""
-    parts = ("weights", "scale", "bias", "zero")
-    arrays = {
-        f"{name}/{part}": np.asarray(value, np.uint8 if part == "zero" else None)
-        for name, layer in layers.items()
-        for part, value in zip(parts, layer, strict=True)
-    }
-    np.savez(file, **arrays)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("checkpoint", type=Path)
@@ -174,7 +161,7 @@ def main() -> None:
     options = parser.parse_args()
     layers = quantise(load_averaged(options.checkpoint).eval(), calibration_crops(options.crops, options.side))
     options.out.mkdir(parents=True, exist_ok=True)
-    write(layers, options.out / "dense_vnet.npz")
+    write(layers, options.out / "dense_vnet.xml")
 
 
 if __name__ == "__main__":

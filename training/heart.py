@@ -9,12 +9,12 @@ only the voxels asked for are ever computed.
 Patient millimetres are x, y, z in LPS with the undeformed aortic valve at the origin; arrays are indexed z, y, x.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 
 import numpy as np
-import SimpleITK as sitk
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
@@ -24,6 +24,7 @@ from training.deformation import ShapeRanges, draw_displacement, rotation, stret
 from training.variants import VariantRanges, draw_variant
 
 ATLAS_FILE = Path(__file__).parent / "anatomy" / "vhf_thorax_labels.nii.gz"
+KEPT = ATLAS_FILE.parent / "kept"  # ignored by git
 ATLAS_VALVE_MM = np.array([28.6, -2.8, 427.7])  # centre of the interface of LV cavity and aorta, LPS
 
 (PV, LA, LVC, LVM, AO, CS, SVC, RA, RVC, PA, VEINS, WALL, ARTERIES, AIRWAY, OESOPHAGUS, LIVER, LUNG, SPINE, RIBS, FAT,
@@ -42,13 +43,14 @@ class Atlas:
     """The label map on its 1 mm LPS grid with what moving its walls needs.
 
     tissues: uint8 [z, y, x]. nearest: the structure (1..10) whose surface is nearest, uint8. margin_mm: distance to
-    that surface, negative inside the structure, float32. origin_mm: LPS of voxel 0.
+    that surface, negative inside the structure, float32. origin_mm, valve_mm: LPS of voxel 0 and of the valve.
     """
 
     tissues: torch.Tensor
     nearest: torch.Tensor
     margin_mm: torch.Tensor
     origin_mm: NDArray[np.float64]
+    valve_mm: NDArray[np.float64]
 
 
 def _signed_margins(tissues: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.int8]]:
@@ -72,21 +74,33 @@ def _signed_margins(tissues: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDAr
     return nearest, np.clip(np.rint(margin / MARGIN_STEP_MM), -127, 127).astype(np.int8)
 
 
+def kept(name: str, build: Callable[[], tuple[NDArray[np.uint8], NDArray[np.float64], NDArray[np.float64]]]) -> Atlas:
+    """The atlas of that name. `build` makes tissues, origin and valve at the first call, and a file keeps them all."""
+    file = KEPT / f"{name}.npz"
+    if not file.exists():
+        tissues, origin, valve = build()
+        nearest, margin = _signed_margins(tissues)
+        KEPT.mkdir(exist_ok=True)
+        part = file.with_suffix(".part.npz")
+        np.savez_compressed(part, tissues=tissues, nearest=nearest, margin=margin, origin=origin, valve=valve)
+        part.replace(file)
+    with np.load(file) as stored:
+        tissues, nearest = (torch.from_numpy(stored[key]) for key in ("tissues", "nearest"))
+        margin_mm = torch.from_numpy(stored["margin"]).float().mul_(MARGIN_STEP_MM)
+        return Atlas(tissues, nearest, margin_mm, stored["origin"], stored["valve"])
+
+
 @cache
 def load_atlas() -> Atlas:
-    """Read the atlas and measure its margins (about half a minute; kept for the life of the process)."""
-    image = sitk.DICOMOrient(sitk.ReadImage(str(ATLAS_FILE)), "LPS")
-    tissues = sitk.GetArrayFromImage(image)
-    origin = np.array(image.GetOrigin())
-    margins = ATLAS_FILE.parent / "margins.npz"  # ignored by git
-    if margins.exists():
-        with np.load(margins) as stored:
-            nearest, margin = stored["nearest"], stored["margin"]
-    else:
-        nearest, margin = _signed_margins(tissues)
-        np.savez(margins, nearest=nearest, margin=margin)
-    margin_mm = torch.from_numpy(margin).float().mul_(MARGIN_STEP_MM)
-    return Atlas(torch.from_numpy(tissues), torch.from_numpy(nearest), margin_mm, origin)
+    """The atlas heart, kept for the life of the process; half a minute at the first call."""
+
+    def read() -> tuple[NDArray[np.uint8], NDArray[np.float64], NDArray[np.float64]]:
+        import SimpleITK as sitk  # not where a GPU is and the kept file suffices
+
+        image = sitk.DICOMOrient(sitk.ReadImage(str(ATLAS_FILE)), "LPS")
+        return sitk.GetArrayFromImage(image), np.array(image.GetOrigin()), ATLAS_VALVE_MM
+
+    return kept("atlas", read)
 
 
 @dataclass(frozen=True)
@@ -138,11 +152,11 @@ def draw_anatomy(rng: np.random.Generator, atlas: Atlas, ranges: AnatomyRanges |
         axis = rng.normal(0, 1, 3)
         tilt = rotation(axis / np.linalg.norm(axis) * rng.uniform(0, shape.wild_tilt)) @ tilt
     log_size = rng.normal(0, shape.chest_log_size_sd) + rng.normal(0, shape.chest_log_stretch_sd, 3)
-    to_atlas = np.concatenate([np.diag(np.exp(-log_size)) @ tilt, ATLAS_VALVE_MM[:, None]], 1)
+    to_atlas = np.concatenate([np.diag(np.exp(-log_size)) @ tilt, atlas.valve_mm[:, None]], 1)
 
     nodes_xyz = np.ceil(np.array(atlas.tissues.shape[::-1]) / NODE_MM).astype(int) + 1
     nodes = tuple(int(n) for n in nodes_xyz[::-1])
-    from_valve = (atlas.origin_mm - ATLAS_VALVE_MM)[::-1]
+    from_valve = (atlas.origin_mm - atlas.valve_mm)[::-1]
     axes = [torch.arange(n, dtype=torch.float32) * NODE_MM + o for n, o in zip(nodes, from_valve, strict=True)]
     z, y, x = torch.meshgrid(*axes, indexing="ij")
     displacement = draw_displacement(rng, torch.stack([x, y, z]), NODE_MM, shape)
@@ -153,7 +167,7 @@ def draw_anatomy(rng: np.random.Generator, atlas: Atlas, ranges: AnatomyRanges |
         growth[structure] = rng.uniform(low, high)
         roughness[structure] = rng.uniform(0, ranges.wall_roughness_mm[structure])
     fat_mm = float(rng.uniform(0, ranges.fat_mm)) if rng.random() < 0.6 else 0.0
-    valve_voxel = ATLAS_VALVE_MM - atlas.origin_mm
+    valve_voxel = atlas.valve_mm - atlas.origin_mm
     tissues, nearest = draw_variant(rng, atlas.tissues, atlas.nearest, valve_voxel, ranges.variants)
     drawn = Anatomy(
         atlas=replace(atlas, tissues=tissues, nearest=nearest),
@@ -185,7 +199,7 @@ def _find_valve(anatomy: Anatomy) -> tuple[float, float, float]:
     inverse = np.linalg.inv(anatomy.to_atlas[:, :3])
     for _ in range(60):
         there = _atlas_points(anatomy, torch.from_numpy(point)[None])[0][0].numpy()
-        point = point + 0.6 * inverse @ (ATLAS_VALVE_MM - there)
+        point = point + 0.6 * inverse @ (anatomy.atlas.valve_mm - there)
     return (float(point[0]), float(point[1]), float(point[2]))
 
 

@@ -21,9 +21,12 @@ from scipy import ndimage
 from torch import nn
 from whs_fast.networks.openvino_model import Model, predict_batches
 
-from training.crops import to_window
-from training.heart import SKIN_FAT, draw_anatomy, load_atlas, sample_tissues
-from training.networks import SliceRegressor, squeezenet, vgg16
+from training.anatomies import SOURCES, draw, sample
+from training.crops import THIN_WALLS, to_window
+from training.deformation import torch_generator
+from training.details import redraw_walls
+from training.heart import SKIN_FAT
+from training.networks import ConvNormReLU2d, SliceRegressor, squeezenet, vgg16
 from training.rendering import render
 
 AXES = ("sagittal", "coronal", "axial")  # the axis of x, of y, of z: AXES.index(axis) indexes mm tuples
@@ -45,9 +48,9 @@ class Thorax:
 
 
 def draw_thorax(seeds: Sequence[int]) -> Thorax:
-    """A whole drawn thorax; the same seeds give the same voxels."""
+    """A whole drawn thorax of any source; the same seeds give the same voxels."""
     rng = np.random.default_rng(list(seeds))
-    anatomy = draw_anatomy(rng, load_atlas())
+    anatomy = draw(SOURCES[int(rng.integers(len(SOURCES)))], rng)
     below = np.array([rng.uniform(120, 185), rng.uniform(105, 150), rng.uniform(110, 190)])
     above = np.array([rng.uniform(120, 185), rng.uniform(120, 185), rng.uniform(100, 190)])
     spacing = (PIXEL_MM,) * 3
@@ -55,7 +58,10 @@ def draw_thorax(seeds: Sequence[int]) -> Thorax:
     shape_xyz = np.ceil((below + above) / PIXEL_MM).astype(int)
     origin = np.array(anatomy.valve_mm) - valve_xyz * PIXEL_MM
     shape = (int(shape_xyz[2]), int(shape_xyz[1]), int(shape_xyz[0]))
-    tissues = sample_tissues(anatomy, shape, spacing, (float(origin[0]), float(origin[1]), float(origin[2])))
+    x, y, z = (float(v) for v in origin)
+    tissues = sample(anatomy, shape, spacing, (x, y, z), rough=True)
+    if rng.random() < THIN_WALLS:
+        redraw_walls(tissues, spacing, rng, torch_generator(rng))
     if rng.random() < 0.6:
         _round_off_flanks(tissues, valve_xyz, rng)
     hu = render(tissues, spacing, rng)
@@ -65,7 +71,7 @@ def draw_thorax(seeds: Sequence[int]) -> Thorax:
 
 
 def _round_off_flanks(tissues: torch.Tensor, valve_xyz: NDArray[np.float64], rng: np.random.Generator) -> None:
-    """The atlas ends at the flanks and goes on as a smear beyond: close the body by a superellipse, a rim of fat."""
+    """An atlas ends at the flanks and goes on as a smear beyond: close the body by a superellipse, a rim of fat."""
     centre_x = valve_xyz[0] + rng.uniform(-25, 15) / PIXEL_MM
     centre_y = valve_xyz[1] + rng.uniform(-5, 25) / PIXEL_MM
     half_x, half_y = rng.uniform(140, 190) / PIXEL_MM, rng.uniform(125, 180) / PIXEL_MM
@@ -227,6 +233,44 @@ def load_trained(checkpoint: Path, backbone: str) -> SliceRegressor:
     network = build(backbone, weights["features.0.0.weight"].shape[0] / 64)
     network.load_state_dict(weights)
     return network.eval()
+
+
+def recover(model: Path, slices: NDArray[np.uint8]) -> SliceRegressor:
+    """The float VGG-16 of an INT8 model, to train on from: its checkpoints are too large to keep, its integers are not.
+
+    Batch norm was folded into the kernels; it is set to what `slices`, uint8 [n, 1, 192, 192], give in each layer, so
+    that the network reads them as the INT8 model does, in training as well.
+    """
+    shipped = ov.Core().read_model(model)
+
+    def value(output: ov.Output) -> torch.Tensor:
+        """Of a constant, dequantised or decompressed."""
+        constant = ov.Core().compile_model(ov.Model([output], []), "CPU")
+        return torch.from_numpy(np.array(constant({})[0], np.float32))
+
+    operations = shipped.get_ordered_ops()
+    kernels = [value(op.input_value(1)) for op in operations if op.get_type_name() == "Convolution"]
+    biases = [value(op.input_value(1)).flatten() for op in operations if op.get_type_name() == "Add"]
+    linear = next(value(op.input_value(1)) for op in operations if op.get_type_name() == "MatMul")
+    network = vgg16(kernels[0].shape[0] / 64)
+    layers = [layer for layer in network.features if isinstance(layer, ConvNormReLU2d)]
+    x = F.avg_pool2d(torch.from_numpy(slices).float() / 255, ENTRY_POOL)
+    remaining = iter(zip(kernels, biases, strict=False))
+    with torch.no_grad():
+        for layer in network.features:
+            if layer in layers:
+                kernel, bias = next(remaining)
+                layer[0].weight.copy_(kernel)
+                spread, mean = torch.var_mean(layer[0](x), (0, 2, 3))
+                layer[1].running_mean.copy_(mean)
+                layer[1].running_var.copy_(spread)
+                layer[1].weight.copy_((spread + layer[1].eps).sqrt())
+                layer[1].bias.copy_(mean + bias)
+                layer.eval()
+            x = layer(x)
+        network.distance.weight.copy_(linear)
+        network.distance.bias.copy_(biases[-1] / 100)
+    return network.train()
 
 
 def slice_predictors(models: Path, localiser: str, threads: int = 1) -> dict[str, partial[NDArray[np.float32]]]:

@@ -31,7 +31,7 @@ from training.heart import (
 from training.parametric_heart import Heart, chamber_fields, draw_sizes
 from training.parametric_placing import place_heart
 from training.parametric_shapes import Lattice, add_tube, lattice_around, span_of, tube
-from training.parametric_thorax import Thorax, draw_thorax, thorax_fields
+from training.parametric_thorax import Thorax, draw_thorax, room_of, thorax_fields
 
 STEP_MM = 1.5
 ROUGH_STEP_MM = 3.0  # for grids as coarse as that: volumes of many draws
@@ -65,7 +65,7 @@ class ParametricAnatomy:
 def draw_parametric(rng: np.random.Generator) -> ParametricAnatomy:
     """A random anatomy; the same generator state gives the same one."""
     heart = place_heart(draw_sizes(rng), rng)
-    thorax = draw_thorax(heart, rng)
+    thorax = draw_thorax(room_of(heart), rng)
     linear = rotation(rng.normal(0, 0.08, 3)) @ np.diag(np.exp(-rng.normal(0, 0.02) - rng.normal(0, 0.02, 3)))
     generator = torch_generator(rng)
     extent = BOX_MM[1] - BOX_MM[0]
@@ -122,7 +122,7 @@ def _fields(anatomy: ParametricAnatomy, lattice: Lattice) -> tuple[list[tuple[in
     fields["pv"] = torch.maximum(fields["pv"], -fields["la"])
     fields["cs"] = torch.maximum(fields["cs"], -fields["ra"])
     blood = [(label, fields[name]) for name, label in BLOOD.items()]
-    return blood, [(LVM, fields["filled_lv"]), *thorax_fields(anatomy.thorax, heart, lattice, fields)]
+    return blood, [(LVM, fields["filled_lv"]), *thorax_fields(anatomy.thorax, heart.sizes.rv_wall, lattice, fields)]
 
 
 def sample_parametric(
@@ -131,11 +131,13 @@ def sample_parametric(
     spacing_mm: tuple[float, float, float],
     origin_mm: tuple[float, float, float],
     direction: NDArray[np.float64] | None = None,
+    *,
+    rough: bool = False,
 ) -> torch.Tensor:
-    """Tissues of an anatomy on a grid: uint8 [z, y, x], as heart.sample_tissues."""
+    """Tissues of an anatomy on a grid: uint8 [z, y, x], as heart.sample_tissues. rough: on the coarser lattice."""
     cosines = np.eye(3) if direction is None else np.asarray(direction).reshape(3, 3)
     step = cosines * np.asarray(spacing_mm)
-    lattice_mm = STEP_MM if min(spacing_mm) < ROUGH_STEP_MM else ROUGH_STEP_MM
+    lattice_mm = ROUGH_STEP_MM if rough or min(spacing_mm) >= ROUGH_STEP_MM else STEP_MM
     plane = np.prod(np.abs(step[:2, :2]) @ np.array(shape[2:0:-1]) / lattice_mm + 8)
     height = max(COARSE, int(SLAB_NODES / plane * lattice_mm / spacing_mm[2]) // COARSE * COARSE)
     slabs = []

@@ -128,11 +128,11 @@ def _place_pulmonary_artery(heart: Heart, tubes: dict[str, list[Tube]], rng: np.
         curve([fork, over, hilum_l], [left, left, 0.8 * left]),
     ]
     for hilum, side, radius in ((hilum_r, -1, right), (hilum_l, 1, left)):
-        _lung_tree(tubes["veins"], hilum, side, 0.62 * radius, rng)
+        lung_tree(tubes["veins"], hilum, side, 0.62 * radius, rng)
     return axis
 
 
-def _lung_tree(tubes: list[Tube], start: Vector, side: int, radius: float, rng: np.random.Generator) -> None:
+def lung_tree(tubes: list[Tube], start: Vector, side: int, radius: float, rng: np.random.Generator) -> None:
     """Branches that leave a hilum into the lung, twice divided."""
     for lift in (0.9, 0.2, -0.6, -1.2):
         way = unit(vec(side * rng.uniform(0.5, 1.0), rng.uniform(-0.7, 0.8), lift))

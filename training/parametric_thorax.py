@@ -50,8 +50,17 @@ class Thorax:
     liver_left: float
 
 
-def _extent(heart: Heart) -> tuple[Vector, Vector]:
-    """Least and greatest x, y, z of the ventricles and the right atrium, walls included."""
+@dataclass(frozen=True)
+class Room:
+    """What the heart takes up, mm: least and greatest x, y, z of ventricles and right atrium, walls included."""
+
+    low: Vector
+    high: Vector
+    back_of_left_atrium: float
+    right_atrium_x: float
+
+
+def room_of(heart: Heart) -> Room:
     outer, wall = heart.lv_radius + heart.lv_wall, heart.sizes.rv_wall
     frame = np.stack([heart.septal, heart.upper, heart.apex])
     left = vec(outer, outer, 0.75 * heart.lv_length + heart.lv_wall)
@@ -65,13 +74,13 @@ def _extent(heart: Heart) -> tuple[Vector, Vector]:
         reach = np.sqrt(((axes * semi[:, None]) ** 2).sum(0))
         boxes += [centre - reach, centre + reach]
     boxes.append(heart.pulmonic - vec(0, heart.sizes.pulmonary + 4, 0))
-    return np.min(boxes, axis=0), np.max(boxes, axis=0)
+    back = float(heart.la_centre[1] + heart.la_semi[1])
+    return Room(np.min(boxes, axis=0), np.max(boxes, axis=0), back, float(heart.ra_centre[0]))
 
 
-def draw_thorax(heart: Heart, rng: np.random.Generator) -> Thorax:
-    low, high = _extent(heart)
-    lowest, foremost, leftmost = float(low[2]), float(low[1]), float(high[0])
-    back_of_atrium = float(heart.la_centre[1] + heart.la_semi[1])
+def draw_thorax(room: Room, rng: np.random.Generator) -> Thorax:
+    lowest, foremost, leftmost = float(room.low[2]), float(room.low[1]), float(room.high[0])
+    back_of_atrium = room.back_of_left_atrium
     middle = MIDLINE_X + rng.normal(0, 2)
     spine_y = float(max(90 + rng.normal(0, 4), back_of_atrium + 31))
     bend = rng.normal(0, 6, 2)
@@ -108,7 +117,7 @@ def draw_thorax(heart: Heart, rng: np.random.Generator) -> Thorax:
     tendon = lowest + 3
     dome = tendon + float(rng.uniform(-2, 34))
     pads = []
-    for x, size in ((heart.ra_centre[0] + 4, 22), (leftmost - 28, 18)):
+    for x, size in ((room.right_atrium_x + 4, 22), (leftmost - 28, 18)):
         if rng.random() < 0.6:
             extent = size * rng.uniform(0.7, 1.4) * vec(0.9, 1, 0.9)
             pads.append((vec(x, foremost + 30, lowest + 14), extent))
@@ -143,12 +152,12 @@ def _oval(
 
 
 def thorax_fields(
-    thorax: Thorax, heart: Heart, lattice: Lattice, fields: dict[str, torch.Tensor]
+    thorax: Thorax, rv_wall: float, lattice: Lattice, fields: dict[str, torch.Tensor]
 ) -> list[tuple[int, torch.Tensor]]:
     """Tissue and field of everything that is not blood or myocardium; earlier ones hide later ones."""
     x, y, z = (lattice.axis(i) for i in range(3))
     walls = lattice.start()
-    for name, thickness in (WALLS_MM | {"rv": heart.sizes.rv_wall}).items():
+    for name, thickness in (WALLS_MM | {"rv": rv_wall}).items():
         walls = torch.minimum(walls, fields[name] - thickness)
     airway = tube(lattice, *thorax.airways)
     oesophagus = tube(lattice, thorax.oesophagus)

@@ -20,6 +20,7 @@ from training.artefacts import (
     streaks_of_dense_blood,
 )
 from training.deformation import along, smooth_noise, torch_generator
+from training.details import congest_liver, dissect_aorta, draw_vessels, mix_blood, vessel_hu
 from training.heart import (
     AIRWAY,
     AO,
@@ -77,6 +78,11 @@ class RenderingRanges:
     effusion: float = 0.12
     compact_bone: float = 0.8
     odd_surroundings: float = 0.05
+    mixed_blood: float = 0.5
+    fat_vessels: float = 0.6
+    liver_vessels: float = 0.6
+    congestion: float = 0.2
+    dissection: float = 0.05
 
 
 def _draw_blood(rng: np.random.Generator, ranges: RenderingRanges) -> tuple[float, float, bool]:
@@ -120,7 +126,7 @@ def draw_contrast(rng: np.random.Generator, ranges: RenderingRanges) -> tuple[ND
         hu[LVM] = min(rng.uniform(40, 180), max(left - 50, 0.55 * left))
     else:
         hu[LVM] = left + rng.normal(0, 10)
-    hu[WALL] = hu[LVM] + rng.normal(0, 20) if rng.random() < 0.6 else rng.uniform(-110, 40)
+    hu[WALL] = hu[LVM] + rng.normal(0, 20) if rng.random() < 0.85 else rng.uniform(-110, 40)
     hu[AIRWAY] = rng.uniform(-1020, -920)
     hu[OESOPHAGUS] = rng.uniform(-50, 80)
     hu[LIVER] = rng.uniform(30, 180)
@@ -281,12 +287,22 @@ def render(
     index = tissues.int()
     shape = tuple(tissues.shape)
     image = _of_tissue(hu, index)
+    if rng.random() < ranges.mixed_blood:
+        mix_blood(image, tissues, float(rng.uniform(6, 30)), spacing_mm)
+    for tissue, chance, radius in ((FAT, ranges.fat_vessels, (0.6, 2.0)), (LIVER, ranges.liver_vessels, (1.0, 5.0))):
+        if rng.random() < chance:
+            size = float(rng.uniform(*radius))
+            draw_vessels(image, tissues == tissue, size, vessel_hu(hu, rng), spacing_mm, generator)
+    if rng.random() < ranges.dissection:
+        dissect_aorta(image, tissues, spacing_mm, rng, generator)
 
     fine = _field(shape, spacing_mm, float(rng.uniform(3, 6)), generator)
     coarse = _field(shape, spacing_mm, float(rng.uniform(10, 30)), generator)
     weight = float(rng.uniform(0, 1))
     scale = float(np.hypot(weight, 1 - weight))
     image.addcmul_(_of_tissue(texture, index), torch.lerp(coarse, fine, weight), value=1 / scale)
+    if rng.random() < ranges.congestion:
+        congest_liver(image, tissues, coarse, float(rng.uniform(10, 45)))
     if rng.random() < ranges.unmixed:
         _unmix(image, index, hu, spacing_mm, rng, generator)
     if hu[SVC] > 350 and rng.random() < 0.6:

@@ -15,8 +15,9 @@ import SimpleITK as sitk
 import torch
 from numpy.typing import NDArray
 
+from training.anatomies import draw, sample
 from training.deformation import rotation
-from training.heart import STRUCTURES, draw_anatomy, load_atlas, sample_tissues
+from training.heart import STRUCTURES
 from training.rendering import AIR_HU, cut_field_of_view, render
 
 HELD_OUT_SEED = 2
@@ -51,16 +52,17 @@ def draw_scan(
     *,
     tilt_rad: float = 0.0,
     cut: bool = False,
+    source: str = "atlas",
 ) -> Scan:
     """Render one scan of `field_mm` (x, y, z) around a point near the aortic valve, at a random place in space."""
-    anatomy = draw_anatomy(rng, load_atlas())
+    anatomy = draw(source, rng)
     shape = tuple(round(f / s) for f, s in zip(field_mm[::-1], spacing_mm[::-1], strict=True))
     direction = rotation(rng.normal(0, 1, 3) * tilt_rad)
     half = np.array(spacing_mm) * (np.array(shape[::-1]) - 1) / 2
     room = np.maximum(np.array(field_mm) / 2 - 60, 10)  # the heart stays in the field
     centre = np.array(anatomy.valve_mm) + rng.uniform(-0.35, 0.35, 3) * room
     origin = centre - direction @ half
-    tissues = sample_tissues(anatomy, shape, spacing_mm, tuple(map(float, origin)), direction)
+    tissues = sample(anatomy, shape, spacing_mm, tuple(map(float, origin)), direction)
     image = render(tissues, spacing_mm, rng)
     labels = torch.where(tissues < STRUCTURES, tissues, 0).to(torch.uint8)
     if cut:

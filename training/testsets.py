@@ -1,16 +1,18 @@
-"""Test sets A and B and the robustness table: what they hold, and the command that writes them.
+"""Test sets A, B and C and the robustness table: what they hold, and the command that writes them.
 
-Fixed before training began and not to be changed after. A: 16 scans of the atlas heart. B: 8 of the parametric heart,
-to be scored with a model that never saw that source. What makes them hard stands in this file: seeds, the table of
+Fixed before training began and not to be changed after. A: 16 scans of the atlas heart. B: 8 of the parametric heart.
+C: 8 of the Toronto hearts. B and C are to be scored with a model that never saw their source as well. What makes them
+hard stands in this file: seeds, the table of
 acquisitions below, and a renderer of their own, so that wider ranges in training/rendering.py leave them as they are.
 
     python -m training.testsets A FOLDER          scan_NN.nii.gz, scan_NN_labels.nii.gz and valves.json (LPS, mm)
     python -m training.testsets B FOLDER
+    python -m training.testsets C FOLDER
     python -m training.testsets robustness FOLDER [--cell noise_40]   one folder a cell, the anatomies of A in each
 
 Score with `whs-fast evaluate`: --pred the results, --ref FOLDER, --landmarks FOLDER/valves.json.
 
-Acquisitions of A and B: every column below is dealt to the scans in an order of its own, so that easy and hard values
+Acquisitions: every column below is dealt to the scans in an order of its own, so that easy and hard values
 of different factors meet by chance. In the robustness table one factor differs from BASE at a time.
 """
 
@@ -30,10 +32,12 @@ from training.anatomies import draw, sample
 from training.deformation import rotation
 from training.scans import Scan
 
-SEEDS = {"A": 4, "B": 5}  # first numbers; training, validation, held-out and calibration draws have 0 to 3
-SOURCES = {"A": "atlas", "B": "parametric"}
+SEEDS = {"A": 4, "B": 5, "C": 7}  # first numbers; training, validation, held-out and calibration draws have 0 to 3
+SOURCES = {"A": "atlas", "B": "parametric", "C": "toronto"}
 # Second numbers. Of A, draws with a myocardium above 300 g are left out: no patient of the clinic's has such a heart.
-ANATOMIES = {"A": (0, 1, 2, 5, 6, 7, 8, 9, 10, 12, 13, 14, 15, 16, 17, 19), "B": tuple(range(8))}
+# In C each of the four hearts comes twice.
+ANATOMIES = {"A": (0, 1, 2, 5, 6, 7, 8, 9, 10, 12, 13, 14, 15, 16, 17, 19), "B": tuple(range(8)),
+             "C": (0, 1, 2, 3, 4, 7, 13, 19)}  # fmt: skip
 DEALING_SEED = 20261123
 AIR_HU = -1024
 
@@ -79,7 +83,7 @@ CELLS = {"base": BASE} | {
 
 
 def acquisitions(name: str) -> list[Acquisition]:
-    """Those of set A or B. B takes every other value of each column."""
+    """Those of a set. B and C take every other value of each column."""
     rng = np.random.default_rng([DEALING_SEED, SEEDS[name]])
     count = len(ANATOMIES[name])
     step = 16 // count

@@ -4,32 +4,34 @@ Two stages of one run, each with its own crops and learning rate: the first draw
 all anatomy), the second those around the region's own spacing. The loss is soft Dice + cross-entropy against the share
 of each structure in a half-resolution voxel, so that the trilinear upsampling of the logits puts borders between
 voxels. Structures that are not labelled (in the scans of a manifest) count as background in both: the marginal loss of
-Shi et al. 2021 (doi 10.1016/j.media.2021.101979). Seeds: every crop is drawn from (0, seed, step), validation from
-(1, i); held-out scans use other first numbers.
+Shi et al. 2021 (doi 10.1016/j.media.2021.101979). Seeds: every crop is drawn from (0, seed, its number), validation
+from (1, i); held-out scans use other first numbers.
 """
 
 import argparse
 import csv
 import math
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch.utils.data import DataLoader, Dataset
-from whs_fast import InputError
 
-from training.anatomies import SOURCES
+from training.anatomies import SOURCES, load
 from training.crops import draw_crop, draw_scale
 from training.curves import draw_curve
-from training.heart import STRUCTURES, load_atlas
-from training.manifest import draw_labelled_crop, read_manifest
+from training.heart import STRUCTURES
 from training.networks import DenseVNet
+from training.speed import Way, fastest_way
 
 TRAINING_SEED, VALIDATION_SEED = 0, 1
 SAVE_EVERY = 50  # steps
+NO_END = 10**9  # steps of a run that time ends
+TRIAL_SIDE = 64  # of the crop with which the machine is timed
 
 Sample = tuple[torch.Tensor, torch.Tensor, torch.Tensor]  # image, structures, which structures are labelled (bool [11])
 
@@ -39,7 +41,11 @@ class Crops(Dataset[Sample]):
 
     def __init__(self, options: argparse.Namespace, side: int, scales: tuple[float, float], steps: range) -> None:
         self.options, self.side, self.scales, self.steps = options, side, scales, steps
-        self.scans = read_manifest(options.manifest) if options.manifest else ()
+        self.scans: Sequence[Any] = ()
+        if options.manifest:
+            from training.manifest import read_manifest
+
+            self.scans = read_manifest(options.manifest)
 
     def __len__(self) -> int:
         return len(self.steps)
@@ -49,6 +55,8 @@ class Crops(Dataset[Sample]):
         rng = np.random.default_rng([TRAINING_SEED, self.options.seed, self.steps[index]])
         scale = draw_scale(rng, self.scales)
         if self.scans and rng.random() < self.options.manifest_share:
+            from training.manifest import draw_labelled_crop
+
             return draw_labelled_crop(self.scans[int(rng.integers(len(self.scans)))], rng, self.side, scale)
         source = self.options.sources[int(rng.integers(len(self.options.sources)))]
         return *draw_crop(rng, self.side, scale, source), torch.ones(STRUCTURES, dtype=torch.bool)
@@ -104,17 +112,17 @@ def load_averaged(checkpoint: Path) -> DenseVNet:
     return model
 
 
-def _as_batch(image: torch.Tensor, device: str) -> torch.Tensor:
-    return (image[:, None].float() / 255).to(device, memory_format=torch.channels_last_3d)
+def _as_batch(image: torch.Tensor, way: Way) -> torch.Tensor:
+    return way.move(image[:, None].float() / 255)
 
 
-def validate(model: torch.nn.Module, crops: Iterable[tuple[torch.Tensor, torch.Tensor]], device: str) -> list[float]:
+def validate(model: torch.nn.Module, crops: Iterable[tuple[torch.Tensor, torch.Tensor]], way: Way) -> list[float]:
     """Dice of each class over all crops (image, structures) together, at half resolution."""
     counts = np.zeros((3, STRUCTURES))
     model.eval()
     for image, structures in crops:
-        with torch.no_grad(), torch.autocast(device, dtype=torch.bfloat16):
-            found = model(_as_batch(image[None], device)).argmax(1).cpu().ravel()
+        with torch.no_grad(), way.autocast():
+            found = model(_as_batch(image[None], way)).argmax(1).cpu().ravel()
         truth = half_resolution_shares(structures[None]).argmax(1).ravel()
         for row, labels in enumerate((found[found == truth], found, truth)):
             counts[row] += np.bincount(labels.numpy(), minlength=STRUCTURES)
@@ -140,6 +148,8 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument("--manifest", type=Path, help="labelled scans to learn from as well (see training/manifest.py)")
     parser.add_argument("--manifest-share", type=float, default=0.5, help="share of steps that see them")
     parser.add_argument("--validate-every", type=int, default=250, help="steps between validations; 0: never")
+    parser.add_argument("--minutes", type=float, help="train the fine stage for so long, instead of a number of steps")
+    parser.add_argument("--batch", type=int, default=1, help="crops a step")
     parser.add_argument("--threads", type=int, default=3)
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--seed", type=int, default=1)
@@ -148,6 +158,10 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument("--start", type=Path, help="begin from the averaged weights of another run's checkpoint")
     options = parser.parse_args()
     if options.manifest:
+        from whs_fast import InputError  # needed for patients' scans alone: where a GPU is, it may not be installed
+
+        from training.manifest import read_manifest
+
         try:
             read_manifest(options.manifest)
         except InputError as error:
@@ -160,32 +174,35 @@ def main() -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(options.seed)
     torch.set_num_threads(options.threads)
-    load_atlas()
+    load(options.sources)
 
     model = DenseVNet() if options.start is None else load_averaged(options.start)
-    model = model.to(options.device, memory_format=torch.channels_last_3d)
+    way = fastest_way(model, torch.rand(1, 1, *[TRIAL_SIDE] * 3), options.device)
+    model = model.to(options.device, memory_format=way.memory_format)
     averaged = torch.optim.swa_utils.AveragedModel(
         model, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.99), use_buffers=True
     )
     optimiser = torch.optim.AdamW(model.parameters(), lr=options.rates[0], weight_decay=1e-4)
-    checkpoint, done = options.out / "checkpoint.pt", 0
+    checkpoint, done, used = options.out / "checkpoint.pt", 0, 0.0
     if options.resume and checkpoint.exists():
         state = torch.load(checkpoint, weights_only=True)
         model.load_state_dict(state["model"])
         averaged.load_state_dict(state["averaged"])
         optimiser.load_state_dict(state["optimiser"])
-        done = state["step"]
+        done, used = state["step"], state.get("seconds", 0.0)
 
     def save(step: int) -> None:
         parts = {"model": model, "averaged": averaged, "optimiser": optimiser}
         part = checkpoint.with_suffix(".part")
-        torch.save({**{name: value.state_dict() for name, value in parts.items()}, "step": step}, part)
+        states = {name: value.state_dict() for name, value in parts.items()}
+        torch.save({**states, "step": step, "seconds": time.perf_counter() - started}, part)
         part.replace(checkpoint)
         draw_curve(options.out)
 
     validation: list[tuple[torch.Tensor, torch.Tensor]] = []
     dice_columns = [f"dice_{i}" for i in range(STRUCTURES)]
-    total, middle = sum(options.steps), math.sqrt(math.prod(options.scale))
+    stages = (0, NO_END) if options.minutes else options.steps
+    total, middle, started = sum(stages), math.sqrt(math.prod(options.scale)), time.perf_counter() - used
     mode = "a" if done else "w"
     with (
         (options.out / "log.csv").open(mode, newline="") as file,
@@ -198,22 +215,30 @@ def main() -> None:
         if checked.tell() == 0:
             checks.writerow(["step", *dice_columns])
         for stage, scales in enumerate(((middle, options.scale[1]), (options.scale[0], middle))):
-            start, end = (0, options.steps[0]) if stage == 0 else (options.steps[0], total)
+            start, end = (0, stages[0]) if stage == 0 else (stages[0], total)
             first = max(start, done)
             if first >= end:
                 continue
-            crops = Crops(options, options.sides[stage], scales, range(first, end))
-            loader = DataLoader(crops, num_workers=options.workers, prefetch_factor=4 if options.workers else None)
+            crops = Crops(options, options.sides[stage], scales, range(first * options.batch, end * options.batch))
+            ahead = 4 if options.workers else None
+            loader = DataLoader(crops, options.batch, num_workers=options.workers, prefetch_factor=ahead)
             began = time.perf_counter()
             for step, (image, structures, labelled) in enumerate(loader, first):
-                share = (step - start) / (end - start)
+                if options.minutes:
+                    share = (time.perf_counter() - started) / (60 * options.minutes)
+                    if share >= 1:
+                        file.flush()
+                        save(step)
+                        return
+                else:
+                    share = (step - start) / (end - start)
                 warm = min(1.0, (step - start + 1) / 50)
                 optimiser.param_groups[0]["lr"] = (
                     options.rates[stage] * warm * (0.02 + 0.49 * (1 + math.cos(math.pi * share)))
                 )
                 target = half_resolution_shares(structures).to(options.device)
-                with torch.autocast(options.device, dtype=torch.bfloat16):
-                    logits = model(_as_batch(image, options.device))
+                with way.autocast():
+                    logits = model(_as_batch(image, way))
                 loss, dice = loss_of(logits, target, labelled.to(options.device))
                 optimiser.zero_grad(set_to_none=True)
                 loss.backward()
@@ -232,7 +257,7 @@ def main() -> None:
                                 options.sources[i % len(options.sources)],
                             )
                         )
-                    found = validate(averaged, validation, options.device)
+                    found = validate(averaged, validation, way)
                     checks.writerow([step + 1, *[f"{d:.4f}" for d in found]])
                     checked.flush()
                 if (step + 1) % SAVE_EVERY == 0 or step + 1 == total:

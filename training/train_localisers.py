@@ -23,11 +23,13 @@ from numpy.typing import NDArray
 from whs_fast.steps.localise import localise
 from whs_fast.volume import Volume
 
+from training.anatomies import SOURCES
 from training.localisers import (
     AXES,
     BACKBONES,
     ENTRY_POOL,
     NEAR_MM,
+    SIDE,
     Thorax,
     alter_batch,
     build,
@@ -38,11 +40,13 @@ from training.localisers import (
     export_localiser,
     load_thorax,
     load_trained,
+    recover,
     save_thorax,
     slice_predictors,
 )
 from training.networks import load_imagenet
 from training.scans import Scan, draw_scan
+from training.speed import fastest_way
 
 SEED_FAMILY = 1000  # localisers draw from (kind, 1000, number)
 VALIDATION_SEED, VALIDATION_FAMILY = 1, 3000
@@ -85,11 +89,17 @@ def train(
     """Train one network and return its checkpoint {"model", "averaged", "step", ...}."""
     out.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(seed)
-    network = build(backbone, width).to(device, memory_format=torch.channels_last)
+    network = build(backbone, width)
+    way = fastest_way(network, torch.rand(batch, 1, SIDE // ENTRY_POOL, SIDE // ENTRY_POOL), device)
+    network = network.to(device, memory_format=way.memory_format)
     if imagenet is not None:
         load_imagenet(network, torch.load(imagenet, weights_only=True))
     if start is not None:
-        network.load_state_dict(load_trained(start, backbone).state_dict())
+        if start.suffix == ".xml":
+            begun = recover(start, calibration_slices(pool, axis, 64))
+        else:
+            begun = load_trained(start, backbone)
+        network.load_state_dict(begun.state_dict())
     averaged = torch.optim.swa_utils.AveragedModel(
         network, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.995), use_buffers=True
     )
@@ -130,8 +140,8 @@ def train(
             drawn = time.perf_counter()
             decay = 0.01 + 0.99 * (1 + np.cos(np.pi * share)) / 2
             optimiser.param_groups[0]["lr"] = float(rate * min(1, (step + 1) / 50) * decay)
-            with torch.autocast(device, dtype=torch.bfloat16):
-                predicted = network(slices.to(device, memory_format=torch.channels_last))
+            with way.autocast():
+                predicted = network(way.move(slices))
             each = distance_loss(predicted.float(), distances.to(device))
             loss = each.mean()
             optimiser.zero_grad(set_to_none=True)
@@ -155,7 +165,7 @@ def train(
 
 
 def draw_validation_scan(index: int) -> Scan:
-    """A scan as in the held-out set, of a validation seed; every other field of view is under 200 mm."""
+    """A scan as in the held-out set, of a validation seed, each source in turn; every other field is under 200 mm."""
     rng = np.random.default_rng([VALIDATION_SEED, VALIDATION_FAMILY, index])
     small = index % 2 == 0
     side, height = rng.uniform(160, 199, 2) if small else (rng.uniform(200, 320), rng.uniform(180, 300))
@@ -166,6 +176,7 @@ def draw_validation_scan(index: int) -> Scan:
         (float(side), float(side), float(height)),
         tilt_rad=float(rng.choice([0, 0.08])),
         cut=index % 8 >= 6,
+        source=SOURCES[index % len(SOURCES)],
     )
 
 
@@ -213,7 +224,7 @@ def main() -> None:
     training.add_argument("--rate", type=float, default=1.5e-3)
     training.add_argument("--seed", type=int, default=1)
     training.add_argument("--imagenet", type=Path, help="weights as torchvision stores them")
-    training.add_argument("--start", type=Path, help="checkpoint, of any axis, to begin from")
+    training.add_argument("--start", type=Path, help="checkpoint, or INT8 model of VGG-16, to begin from")
     training.add_argument("--width", type=float, help="features of VGG-16 against the published 64 to 512")
     training.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     exporting = commands.add_parser("export")

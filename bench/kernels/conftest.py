@@ -52,7 +52,7 @@ def work() -> Work:
     scan += np.random.default_rng(0).integers(-20, 21, SHAPE, dtype=np.int16)
     volume = Volume(scan, grid.spacing_mm, grid.origin_mm, grid.direction)
     region = region_grid(grid, (x, y, z))
-    logits = DenseVNet(models_folder() / "dense_vnet.npz", threads=4)(read_region(volume, region, threads=4))
+    logits = DenseVNet(models_folder() / "dense_vnet.xml", threads=4)(read_region(volume, region, threads=4))
     labels = np.empty(SHAPE, np.uint8)
     kernels.upsample_argmax(logits, labels, index_map(grid, region), threads=4)
     assert len(np.unique(labels)) == 11, "the network must find every structure, or the labels are not realistic"

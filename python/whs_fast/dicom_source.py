@@ -1,13 +1,13 @@
-"""The DICOM series that a scan was read from: what objects made from it must name.
+"""The DICOM series that a scan was read from, to which objects made from it must refer.
 
-Reading fills it, the engine hands it on, `whs_fast.writing.dicom` uses it. It holds the patient's data as the files do,
-so it is never printed, logged or written anywhere but into DICOM objects.
+Reading fills it, the engine passes it on, `whs_fast.writing.dicom` uses it. Like the files, it holds the patient's
+data, so it is never printed, logged or written anywhere but into DICOM objects.
 """
 
 from dataclasses import dataclass, field
 from pathlib import Path
 
-# More than any header of a CT slice, and enough for an enhanced file of some thousand frames.
+# More than the header of any CT slice, and enough for an enhanced file of some thousand frames.
 _HEAD_BYTES = 8 << 20
 
 
@@ -16,10 +16,10 @@ class Source:
     """The instances of one series.
 
     head is the beginning of the file of the first instance, with its whole header. instances are the SOP Instance UIDs
-    that were read. slices say where each slice of the array (its first axis) lies unchanged, rows and columns
-    included: index into instances and number of the frame, from 1; it is None where the scan was resampled.
-    series_number is the Series Number and phase the label of the phase, such as "35%", None where there is one only:
-    they tell the scans of a study apart without naming anybody.
+    that were read. slices says where each slice of the array (its first axis) comes from, rows and columns unchanged:
+    index into instances and number of the frame, from 1; it is None where the scan was resampled. series_number is the
+    Series Number and phase the label of the phase, such as "35%", or None where there is only one: they distinguish the
+    scans of a study without naming anybody.
     """
 
     head: bytes = field(repr=False)
@@ -30,6 +30,6 @@ class Source:
 
 
 def read_head(path: Path) -> bytes:
-    """The beginning of a DICOM file, its whole header among it."""
+    """The beginning of a DICOM file, including its whole header."""
     with path.open("rb") as file:
         return file.read(_HEAD_BYTES)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from whs_fast.machine import choose_threads, peak_memory_mb, return_memory
-from whs_fast.networks.dense_vnet import DenseVNet
+from whs_fast.networks.backends import load_dense_vnet
 from whs_fast.networks.installed import models_folder
 from whs_fast.networks.openvino_model import Model, predict_batches
 from whs_fast.outputs import check_localiser
@@ -43,20 +43,30 @@ class Engine:
     Args:
         threads: CPU threads, as many as the process may use where None. Results do not depend on it.
         localiser: "squeezenet", or "vgg16", the paper's larger network.
+        backend: what runs Dense V-Net: "native", our own kernel; "openvino"; or "auto", which is native on a CPU whose
+            instructions it has a fast form for, else OpenVINO. Labels of the two differ in few voxels.
+        device: where OpenVINO runs it: "CPU", "GPU", "NPU" or "AUTO", its own choice. Native runs on the CPU.
         models: folder of the models, that of the installation where None.
 
     Raises:
-        InputError: threads or localiser cannot be used.
+        InputError: threads, localiser, backend or device cannot be used.
         ModelError: a model is missing.
     """
 
     def __init__(
-        self, *, threads: int | None = None, localiser: str = "squeezenet", models: Path | None = None
+        self,
+        *,
+        threads: int | None = None,
+        localiser: str = "squeezenet",
+        backend: str = "auto",
+        device: str = "CPU",
+        models: Path | None = None,
     ) -> None:
         check_localiser(localiser)
         folder = models_folder() if models is None else models
         self._threads = choose_threads(threads)
-        self._segmenter = DenseVNet(folder / "dense_vnet.npz", threads=self._threads)
+        network = folder / "dense_vnet.xml"
+        self._segmenter = load_dense_vnet(network, backend=backend, device=device, threads=self._threads)
         shape = (_BATCH, 1, SLICE_SIDE, SLICE_SIDE)
         self._localisers = {
             axis: Model(folder / f"{localiser}_{axis}.xml", threads=self._threads, shapes=(shape,)) for axis in AXES
@@ -108,10 +118,9 @@ class Engine:
             refined_mm = refine_valve(labels, grid, localised.point_mm)
             valve_mm = localised.point_mm if refined_mm is None else refined_mm
             measured = measure(labels, grid, valve_mm, region=region, threads=self._threads)
-        models: list[DenseVNet | Model] = [self._segmenter, *self._localisers.values()]
         measurements = measured | {
             "source": _describe(volume),
-            "backend": self._describe_backend(),
+            "backend": self._segmenter.describe(),
             "timings_s": clock.timings_s(),
             "peak_memory_mb": peak_memory_mb(),
             # A doubt about the localiser's point is settled where the labels show the valve itself.
@@ -120,25 +129,17 @@ class Engine:
                 *(localised.warnings if refined_mm is None else ()),
                 *find_doubts(measured, grid),
             ],
-            "models": {model.name: model.sha256 for model in models},
+            "models": {model.name: model.sha256 for model in (self._segmenter, *self._localisers.values())},
             "version": version("whs_fast"),
         }
         return Result(labels, valve_mm, measurements, volume, self._threads)
 
-    def _describe_backend(self) -> dict[str, Any]:
-        """What ran Dense V-Net."""
-        return {
-            "name": "native",
-            "device": "CPU",
-            "instructions": self._segmenter.instructions,
-            "threads": self._threads,
-        }
-
     def _prepare_aside(self) -> None:
-        """Starts to compile the localisers, all at once, while the scan is read; who needs one first waits for it."""
+        """Starts to prepare the networks, all at once, while the scan is read; who needs one first waits for it."""
         if self._threads > 1:
-            pool = ThreadPoolExecutor(len(self._localisers))
-            for model in self._localisers.values():
+            models = (*self._localisers.values(), self._segmenter)
+            pool = ThreadPoolExecutor(len(models))
+            for model in models:
                 pool.submit(model.prepare)
             pool.shutdown(wait=False)
 
@@ -148,12 +149,14 @@ def run(
     *,
     threads: int | None = None,
     localiser: str = "squeezenet",
+    backend: str = "auto",
+    device: str = "CPU",
     series: str | None = None,
     phase: float | str | None = None,
     progress: Progress | None = None,
 ) -> Result:
     """Segments one scan with an engine of its own; for several scans, make an `Engine`, whose arguments these are."""
-    engine = Engine(threads=threads, localiser=localiser)
+    engine = Engine(threads=threads, localiser=localiser, backend=backend, device=device)
     return engine.run(source, series=series, phase=phase, progress=progress)
 
 

@@ -4,9 +4,12 @@ Each answer comes from the system directly, so that no further dependency is nee
 """
 
 import ctypes
+import math
 import os
 import platform
 import sys
+from collections.abc import Iterator
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -14,6 +17,9 @@ from whs_fast.errors import InputError
 
 # The instruction sets that decide how fast int8 networks run.
 _FEATURES = ("avx2", "avx512f", "avx_vnni", "avx512_vnni", "amx_int8", "asimd", "asimddp", "i8mm", "sve")
+
+# Where Linux tells of memory.
+_PROCESS, _CGROUPS, _MEMORY = Path("/proc/self"), Path("/sys/fs/cgroup"), Path("/proc/meminfo")
 
 # By extra of pyproject.toml: module, and the package that holds it.
 _MODULES = {
@@ -25,7 +31,7 @@ _MODULES = {
 
 
 def available_threads() -> int:
-    """Number of CPUs that this process may use: its affinity, and the quota of its container where that is smaller."""
+    """Number of CPUs that this process may use: its affinity, or the quota of its container if that is smaller."""
     count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     try:
         quota, period = Path("/sys/fs/cgroup/cpu.max").read_text(encoding="ascii").split()
@@ -46,11 +52,11 @@ def choose_threads(threads: int | None) -> int:
 
 
 def peak_memory_mb() -> float | None:
-    """Largest resident memory of this process so far in MB (10^6 bytes), or None where the system does not tell."""
+    """Peak resident memory of this process so far in MB (10^6 bytes), or None where the system does not report it."""
     if sys.platform == "win32":
         return _windows_peak_mb()
     try:
-        # Linux: ru_maxrss is inherited from the program that started this one; VmHWM belongs to this process alone.
+        # Linux: ru_maxrss is inherited from the program that started this one; VmHWM is this process's own.
         for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines():
             if line.startswith("VmHWM:"):
                 return round(int(line.split()[1]) * 1024 / 1e6, 1)
@@ -62,11 +68,35 @@ def peak_memory_mb() -> float | None:
     return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6, 1)
 
 
-def return_memory() -> None:
-    """Gives memory that was freed back to the system, where the C library keeps it for later (glibc).
+def available_memory() -> int | None:
+    """Bytes that this process may still take: by its own limits, those of its container, and what the machine has free.
 
-    glibc takes blocks from the heap once as large ones were freed, and a heap shrinks from its end only: an engine that
-    lives on would keep two to three times what it needs.
+    None where the system does not tell.
+    """
+    found = [*_left_of_own_limits(), *_left_in_cgroups(), *_left_on_machine()]
+    return max(0, min(found)) if found else None
+
+
+def check_memory(shape: tuple[int, int, int], name: str, *, beside: int = 0) -> None:
+    """Refuses a grid (z, y, x) whose HU and labels, 3 bytes a voxel, are more than this process may still take.
+
+    `name` is what the message calls the source, `beside` the bytes that reading takes meanwhile. To be asked before
+    memory is taken: Linux gives more than there is, and ends the process that uses it. Raises InputError.
+    """
+    needed, available = 3 * math.prod(shape) + beside, available_memory()
+    if available is not None and needed > available:
+        size = " x ".join(map(str, shape[::-1]))
+        raise InputError(
+            f"{name}: found {size} voxels, which need {needed / 1e6:.0f} MB of memory with their labels; this process "
+            f"may still take {available / 1e6:.0f} MB"
+        )
+
+
+def return_memory() -> None:
+    """Returns freed memory to the system, where the C library keeps it for later (glibc).
+
+    Once a large block was freed, glibc takes blocks of that size from the heap, and a heap shrinks only from its end:
+    a long-lived engine would keep two to three times what it needs.
     """
     if sys.platform == "linux":
         trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
@@ -106,6 +136,62 @@ def require_extra(extra: str, purpose: str) -> None:
     missing = [package for module, package in _MODULES[extra].items() if find_spec(module) is None]
     if missing:
         raise InputError(f"{purpose} needs {' and '.join(missing)}: pip install 'whs-fast[{extra}]'")
+
+
+def _left_of_own_limits() -> Iterator[int]:
+    """What RLIMIT_AS and RLIMIT_DATA (ulimit -v and -d) leave."""
+    with suppress(ImportError, OSError, ValueError):
+        import resource
+
+        pages = [int(text) for text in (_PROCESS / "statm").read_text(encoding="ascii").split()]
+        for limit, used in ((resource.RLIMIT_AS, pages[0]), (resource.RLIMIT_DATA, pages[5])):
+            most = resource.getrlimit(limit)[0]
+            if most != resource.RLIM_INFINITY:
+                yield most - used * resource.getpagesize()
+
+
+def _left_in_cgroups() -> Iterator[int]:
+    """What the memory limits of the process's cgroup and those above it leave, of versions 1 and 2."""
+    try:
+        lines = (_PROCESS / "cgroup").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        if controllers == "":
+            top, most, used = _CGROUPS, "memory.max", "memory.current"
+        elif "memory" in controllers.split(","):
+            top, most, used = _CGROUPS / "memory", "memory.limit_in_bytes", "memory.usage_in_bytes"
+        else:
+            continue
+        # Seen from within a container the path may lead nowhere; the container's own limit is then at the top.
+        own = top / path.strip("/")
+        for folder in [own, *own.parents]:
+            if folder.is_relative_to(top):
+                with suppress(OSError, ValueError):  # "max", or no such file
+                    yield _number(folder / most) - _number(folder / used) + _cached(folder / "memory.stat")
+
+
+def _number(file: Path) -> int:
+    return int(file.read_text(encoding="ascii"))
+
+
+def _cached(statistics: Path) -> int:
+    """Bytes of files that a cgroup holds in memory and gives up when it needs the room."""
+    try:
+        found = dict(line.split() for line in statistics.read_text(encoding="ascii").splitlines())
+    except OSError:
+        return 0
+    return sum(int(found.get(f"total_{key}", found.get(key, 0))) for key in ("active_file", "inactive_file"))
+
+
+def _left_on_machine() -> Iterator[int]:
+    """Memory that is free or can be freed, and swap space."""
+    with suppress(OSError, ValueError):
+        lines = _MEMORY.read_text(encoding="ascii").splitlines()
+        found = {key: int(value.split()[0]) << 10 for key, _, value in (line.partition(":") for line in lines)}
+        if "MemAvailable" in found:
+            yield found["MemAvailable"] + found.get("SwapFree", 0)
 
 
 def _windows_peak_mb() -> float | None:

@@ -1,6 +1,6 @@
-"""Measures a label map that is there already: one of ours, or one that somebody corrected by hand.
+"""Measures an existing label map: one that we wrote, or one that was corrected by hand.
 
-Composes reading and measuring, as the engine does for a scan.
+It composes reading and measuring, as the engine does for a scan.
 """
 
 from importlib.metadata import version
@@ -22,15 +22,16 @@ def measure(labels: str | PathLike[str], *, threads: int | None = None) -> dict[
     Args:
         labels: a NIfTI, NRRD or MetaImage file with our label values (0 to 10), or a segmentation of 3D Slicer, whose
             segments are known by name or SNOMED CT code.
-        threads: CPU threads, all available ones where None.
+        threads: CPU threads; None uses all that are available.
 
     Returns:
-        What measurements.json holds, as far as a label map tells it: valve, structures, mass, warnings and version. The
-        valve is where the LV cavity meets the aorta, None where it does not; touches_region_edge is None, and so is
-        touches_scan_edge where the file is cropped and does not tell the scan's grid.
+        The part of measurements.json that a label map can give: valve (x, y, z in mm, LPS), structures (volumes in mL),
+        LV mass in g, warnings and version. The valve is where the LV cavity meets the aorta, and None where they do not
+        meet. touches_region_edge is None, and so is touches_scan_edge where the file is cropped and does not hold the
+        scan's grid.
 
     Raises:
-        InputError: the file cannot be used.
+        InputError: the file cannot be read, or holds other values or segments than expected.
     """
     path, threads = Path(labels), choose_threads(threads)
     if is_segmentation(path):
@@ -53,7 +54,7 @@ def measure(labels: str | PathLike[str], *, threads: int | None = None) -> dict[
     if not found.whole:
         for entry in measured["structures"].values():
             entry["touches_scan_edge"] = None
-        warnings.append("the file does not tell the grid of the scan: whether its edge cuts a structure is not known")
+        warnings.append("the file does not hold the scan's grid: whether its edge cuts a structure off is unknown")
     return measured | {
         "warnings": [*warnings, *measuring.find_doubts(measured, found.grid)],
         "version": version("whs_fast"),

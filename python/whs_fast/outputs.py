@@ -1,6 +1,6 @@
-"""What a run can be asked for: localisers, formats and reports, the files that each leaves and the extra that it needs.
+"""What a run can be asked for: localisers, backends, formats and reports, with the files and the extra of each.
 
-Nothing heavy is imported, so that the command line checks its options by these lists before anything else is loaded.
+Nothing heavy is imported, so that the command line can check its options against these lists before it loads anything.
 """
 
 from collections.abc import Sequence
@@ -10,11 +10,12 @@ from whs_fast.errors import InputError
 from whs_fast.machine import require_extra
 
 LOCALISERS = ("squeezenet", "vgg16")
+BACKENDS = ("auto", "native", "openvino")
 
 
 @dataclass(frozen=True)
 class Output:
-    """The names that it leaves in the folder of results, and the extra without which it cannot be written."""
+    """The names that it adds to the folder of results, and the extra that it needs."""
 
     files: tuple[str, ...]
     extra: str | None = None
@@ -31,15 +32,15 @@ REPORTS = {
     "plain": Output(("report.html",)),
     "interactive": Output(("report.html", "report_interactive.html"), "report"),
 }
-# Where dicom-seg is asked for and cannot be had.
+# Why dicom-seg is refused for a scan that is not DICOM.
 NO_SOURCE = (
-    "format dicom-seg needs a DICOM folder or zip: a Segmentation refers to the series that it was made from, and this "
-    "scan is not DICOM"
+    "format dicom-seg needs a DICOM folder or zip: a Segmentation refers to the series it was made from, and this scan "
+    "is not DICOM"
 )
 
 PICTURE, MEASUREMENTS = "preview.png", "measurements.json"
 
-# All that a run may leave. measurements.json comes last and says by its presence that the others are whole.
+# All that a run may write. measurements.json comes last: where it is present, the others are complete.
 RESULT_NAMES = tuple(
     dict.fromkeys(
         [
@@ -53,21 +54,21 @@ RESULT_NAMES = tuple(
 
 
 def check_localiser(localiser: str) -> None:
-    """Raises InputError for a localiser that is not known."""
+    """Raises InputError for an unknown localiser."""
     if localiser not in LOCALISERS:
         raise InputError(f"localiser: {localiser!r} is unknown, choose one of {', '.join(LOCALISERS)}")
 
 
 def check_formats(formats: Sequence[str]) -> None:
-    """Raises InputError for a format that is not known or whose extra is not installed, and where there is none."""
+    """Raises InputError for an unknown format, one whose extra is not installed, and an empty list."""
     if isinstance(formats, str) or not formats:
-        raise InputError(f"formats: needs a list of one or more of {', '.join(FORMATS)}, not {formats!r}")
+        raise InputError(f"formats: expected one or more of {', '.join(FORMATS)}, not {formats!r}")
     for name in formats:
         _check("format", name, FORMATS)
 
 
 def check_report(report: str) -> None:
-    """Raises InputError for a report that is not known or whose extra is not installed."""
+    """Raises InputError for an unknown report, and one whose extra is not installed."""
     _check("report", report, REPORTS)
 
 

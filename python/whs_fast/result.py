@@ -1,4 +1,4 @@
-"""What was found in one scan, and how it is written: into a folder that holds all of it or nothing."""
+"""What was found in one scan, and how it is saved: into a folder, all of it or nothing."""
 
 import json
 import shutil
@@ -35,10 +35,10 @@ class Result:
 
     Attributes:
         labels: uint8[z, y, x] on the scan's grid; 0 is background, 1 to 10 are the labels of `STRUCTURES`.
-        aortic_valve_mm: centre of the aortic valve (x, y, z), LPS.
-        measurements: what measurements.json holds (docs/api.md names every field).
+        aortic_valve_mm: centre of the aortic valve (x, y, z) in mm, LPS.
+        measurements: what measurements.json holds; its JSON Schema describes every field (see docs/api.md).
         scan: the scan that was segmented, int16 HU. Pictures and pages are cut from it when they are saved, so a result
-            that is kept also keeps the scan.
+            that is kept also keeps its scan.
     """
 
     labels: NDArray[np.uint8]
@@ -64,7 +64,7 @@ class Result:
 
     @property
     def source(self) -> Source | None:
-        """The DICOM instances that the scan was read from, None where it was not DICOM."""
+        """The DICOM instances that the scan was read from, or None if it was not DICOM."""
         return self.scan.source
 
     def __repr__(self) -> str:
@@ -84,21 +84,22 @@ class Result:
     ) -> None:
         """Writes labels, picture, report and measurements into a folder, all of them or nothing.
 
-        The time that this takes enters `measurements`.
+        The time that this takes is added to `measurements`.
 
         Args:
-            folder: made if it is not there.
+            folder: where to write; created if it does not exist.
             formats: one or more of "nifti", "seg.nrrd", "dicom-seg", "stl" and "glb".
-            report: "plain", or "interactive" for a second page to scroll and turn the heart in.
-            overwrite: replace earlier results in the folder.
-            progress: called with the step's name and the share that is done, as in `Engine.run`.
+            report: "plain", or "interactive" for a second page with slices to scroll and a heart to turn.
+            overwrite: whether to replace earlier results in the folder.
+            progress: called with the name of the step and the share that is done (0 to 1), as in `Engine.run`.
 
         Raises:
-            InputError: the format or report is unknown or its extra not installed, the folder holds earlier results, or
-                dicom-seg is asked for and the scan is not DICOM. Nothing is written. Or a format cannot be made of this
-                scan: all else is written, and the line says what is not.
-            OutputError: something cannot be written; then nothing is.
-            RuntimeError: a format failed by an internal error: all else is written, and the line says what is not.
+            InputError: a format or the report is unknown or needs an extra that is not installed, the folder holds
+                earlier results, or dicom-seg is asked for and the scan is not DICOM: nothing is written. Or a format
+                cannot be made from this scan: everything else is written, and the message says what is not.
+            OutputError: the results cannot be written: nothing is.
+            RuntimeError: a format failed by an internal error: everything else is written, and the message says what is
+                not.
         """
         check_formats(formats)
         check_report(report)

@@ -2,7 +2,7 @@
 
 The order and the abbreviations are those of Sharobeem et al., J Cardiovasc Transl Res 2021,
 doi 10.1007/s12265-021-10166-0; the codes are SNOMED CT's. Colours follow the custom of anatomy atlases (oxygenated
-blood warm, venous blood cold), spread far enough apart to be told from one another over a grey scan.
+blood warm, venous blood cold) and differ enough to be distinguished over a grey scan.
 """
 
 from dataclasses import dataclass
@@ -12,7 +12,16 @@ MYOCARDIUM_DENSITY_G_PER_ML = 1.05
 
 @dataclass(frozen=True)
 class Structure:
-    """One structure: its label value, its key in files and tables, and how it is named, coded and drawn."""
+    """One structure.
+
+    Attributes:
+        label: value in label maps, 1 to 10.
+        key: name in files and tables, such as "left_atrium".
+        abbreviation: the paper's, such as "LA".
+        name: name for people, such as "Left atrium".
+        snomed: SNOMED CT code.
+        colour: (red, green, blue), 0 to 255 each, in which it is drawn.
+    """
 
     label: int
     key: str
@@ -37,7 +46,7 @@ STRUCTURES: tuple[Structure, ...] = (
 
 BY_KEY: dict[str, Structure] = {structure.key: structure for structure in STRUCTURES}
 
-# The four chambers with the left ventricular myocardium: what every scan of a heart shows.
+# The four chambers and the left ventricular myocardium, which every scan of a heart shows.
 CHAMBERS = (
     "left_atrium",
     "left_ventricle_cavity",

@@ -29,18 +29,21 @@ _held: set[Path] = set()
 
 
 @contextmanager
-def temporary_folder() -> Iterator[Path]:
+def temporary_folder(name: str) -> Iterator[Path]:
     """Gives an empty folder for temporary files, which this user alone can read, until the block ends.
 
-    Removes those that killed processes left. Raises OutputError where there is no place for one.
+    Removes those that killed processes left. Raises OutputError, which says that `name` needs it, where there is no
+    place for one.
     """
     sweep_temporary()
     with ExitStack() as stack:
         try:
             folder = stack.enter_context(held_folder(Path(tempfile.gettempdir()), _PREFIX))
         except OSError as error:
-            reason = error.strerror or "unknown error"
-            raise OutputError(f"temporary files cannot be written: {reason} (TMPDIR names another folder)") from error
+            reason = (error.strerror or "none was found").lower()
+            raise OutputError(
+                f"{name}: needs a temporary folder, and none can be written ({reason}): set TMPDIR to one that can"
+            ) from error
         yield folder
 
 

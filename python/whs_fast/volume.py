@@ -1,9 +1,9 @@
-"""Volumes, the grids they lie on, and the only place where array order and patient millimetres meet.
+"""Volumes and their grids: the only place where array order and patient millimetres meet.
 
 Arrays are indexed z, y, x. Spacing, origin and points are x, y, z in DICOM patient coordinates (LPS), as SimpleITK
 has them; a direction is nine numbers, the rows of a 3 x 3 matrix whose columns are the patient-space directions of
-the array's x, y and z. Everything else in the package works either in index space or in millimetres, and comes here
-to cross.
+the array's x, y and z. Everything else in the package works either in index space or in millimetres, and converts
+here.
 """
 
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ from whs_fast.errors import InputError
 Triple: TypeAlias = tuple[float, float, float]
 Direction: TypeAlias = tuple[float, float, float, float, float, float, float, float, float]
 
-AIR_HU = -1024  # also of everything outside a scan
+AIR_HU = -1024  # also what everything outside a scan counts as
 
 MOST_SAMPLES = 16
 
@@ -49,7 +49,7 @@ class Grid:
 
     @property
     def box_mm(self) -> tuple[Triple, Triple]:
-        """Lowest and highest (x, y, z) of the voxels' outer faces: an upright box around a scan that may be oblique."""
+        """Lowest and highest (x, y, z) of the voxels' outer faces: an upright box around the scan, oblique or not."""
         matrix = self.affine
         first = matrix @ (-0.5, -0.5, -0.5, 1.0)
         edges = matrix[:3, :3] * np.asarray(self.shape[::-1])
@@ -59,7 +59,7 @@ class Grid:
 
     @property
     def voxel_ml(self) -> float:
-        """Volume of one voxel in mL; directions that are not quite orthogonal are accounted for."""
+        """Volume of one voxel in mL, exact also where directions are not quite orthogonal."""
         return float(abs(np.linalg.det(self.affine[:3, :3]))) / 1000.0
 
 
@@ -76,15 +76,23 @@ class NiftiPlaces:
 
 @dataclass(frozen=True, eq=False)
 class Volume:
-    """A scan: an array indexed z, y, x with its place in the patient.
+    """A scan: an array with its place in the patient.
 
-    `reading.scan.read` gives int16 HU, C-contiguous. A volume made by hand may hold any real type and is brought to
-    that, or refused, when it is read. spacing_mm and origin_mm are (x, y, z), LPS; direction is nine numbers by rows.
-    source names the DICOM instances that the scan comes from, where it does; notes say what reading chose among several
-    scans and what it mended; kind says what it was read from: "nifti", "nrrd", "metaimage", "dicom", "image" or, where
-    it was made by hand, "volume". nifti_places are those of a NIfTI header where they differ, for labels to be written
-    with both; choice says why this one of several DICOM series was taken, in words that name nobody. Raises InputError
-    where the three do not have 3, 3 and 9 numbers.
+    Args:
+        array: HU, indexed z, y, x. Any real type, which a run converts to C-contiguous int16 or refuses; volumes that
+            were read from files hold that already.
+        spacing_mm: voxel size (x, y, z) in mm.
+        origin_mm: centre of the first voxel (x, y, z) in mm, LPS.
+        direction: nine numbers, the rows of a 3 x 3 matrix whose columns are the directions of the array's x, y and z
+            in the patient. Default: along the patient axes.
+        source: the DICOM instances that the scan was read from, if any.
+        notes: what reading chose among several scans, and what it corrected.
+        kind: what the scan was read from: "nifti", "nrrd", "metaimage", "dicom" or "image"; "volume" if made by hand.
+        nifti_places: the two places of a NIfTI header where they differ, so that labels are written with both.
+        choice: why this one of several DICOM series was taken, in words that name nobody.
+
+    Raises:
+        InputError: spacing_mm, origin_mm or direction are not 3, 3 and 9 numbers.
     """
 
     array: NDArray[Any]
@@ -102,9 +110,9 @@ class Volume:
             try:
                 values = tuple(float(value) + 0.0 for value in np.ravel(getattr(self, name)))
             except (TypeError, ValueError) as error:
-                raise InputError(f"volume: found {name} that is not numbers, expected {count} numbers") from error
+                raise InputError(f"volume: {name} must be {count} numbers") from error
             if len(values) != count:
-                raise InputError(f"volume: found {len(values)} numbers in {name}, expected {count}")
+                raise InputError(f"volume: {name} has {len(values)} numbers, expected {count}")
             object.__setattr__(self, name, values)
 
     @property
@@ -112,7 +120,7 @@ class Volume:
         """The grid of the array. Raises InputError where the array is not 3D."""
         shape = np.shape(self.array)
         if len(shape) != 3:
-            raise InputError(f"volume: found an array of {len(shape)} dimensions, expected 3 (z, y, x)")
+            raise InputError(f"volume: the array has {len(shape)} dimensions, expected 3 (z, y, x)")
         return Grid((shape[0], shape[1], shape[2]), self.spacing_mm, self.origin_mm, self.direction)
 
 
@@ -131,7 +139,7 @@ def index_map(target: Grid, source: Grid) -> NDArray[np.float64]:
 
     With both indices in z, y, x order: source = M[:, :3] @ target + M[:, 3].
     """
-    # Origins are subtracted before they meet the inverse, so that far-away origins cost no digits.
+    # Origins are subtracted before they are multiplied by the inverse, so that distant origins cost no digits.
     source_axes, target_axes = source.affine[:3, :3], target.affine[:3, :3]
     offset = np.subtract(target.origin_mm, source.origin_mm)
     matrix = np.linalg.solve(source_axes, np.column_stack([target_axes, offset]))
@@ -141,8 +149,8 @@ def index_map(target: Grid, source: Grid) -> NDArray[np.float64]:
 def samples_per_voxel(to_source: NDArray[np.float64]) -> tuple[int, int, int]:
     """Number of samples to average within a target voxel along its z, y and x, so that no source voxel is skipped.
 
-    to_source is an index_map. That is the longest step, counted in source voxels, that one target step makes along any
-    axis of the source: the ratio of the two spacings for an upright scan, and for an oblique one that of the axis it
+    to_source is an index_map. The number is the longest step, in source voxels, that one target step makes along any
+    axis of the source: for an upright scan the ratio of the two spacings, for an oblique one that of the axis it
     crosses fastest. The margin keeps the float noise of a header (0.7 / 0.35 = 2.0000000000000004) from adding a
     sample; more than MOST_SAMPLES are not worth their time.
     """

@@ -60,6 +60,13 @@ def test_a_run_leaves_everything_and_says_the_volumes(scan, tmp_path, capsys):
     assert str(tmp_path / "out" / "report.html") in captured.out
 
 
+def test_the_backend_is_chosen_and_told(scan, tmp_path):
+    arguments = ["run", str(scan), "-o", str(tmp_path), "--threads", "2", "--overwrite"]
+    assert main([*arguments, "--backend", "openvino", "--device", "CPU"]) == 0
+    told = json.loads((tmp_path / "measurements.json").read_text("utf-8"))["backend"]
+    assert told == {"name": "openvino", "device": "CPU", "instructions": None, "threads": 2}
+
+
 def test_no_result_holds_the_name_of_the_input(scan, tmp_path):
     assert main(["run", str(scan), "-o", str(tmp_path / "out"), "--formats", "nifti,seg.nrrd"]) == 0
     assert {path.name for path in (tmp_path / "out").iterdir()} == RESULTS | {"labels.seg.nrrd"}
@@ -94,8 +101,11 @@ def test_overwriting_replaces_them(scan, tmp_path):
         (["run", "scan.nii.gz", "-o", "out", "--threads", "0"], "0 is not in the range x>=1"),
         (["run", "scan.nii.gz", "-o", "out", "--threads", "many"], "'many' is not a valid integer"),
         (["run", "scan.nii.gz", "-o", "out", "--localiser", "resnet"], "'resnet' is not one of"),
+        (["run", "scan.nii.gz", "-o", "out", "--backend", "cuda"], "'cuda' is not one of 'auto', 'native', 'openvino'"),
+        (["run", "scan.nii.gz", "-o", "out", "--device", "TPU"], "found no 'TPU' on this machine, choose one of CPU"),
+        (["run", "scan.nii.gz", "-o", "out", "--backend", "native", "--device", "AUTO"], "native runs on CPU alone"),
         (["run", "scan.nii.gz", "-o", "out", "--formats", "jpeg"], "format: 'jpeg' is unknown"),
-        (["run", "scan.nii.gz", "-o", "out", "--formats", ","], "needs a list of one or more of nifti, seg.nrrd"),
+        (["run", "scan.nii.gz", "-o", "out", "--formats", ","], "formats: expected one or more of nifti, seg.nrrd"),
         (["run", "not there.nii.gz", "-o", "out"], "not there.nii.gz"),
         (["run", "notes.nii.gz", "-o", "out"], "notes.nii.gz"),
         (["run", "empty folder", "-o", "out"], "empty folder"),
@@ -152,7 +162,7 @@ def test_a_fault_of_ours_is_status_1_with_one_line(scan, tmp_path, capsys, monke
     monkeypatch.setenv("WHS_FAST_DEBUG", "1" if debug else "")
     assert main(["run", str(scan), "-o", str(tmp_path / "out")]) == 1
     error = capsys.readouterr().err
-    assert error.splitlines()[-1].startswith("whs-fast: ZeroDivisionError: first line second line")
+    assert error.splitlines()[-1].startswith("whs-fast: internal error: ZeroDivisionError: first line second line")
     assert ("Traceback" in error) is debug
     assert debug or error.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
@@ -161,7 +171,7 @@ def test_a_fault_of_ours_is_status_1_with_one_line(scan, tmp_path, capsys, monke
 def test_a_missing_model_is_status_1(scan, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(engine_module, "models_folder", lambda: tmp_path / "nowhere")
     assert main(["run", str(scan), "-o", str(tmp_path / "out")]) == 1
-    assert "dense_vnet.npz: found no such file, expected a model of the installation" in said(capsys)[1]
+    assert "dense_vnet.xml: found no such file, expected a model of the installation" in said(capsys)[1]
 
 
 def test_warnings_go_to_standard_error(scan, tmp_path, capsys, monkeypatch):
@@ -192,6 +202,8 @@ def test_info_names_versions_models_and_features(capsys, models):
         "NumPy ",
         "SimpleITK ",
         *(f"{file.stem} +sha256 {hash_of(file)}" for file in models.glob("*.xml")),
+        r"backends +native \(CPU\), openvino \(CPU.*, AUTO\); auto takes (native|openvino)\n",
+        r"inflater +(isal|zlib), ",
         r"cache +compiled networks in no folder",
         r"overall_union +0\.9",
     ):

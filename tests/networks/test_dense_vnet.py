@@ -1,6 +1,8 @@
 """The trained network: its flow of planes equals the whole volume to the bit, labels of its logits their definition."""
 
+import shutil
 from importlib import resources
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,7 +18,7 @@ from whs_fast.volume import axis_aligned_grid, index_map, index_to_mm
 
 SAMPLE = resources.files("whs_fast") / "data" / "sample.nii.gz"
 SIDE = 128  # of a cube of input voxels
-MODEL = models_folder() / "dense_vnet.npz"
+MODEL = models_folder() / "dense_vnet.xml"
 
 
 @pytest.fixture(scope="module")
@@ -68,12 +70,18 @@ def test_instructions_that_the_machine_lacks_are_refused_before_any_work(monkeyp
 
 
 def test_a_file_that_is_no_network_is_named(tmp_path):
-    with pytest.raises(ModelError, match=r"gone\.npz: found no such file"):
-        DenseVNet(tmp_path / "gone.npz", threads=1)
-    file = tmp_path / "other.npz"
-    np.savez(file, weights=np.zeros(3))
-    with pytest.raises(ModelError, match=r"other\.npz: found .*, expected the layers of a network"):
-        DenseVNet(file, threads=1)(np.zeros((8, 8, 8), np.uint8))
+    with pytest.raises(ModelError, match=r"gone\.xml: found no such file"):
+        DenseVNet(tmp_path / "gone.xml", threads=1)
+    other = shutil.copy(models_folder() / "squeezenet_axial.xml", tmp_path)
+    shutil.copy(models_folder() / "squeezenet_axial.bin", tmp_path)
+    short = shutil.copy(MODEL, tmp_path)
+    (tmp_path / "dense_vnet.bin").write_bytes(MODEL.with_suffix(".bin").read_bytes()[:400_000])
+    text = tmp_path / "text.xml"
+    text.write_text("no graph")
+    (tmp_path / "text.bin").touch()
+    for file in (other, short, text):
+        with pytest.raises(ModelError, match=rf"{Path(file).name}: found .*, expected the layers of a network"):
+            DenseVNet(Path(file), threads=1)(np.zeros((8, 8, 8), np.uint8))
 
 
 def turned(angle_rad, steps, shape):

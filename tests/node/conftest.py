@@ -24,7 +24,8 @@ class Quick:
         volume = read(folder)
         progress("measure", 0.9)
         measurements = copy.deepcopy(self.result.measurements)
-        return replace(self.result, source=volume.source, measurements=measurements)
+        scan = replace(self.result.scan, source=volume.source)
+        return replace(self.result, scan=scan, measurements=measurements)
 
 
 @pytest.fixture(scope="package")

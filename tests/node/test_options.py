@@ -38,9 +38,9 @@ def test_titles_that_are_none(title):
         (["--send-to", "A@b:104", "--allow", "x" * 17], "AE title: found 'xxxxxxxxxxxxxxxxx', expected 1 to 16"),
         (
             ["--send-to", "A@b:104", "--tls-cert", "c.pem"],
-            "TLS: found one or two of --tls-cert, --tls-key",
+            "TLS: --tls-cert, --tls-key and --tls-ca belong together",
         ),
-        (["--send-to", "A@b:104", "--bind", "0.0.0.0"], "bind: found 0.0.0.0, which other machines reach"),
+        (["--send-to", "A@b:104", "--bind", "0.0.0.0"], "bind: other machines can reach 0.0.0.0;"),
         ([], "Missing option '--send-to'"),
     ],
 )

@@ -152,8 +152,8 @@ def test_names_tell_nothing_and_nobody_else_may_look(queue):
 
 
 def test_two_nodes_do_not_share_a_queue(queue, tmp_path):
-    with pytest.raises(InputError, match="found another node at work in it"):
+    with pytest.raises(InputError, match="another node is using this queue"):
         Queue(queue.partial.parent)
     (tmp_path / "file").write_bytes(b"")
-    with pytest.raises(OutputError, match="expected a folder to write"):
+    with pytest.raises(OutputError, match="the queue needs a writable folder"):
         Queue(tmp_path / "file")

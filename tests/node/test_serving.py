@@ -90,7 +90,7 @@ def test_a_full_disk_is_no_fault_of_the_series(series, engine, tmp_path, caplog)
     with running(Full(), tmp_path) as node:
         push_all(node, series)
         wait_for(lambda: node.inside("outgoing"))
-    told = [float(seconds) for seconds in re.findall(r"No space left on device; again in (\d+) s", caplog.text)]
+    told = [float(seconds) for seconds in re.findall(r"No space left on device; trying again in (\d+) s", caplog.text)]
     assert len(told) == failures and min(told) >= 10.0
     # It waits as long as it says.
     assert [s for waits in node.stop.waits.values() for s in waits if s >= 10.0] == told
@@ -148,7 +148,7 @@ def test_sending_is_tried_again_after_a_time_that_doubles(engine, series, tmp_pa
         wait_for(lambda: archive.stored == ["SEG", "SR", "OT"])
         wait_for(lambda: not node.inside("outgoing"))
         archive.server.shutdown()
-    assert caplog.text.count("no connection") == 2 and "status 0xA700; again in" in caplog.text
+    assert caplog.text.count("no connection") == 2 and "status 0xA700; trying again in" in caplog.text
     assert delays() == [delays()[0] * factor for factor in (1, 2, 4)]
 
 
@@ -202,14 +202,14 @@ def test_what_it_does_not_start_with(engine, tmp_path, certificates):
         with running(engine, tmp_path, **changes):
             pass
 
-    with pytest.raises(InputError, match=r"found 0\.0\.0\.0, which other machines reach.*--allow AET"):
+    with pytest.raises(InputError, match=r"machines can reach 0\.0\.0\.0; name the AE titles .*--allow AET"):
         start(bind="0.0.0.0")
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
-        with pytest.raises(InputError, match=r"port .* in use, expected a free port"):
+        with pytest.raises(InputError, match=r"port .* in use; choose another one \(--port\)"):
             start(port=taken.getsockname()[1])
     ours = certificates["ours"]
     for broken in (Tls(ours.key, ours.key, ours.authority), Tls(tmp_path / "none", ours.key, ours.authority)):
-        with pytest.raises(InputError, match="TLS: found files that cannot be used"):
+        with pytest.raises(InputError, match="TLS: the files cannot be used"):
             start(tls=broken)

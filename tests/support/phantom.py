@@ -12,6 +12,7 @@ import SimpleITK as sitk
 import whs_fast.networks.openvino_model  # noqa: F401  (before openvino itself, so that its reporting stays off)
 from whs_fast.volume import IDENTITY_DIRECTION, Direction, Triple, Volume
 
+from training.dense_vnet_ir import write  # isort: skip
 import openvino  # isort: skip
 from openvino import opset13 as ops  # isort: skip
 
@@ -108,12 +109,8 @@ def _make_dense_vnet(folder: Path) -> None:
         weights[label, 1 + label, 1, 1, 1] = -8
         weights[label, 12, 1, 1, 1] = 4
         bias[label] = 128.0 - 4 * grey
-    arrays = {}
-    for name, (weights, scale, bias) in layers.items():
-        zero = 128 if name == "last" else 0
-        arrays |= {f"{name}/weights": weights, f"{name}/scale": np.float32(scale), f"{name}/bias": np.float32(bias)}
-        arrays[f"{name}/zero"] = np.uint8(zero)
-    np.savez(folder / "dense_vnet.npz", **arrays)
+    zeros = dict.fromkeys(layers, 0) | {"last": 128}
+    write({name: (*layer, zeros[name]) for name, layer in layers.items()}, folder / "dense_vnet.xml")
 
 
 def make_sums(folder: Path) -> Path:

@@ -121,7 +121,7 @@ def exported(tmp_path_factory):
     folder = tmp_path_factory.mktemp("models")
     command = [sys.executable, "-m", "training.export_dense_vnet", str(CHECKPOINT), "--out", str(folder)]
     subprocess.run([*command, "--crops", "3", "--side", "96"], cwd=REPOSITORY, check=True)
-    return folder / "dense_vnet.npz"
+    return folder / "dense_vnet.xml"
 
 
 def test_the_integers_give_the_labels_of_torch(exported, region, trained):
@@ -147,7 +147,7 @@ def test_the_export_keeps_what_float_computes():
     layers = export_dense_vnet.quantise(model, crops)
     with torch.no_grad():
         expected = model(crops[:1].float() / 255)[0].permute(1, 2, 3, 0).numpy()
-    file = Path("dense_vnet.npz")
+    file = Path("dense_vnet.xml")
     assert set(layers) >= {"pool", "entry", "stack_3.10", "skip_1", "down_2", "last"}
     with tempfile.TemporaryDirectory() as folder:
         export_dense_vnet.write(layers, Path(folder) / file)

@@ -24,10 +24,11 @@ from training.localisers import (  # noqa: E402
     fit_to_side,
     load_thorax,
     load_trained,
+    recover,
     save_thorax,
 )
 from training.networks import load_imagenet, squeezenet, vgg16  # noqa: E402
-from training.train_localisers import chances_of, draw_batch, train  # noqa: E402
+from training.train_localisers import MODELS, chances_of, draw_batch, train  # noqa: E402
 
 VALVE = np.array([22.25, 30.5, 41.75])
 
@@ -132,6 +133,12 @@ def test_one_step_changes_the_weights_and_goes_on_from_its_checkpoint(
     assert any(not torch.equal(second["model"][k], v) for k, v in first["model"].items())
 
 
+@pytest.mark.parametrize("backbone", BACKBONES)
+def test_what_ships_has_a_file_under_5_mb(backbone: str) -> None:
+    """A byte a weight, and half as much again for all else."""
+    assert 1.3 * sum(p.numel() for p in BACKBONES[backbone]().parameters()) <= 5_000_000
+
+
 def test_the_published_widths_build() -> None:
     assert vgg16(1.0).eval()(torch.zeros(1, 1, 64, 64)).shape == (1, 2)
     convolutions = [m for m in vgg16(1.0).modules() if isinstance(m, torch.nn.Conv2d)]
@@ -195,21 +202,38 @@ def test_the_converted_graph_answers_as_torch_does(pool: Path, backbone: str) ->
 
 @pytest.mark.parametrize("backbone", BACKBONES)
 def test_what_is_exported_answers_as_torch_does(pool: Path, tmp_path: Path, backbone: str) -> None:
-    """INT8 against float32 of a network that has learnt a little, on the slices it was calibrated with."""
-    checkpoint = train(pool, tmp_path, backbone, "coronal", minutes=1, steps=60, batch=8)
+    """INT8 against float32 of a network that has learnt a little, on the slices it was calibrated with.
+
+    VGG-16 is narrow here: its layers are the same, and those of the width that ships take minutes.
+    """
+    checkpoint = train(pool, tmp_path, backbone, "coronal", minutes=1, steps=60, batch=8, width=1 / 8)
     state = torch.load(checkpoint, weights_only=True)  # the average still lags behind after so few steps
     torch.save({"averaged": {f"module.{key}": value for key, value in state["model"].items()}}, checkpoint)
     slices = drawn_slices(pool, 24)
+    trained = load_trained(checkpoint, backbone)
     path = export_localiser(checkpoint, backbone, "coronal", slices, tmp_path / "models")
-    assert path.with_suffix(".bin").stat().st_size <= 5_000_000
+    assert path.with_suffix(".bin").stat().st_size <= 1.5 * sum(p.numel() for p in trained.parameters())  # INT8
     model = ov.Core().read_model(path)
     assert model.inputs[0].element_type == ov.Type.u8
     assert model.inputs[0].partial_shape.to_string() == f"[?,1,{SIDE},{SIDE}]"
     compiled = ov.Core().compile_model(model, "CPU", CPU)
     with torch.no_grad():
-        expected = AbsoluteDistance(load_trained(checkpoint, backbone))(torch.from_numpy(slices)).numpy()
+        expected = AbsoluteDistance(trained)(torch.from_numpy(slices)).numpy()
     answer = compiled(slices)[0]
     assert answer.dtype == np.float32
     off = np.abs(answer - expected)
+    assert off.mean() < 1.0
+    assert off.max() < 4.0
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_vgg16_recovered_from_its_int8_model_reads_as_that_does(pool: Path, training: bool) -> None:
+    model, slices = MODELS / "vgg16_coronal.xml", drawn_slices(pool, 24)
+    network = recover(model, slices).train(training)
+    with torch.no_grad():
+        found = AbsoluteDistance(network).train(training)(torch.from_numpy(slices)).numpy()
+    expected = ov.Core().compile_model(model, "CPU", CPU)(slices)[0]
+    assert np.ptp(expected) > 5  # mm: the answers tell the slices apart
+    off = np.abs(found - expected)
     assert off.mean() < 1.0
     assert off.max() < 4.0

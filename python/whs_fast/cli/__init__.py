@@ -1,8 +1,8 @@
 """The command line: `whs-fast run`, `demo`, `bench` and so on.
 
-Exit status: 0 done; 1 a fault of ours; 2 the input or the options are wrong; 3 the output cannot be written; 4 some
+Exit status: 0 done; 1 an internal error; 2 the input or the options are wrong; 3 the output cannot be written; 4 some
 scans or phases of several failed; 130 interrupted by Ctrl-C, 143 by SIGTERM, 129 by SIGHUP. Each but 0 comes with one
-line on standard error. Set WHS_FAST_DEBUG=1 to see the whole traceback of a fault.
+line on standard error. Set WHS_FAST_DEBUG=1 to see the traceback of an internal error.
 
 A reader of standard output who closes it early (`whs-fast run ... --json | head -1`) has read enough: the command goes
 on to its end, and that decides the status.
@@ -70,7 +70,7 @@ def _explain(error: Exception) -> int:
         import traceback
 
         traceback.print_exception(error)
-    return _fail(1, f"{type(error).__name__}: {error} (WHS_FAST_DEBUG=1 shows where)")
+    return _fail(1, f"internal error: {type(error).__name__}: {error} (WHS_FAST_DEBUG=1 shows where)")
 
 
 def _fail(status: int, message: str) -> int:

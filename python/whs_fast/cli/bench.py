@@ -22,15 +22,15 @@ def _split_threads(context: click.Context, parameter: click.Parameter, value: st
     default="1,2,4",
     show_default=True,
     metavar="LIST",
-    help="Numbers of CPU threads, one after another.",
+    help="Numbers of CPU threads to measure, separated by commas.",
 )
-@click.option("--memory-limit", metavar="SIZE", help="Hard limit of the cold runs, such as 2G.")
+@click.option("--memory-limit", metavar="SIZE", help="Hard memory limit for the cold runs, such as 2G.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of the table.")
 def command(threads: tuple[int, ...], memory_limit: str | None, as_json: bool) -> None:
-    """Time a run on a scan of 512 x 512 x 400, made here.
+    """Measure time and memory of a run on this machine.
 
-    Cold is `whs-fast run` in a fresh process, warm further runs of one engine. The scan takes 210 MB in the temporary
-    folder (TMPDIR) for as long as this runs.
+    The scan, of 512 x 512 x 400 voxels, is made for the purpose and takes 210 MB in the temporary folder (TMPDIR) until
+    the command ends. Cold runs are `whs-fast run` in a fresh process; warm runs are further runs of one engine.
 
     \b
     Examples:

@@ -1,7 +1,7 @@
 """Times `whs-fast run` on a scan of 512 x 512 x 400 that it makes itself, for people who want to know their machine.
 
 Every cold figure comes from a fresh process, so that start, imports and the compilation of the networks count; warm
-figures come from further runs of one engine. The measure is the paper's: a median of 13.4 s on a 2 GHz computer with
+figures come from further runs of one engine. The yardstick is the paper: a median of 13.4 s on a 2 GHz computer with
 2 GB of RAM (Sharobeem et al., J Cardiovasc Transl Res 2021, doi 10.1007/s12265-021-10166-0).
 """
 
@@ -43,7 +43,8 @@ _PACKED = "packed.nii.gz"
 def make_scan(path: Path, *, shape: tuple[int, int, int] = SHAPE, seed: int = 0) -> Grid:
     """Writes the shipped sample, resampled to a shape (z, y, x) over the same body and with noise, as a plain NIfTI.
 
-    The noise (sd 20 HU, from the seed) is what upsampling takes away. Some slices at a time: little memory is needed.
+    The noise (sd 20 HU, from the seed) makes up for what upsampling removes. Working on a few slices at a time takes
+    little memory.
     Raises OutputError where the file cannot be written.
     """
     with resources.as_file(resources.files("whs_fast") / "data" / "sample.nii.gz") as sample:
@@ -64,7 +65,7 @@ def make_scan(path: Path, *, shape: tuple[int, int, int] = SHAPE, seed: int = 0)
                 noise = random.standard_normal(slab.shape, np.float32) * np.float32(_NOISE_HU)
                 file.write(np.clip(slab + noise, AIR_HU, 3071).astype("<i2").tobytes())
     except OSError as error:
-        raise OutputError(f"{path}: found that the scan cannot be written ({error.strerror}), expected room") from error
+        raise OutputError(f"{path}: cannot be written ({error.strerror}); needs free space for the scan") from error
     return grid
 
 
@@ -79,24 +80,24 @@ def parse_size(text: str) -> int:
 
 @contextmanager
 def limited(limit: int | None) -> Iterator[tuple[Callable[[], None] | None, dict[str, str], str]]:
-    """How to start a process under a hard memory limit in bytes: (what it runs first, environment, words on it).
+    """How to start a process under a hard memory limit in bytes: (what it runs first, environment, description).
 
     A cgroup is used only where WHS_FAST_CGROUP names the folder of one (version 1 or 2, with the memory controller)
-    that was handed to this user: those of a system belong to its service manager. Else the address space is limited.
+    that was delegated to this user: the others belong to the service manager. Otherwise the address space is limited.
     """
     environment = dict(os.environ)
     if limit is None:
         yield None, environment, "none"
         return
     if sys.platform == "win32":
-        raise InputError("memory limit: found Windows, expected a system with address-space limits or cgroups")
+        raise InputError("memory limit: not available on Windows; needs address-space limits or cgroups")
     parent = os.environ.get("WHS_FAST_CGROUP")
     if parent:
         group = Path(parent) / f"whs_fast_{os.getpid()}"
         try:
             group.mkdir()
         except OSError as error:
-            raise OutputError(f"{group}: found no right to make it ({error.strerror}), expected a cgroup") from error
+            raise OutputError(f"{group}: cannot be made ({error.strerror}); needs a writable cgroup") from error
         try:
             yield _into_group(group, limit), environment, f"{limit >> 20} MiB, memory cgroup without swap"
         finally:
@@ -104,11 +105,11 @@ def limited(limit: int | None) -> Iterator[tuple[Callable[[], None] | None, dict
         return
     import resource
 
-    # Each thread's allocator reserves 64 MiB of address space that it does not use: one arena serves them all.
+    # Each allocator arena reserves 64 MiB of address space that it does not use, so all threads share one.
     environment["MALLOC_ARENA_MAX"] = "1"
     words = (
-        f"{limit >> 20} MiB of address space (no memory cgroup was named in WHS_FAST_CGROUP); stricter, for it counts "
-        "mapped files and reserved stacks too"
+        f"{limit >> 20} MiB of address space (no memory cgroup was named in WHS_FAST_CGROUP); this is stricter, as it "
+        "also counts mapped files and reserved stacks"
     )
     yield lambda: resource.setrlimit(resource.RLIMIT_AS, (limit, limit)), environment, words
 
@@ -130,9 +131,9 @@ def _into_group(group: Path, limit: int) -> Callable[[], None]:
 
 
 def run_cold(scan: Path, folder: Path, *, threads: int, limit: int | None = None) -> dict[str, Any]:
-    """What `whs-fast run` leaves in measurements.json, run in a fresh process, with "process" seconds in its timings.
+    """Runs `whs-fast run` in a fresh process and returns its measurements.json, with "process" seconds in the timings.
 
-    Raises OutputError with its last words where it fails, as it does where the limit (bytes) is too low.
+    Raises OutputError, with the end of its standard error, where it fails, such as where limit (bytes) is too low.
     """
     command = [sys.executable, "-m", "whs_fast", "run", str(scan), "-o", str(folder), "--threads", str(threads)]
     with limited(limit) as (first, environment, words):
@@ -141,22 +142,22 @@ def run_cold(scan: Path, folder: Path, *, threads: int, limit: int | None = None
         seconds = time.perf_counter() - start
     if done.returncode:
         last = done.stderr[-300:]
-        raise OutputError(f"{scan}: found exit status {done.returncode} under memory limit {words}: {last}")
+        raise OutputError(f"{scan}: run ended with status {done.returncode} under memory limit {words}: {last}")
     measurements: dict[str, Any] = json.loads((folder / "measurements.json").read_text(encoding="utf-8"))
     measurements["timings_s"]["process"] = round(seconds, 3)
     return measurements
 
 
 def run_warm(scan: Path, folder: Path, *, threads: int, runs: int = WARM_RUNS) -> dict[str, Any]:
-    """What a warm engine takes, in a fresh process: medians of further runs, after a first that warms it.
+    """Times a warm engine in a fresh process: medians of further runs, after a first one that warms it up.
 
-    "timings_s" has the stages; "gzip_s" what compression adds by itself: "in" to reading the scan, beside which a copy
-    lies as packed.nii.gz, and "out" to writing the labels. Raises OutputError where the process fails.
+    "timings_s" has the stages; "gzip_s" has what compression alone adds: "in" to reading the scan, whose compressed
+    copy is packed.nii.gz beside it, and "out" to writing the labels. Raises OutputError where the process fails.
     """
     command = [sys.executable, "-m", "whs_fast.cli.benchmarking", str(scan), str(folder), str(threads), str(runs)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise OutputError(f"{scan}: found exit status {done.returncode} at {threads} threads: {done.stderr[-300:]}")
+        raise OutputError(f"{scan}: warm runs ended with status {done.returncode}: {done.stderr[-300:]}")
     medians: dict[str, Any] = json.loads(done.stdout)
     return medians
 
@@ -191,7 +192,7 @@ def _warm(scan: str, folder: str, threads: str, runs: str) -> None:
 
 
 def shares(timings_s: dict[str, float], gzip_out_s: float) -> dict[str, float]:
-    """Each stage's part of the total, were the labels stored uncompressed: writing and total less the compression."""
+    """Each stage's share of the total as if the labels were stored uncompressed: compression is subtracted."""
     total = timings_s["total"] - gzip_out_s
     return {
         stage: round((timings_s[stage] - (gzip_out_s if stage == "write" else 0.0)) / total, 3)
@@ -203,15 +204,14 @@ def shares(timings_s: dict[str, float], gzip_out_s: float) -> dict[str, float]:
 def benchmark(
     threads: Sequence[int], *, limit: int | None = None, tell: Callable[[str], None] | None = None
 ) -> dict[str, Any]:
-    """Runs everything, one thread count at a time, and gives what `render` shows and `whs-fast bench --json` prints.
+    """Runs everything, one thread count at a time, and returns what `render` shows and `whs-fast bench --json` prints.
 
     limit, in bytes, holds for the cold runs. tell is called with a line about what comes next. Raises InputError or
     OutputError where a run cannot be made. Beside the machine and the scan (uncompressed), "runs" has for each number
-    of threads: "cold_s" and "warm_s", median seconds of each stage, in "total" and, cold, of the whole "process";
-    "gzip_s", what compression adds to reading, were the scan compressed ("in", not in the other figures), and to
-    writing ("out", part of them); "cold_share" and "warm_share", each stage's part of the total without any
-    compression; the peak of resident memory in 10^6 bytes, the largest of the cold runs; and whether the paper's time
-    and memory are met, cold.
+    of threads: "cold_s" and "warm_s", median seconds of each stage, of the "total" and, cold, of the whole "process";
+    "gzip_s", what compression would add to reading ("in", not part of the other figures) and adds to writing ("out",
+    part of them); "cold_share" and "warm_share", each stage's share of the total without any compression; the peak
+    resident memory in 10^6 bytes, the largest of the cold runs; and whether cold runs meet the paper's time and memory.
     """
     from whs_fast.networks.openvino_model import describe_runtime
 
@@ -220,7 +220,7 @@ def benchmark(
         pass
     runtime = describe_runtime()
     runs = []
-    with temporary_folder() as folder:
+    with temporary_folder("bench") as folder:
         scan = folder / "scan.nii"
         say("making the scan")
         grid = make_scan(scan)
@@ -267,7 +267,7 @@ def benchmark(
 
 
 def render(found: dict[str, Any]) -> str:
-    """The table of what `benchmark` gave."""
+    """The result of `benchmark` as a table."""
     z, y, x = found["scan"]["shape_zyx"]
     spacing = " x ".join(f"{step:.3f}" for step in found["scan"]["spacing_mm"])
     lines = [

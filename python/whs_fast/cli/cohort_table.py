@@ -7,17 +7,17 @@ import click
 from whs_fast.cli.progress import progress_bar
 from whs_fast.machine import require_extra
 
-_HELP = """Describe the patients of a study by groups, as in a paper's Table 1.
+_HELP = """Describe the patients of a study by groups, as in Table 1 of a paper.
 
-CSV has a header and one row a patient. Numbers are described by mean and SD, or by median and quartiles where
-Shapiro-Wilk rejects a normal distribution in a group, and compared by the Kruskal-Wallis test; categories by counts and
-shares, compared by Fisher's exact test over any number of groups (Freeman-Halton). Missing values are counted: an empty
-cell, NA, N/A, NaN, null, missing, a dot or a question mark.
+CSV has a header and one row per patient. Numbers are described by mean and SD, or by median and quartiles if
+Shapiro-Wilk rejects a normal distribution in a group, and compared by the Kruskal-Wallis test. Categories are described
+by counts and percentages, and compared by Fisher's exact test, for any number of groups (Freeman-Halton). Missing
+values are counted: an empty cell, NA, N/A, NaN, null, missing, a dot or a question mark.
 
-At most five different whole numbers from 0 to 9 in a column are categories. Columns that identify patients are left
-out. Where the exact test would take too long, the chi-squared test stands in its place and is named.
+A column with at most five different whole numbers from 0 to 9 holds categories. Columns that identify patients are left
+out. Where the exact test would take too long, the chi-squared test takes its place, and the table says so.
 
-With -o, DIR receives cohort_table.csv, cohort_table.md and cohort_table.json.
+With -o, cohort_table.csv, cohort_table.md and cohort_table.json are written into DIR.
 
 \b
 Examples:
@@ -33,8 +33,20 @@ def _split_names(context: click.Context, parameter: click.Parameter, value: str)
 @click.command("cohort-table", help=_HELP, short_help="Describe the patients of a study by groups.")
 @click.argument("table", metavar="CSV", type=click.Path(path_type=Path))
 @click.option("--by", required=True, metavar="COLUMN", help="Column that holds the group.")
-@click.option("--categorical", callback=_split_names, default="", metavar="LIST", help="Columns of categories.")
-@click.option("--continuous", callback=_split_names, default="", metavar="LIST", help="Columns of numbers.")
+@click.option(
+    "--categorical",
+    callback=_split_names,
+    default="",
+    metavar="LIST",
+    help="Columns to treat as categories, separated by commas.",
+)
+@click.option(
+    "--continuous",
+    callback=_split_names,
+    default="",
+    metavar="LIST",
+    help="Columns to treat as numbers, separated by commas.",
+)
 @click.option("-o", "--output", "folder", metavar="DIR", type=click.Path(path_type=Path), help="Folder for the files.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of the table.")
 @click.option("--overwrite", is_flag=True, help="Replace an earlier table in DIR.")

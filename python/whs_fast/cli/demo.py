@@ -19,14 +19,14 @@ from whs_fast.cli.segmenting import segment
     show_default=True,
     metavar="DIR",
     type=click.Path(path_type=Path),
-    help="Folder for the results; made if it is not there.",
+    help="Folder for the results; created if it does not exist.",
 )
 @segmentation_options
 def command(folder: Path, **options: Any) -> None:
     """Segment the sample scan that comes with the package.
 
-    The sample is rendered by our own code, not a patient. What is written is what `whs-fast run` writes; only
-    dicom-seg is not to be had, since the sample is no DICOM series.
+    The sample was rendered by our own code and shows no patient. The results are those of `whs-fast run`, except that
+    dicom-seg is not available, because the sample is not DICOM.
 
     \b
     Examples:

@@ -8,22 +8,23 @@ from whs_fast.cli.progress import progress_bar
 from whs_fast.errors import InputError
 from whs_fast.machine import require_extra
 
-# Kept here too, so that --help does not load scipy; a test holds them together with the lists they come from.
+# Repeated here so that --help does not load scipy; a test compares them with the lists they come from.
 SCHEMES = ("whs-fast", "mm-whs", "baskaran", "totalsegmentator")
 LABEL_SETS = ("whs-fast", "mm-whs", "totalsegmentator")
 
 _HELP = """Compare predicted label maps with reference ones.
 
-Writes into DIR: evaluation.html (all tables and figures on one page), tables.md, dice.png, regression.png,
-bland_altman.png, cases.csv, overall.csv, structures.csv, landmarks.csv and evaluation.json.
+It measures overlap, surface distances, volumes and agreement, and writes into DIR: evaluation.html (all tables and
+figures on one page), tables.md, dice.png, regression.png, bland_altman.png, cases.csv, overall.csv, structures.csv,
+landmarks.csv and evaluation.json.
 
-Label maps are NIfTI, NRRD or MetaImage files, or the folders that run leaves (NAME/labels.nii.gz). They pair by name:
-NAME.nii.gz with NAME_label.nii.gz; where files of a folder end in _label, _labels, _seg, _segmentation or _gt, the
-others in it are passed over. Names of files are shown in the results: keep patients' names out of them. Where two
-grids differ, the prediction is sampled on the reference's grid, and this is told.
+Label maps are NIfTI, NRRD or MetaImage files, or the folders that run writes (NAME/labels.nii.gz). They are paired by
+name: NAME.nii.gz with NAME_label.nii.gz. Where some files of a folder end in _label, _labels, _seg, _segmentation or
+_gt, its other files are skipped. File names appear in the results: keep patients' names out of them. Where two grids
+differ, the prediction is resampled to the reference's grid, and a warning says so.
 
-A structure that one map lacks has a Dice and a surface Dice of 0 and no distances; one that both lack takes part in
-nothing. With fewer cases than a figure needs (2 for limits of agreement, 3 for a correlation) it is left empty.
+A structure that one map lacks has a Dice and a surface Dice of 0 and no distances; one that both lack is left out. A
+figure that needs more cases than there are (2 for limits of agreement, 3 for a correlation) is left empty.
 
 \b
 Landmarks are the centre of the aortic valve in mm, LPS:
@@ -49,8 +50,8 @@ _FOLDER = click.Path(path_type=Path)
 @click.option(
     "--scheme",
     type=click.Choice(SCHEMES),
-    help="Structures to compare: the ten, the 7 of MM-WHS, the 5 of Baskaran et al., TotalSegmentator's heart "
-    "chambers; all that both label sets know if left out.",
+    help="Structures to compare: our ten, the seven of MM-WHS, the five of Baskaran et al., or the heart chambers of "
+    "TotalSegmentator. Default: all that both label sets have.",
 )
 @click.option(
     "--pred-labels",
@@ -74,9 +75,9 @@ _FOLDER = click.Path(path_type=Path)
     "predicted_landmarks",
     metavar="FILE",
     type=_FOLDER,
-    help="Predicted valve points; if left out, the measurements.json beside each prediction.",
+    help="Predicted valve points. Default: the measurements.json beside each prediction.",
 )
-@click.option("--threads", type=click.IntRange(min=1), metavar="N", help="CPU threads; all available if left out.")
+@click.option("--threads", type=click.IntRange(min=1), metavar="N", help="CPU threads. Default: all available.")
 @click.option("--overwrite", is_flag=True, help="Replace an earlier evaluation in DIR.")
 def command(
     predictions: Path | None,
@@ -102,7 +103,7 @@ def command(
     elif table is None and predictions is not None and references is not None:
         pairs = pair_folders(predictions, references)
     else:
-        raise InputError("found neither --pred with --ref nor --pairs alone, expected one of the two")
+        raise InputError("give either --pred and --ref, or --pairs alone")
     check_folder(folder, overwrite=overwrite, names=RESULT_NAMES)
     with progress_bar() as progress:
         evaluation = evaluate_pairs(

@@ -1,6 +1,6 @@
-"""What the library logs, on standard error: all of it for `-v` of any command, the course of things for the node.
+"""Shows what the library logs on standard error: everything with `-v`, and the main events for the node.
 
-Only our own logger: lines of libraries could hold what identifies a patient, ours do not.
+Only our own logger: messages of other libraries could identify a patient, ours do not.
 """
 
 import logging
@@ -9,7 +9,7 @@ import click
 
 
 def log_to_stderr(context: click.Context, level: int) -> None:
-    """Shows what is logged at a level and above until the command ends, unless more is shown already."""
+    """Shows what is logged at a level and above until the command ends, unless more is already shown."""
     ours = logging.getLogger("whs_fast")
     if ours.handlers and ours.level <= level:
         return
@@ -37,5 +37,5 @@ def verbose_option() -> click.Option:
         is_flag=True,
         expose_value=False,
         callback=_start,
-        help="Tell on standard error what is being done (the logger whs_fast).",
+        help="Log to standard error what is being done (logger whs_fast).",
     )

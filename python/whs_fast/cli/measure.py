@@ -6,14 +6,14 @@ import click
 
 from whs_fast.cli.segmenting import tell_measurements
 
-_HELP = """Measure a label map, for instance one corrected by hand.
+_HELP = """Measure a label map, such as one corrected by hand.
 
 LABELS is a NIfTI, NRRD or MetaImage file with the label values that run writes (1 to 10), or a segmentation of 3D
-Slicer (.seg.nrrd). Segments are known by their terminology or name, so they may be renumbered, reordered, cropped or in
-layers; other segments are left out, and this is told.
+Slicer (.seg.nrrd). Segments are recognised by their terminology or name, so they may be renumbered, reordered, cropped
+or in layers; other segments are left out, and a warning says so.
 
-FILE receives what measurements.json holds, as far as labels tell it: volumes, LV mass, the aortic valve where LV cavity
-and aorta meet, and warnings.
+FILE receives the part of measurements.json that labels can give: volumes, LV mass, the aortic valve where LV cavity and
+aorta meet, and warnings.
 
 \b
 Examples:
@@ -26,7 +26,7 @@ Examples:
 @click.argument("labels", metavar="LABELS", type=click.Path(path_type=Path))
 @click.option("-o", "--output", "file", metavar="FILE", type=click.Path(path_type=Path), help="JSON file to write.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of the table.")
-@click.option("--threads", type=click.IntRange(min=1), metavar="N", help="CPU threads; all available if left out.")
+@click.option("--threads", type=click.IntRange(min=1), metavar="N", help="CPU threads. Default: all available.")
 @click.option("--overwrite", is_flag=True, help="Replace FILE.")
 def command(labels: Path, file: Path | None, as_json: bool, threads: int | None, overwrite: bool) -> None:
     import json

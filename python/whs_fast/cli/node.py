@@ -13,13 +13,13 @@ from whs_fast.errors import InputError
 from whs_fast.machine import require_extra
 from whs_fast.outputs import LOCALISERS
 
-_HELP = """Run a DICOM node that segments what it is sent.
+_HELP = """Run a DICOM node that segments the series it receives.
 
 The node receives CT series by C-STORE, segments each one when it is complete, and sends a Segmentation, a Structured
 Report and a picture to another node. It answers C-ECHO. Its queue is on disk: a restart loses nothing. A series that
 cannot be segmented is kept in QUEUE/failed with the reason; to try it again, move it back to QUEUE/ready.
 
-The queue and what is sent hold the patient's data, the log does not. Without TLS, DICOM is neither encrypted nor
+The queue and the results hold the patient's data; the log does not. Without TLS, DICOM is neither encrypted nor
 authenticated: AE titles guard against mistakes, not against intruders.
 
 \b
@@ -42,9 +42,9 @@ def _stop_on_signals(stop: threading.Event) -> None:
 @click.option(
     "--aet", default="WHSFAST", show_default=True, metavar="AET", help="Application entity title of the node."
 )
-@click.option("--send-to", "destination", required=True, metavar="AET@HOST:PORT", help="Node that gets the results.")
+@click.option("--send-to", "destination", required=True, metavar="AET@HOST:PORT", help="Node to send the results to.")
 @click.option(
-    "--allow", multiple=True, metavar="AET", help="Calling AE title to accept, may be repeated; any one if left out."
+    "--allow", multiple=True, metavar="AET", help="Calling AE title to accept; may be repeated. Default: any."
 )
 @click.option("--bind", default="127.0.0.1", show_default=True, metavar="ADDRESS", help="Address to listen on.")
 @click.option(
@@ -54,8 +54,8 @@ def _stop_on_signals(stop: threading.Event) -> None:
     default=10.0,
     show_default=True,
     metavar="SECONDS",
-    help="A series is complete when its sender is gone and nothing came for this long; for ten times as long where "
-    "it broke off.",
+    help="A series is complete when its sender has released the association and nothing has arrived for this long; "
+    "for ten times as long if the association was aborted.",
 )
 @click.option(
     "--queue",
@@ -63,20 +63,22 @@ def _stop_on_signals(stop: threading.Event) -> None:
     show_default=True,
     metavar="DIR",
     type=click.Path(path_type=Path),
-    help="Folder for what is received and not yet sent.",
+    help="Folder for what was received and is not yet sent.",
 )
 @click.option(
     "--tls-cert", metavar="FILE", type=click.Path(path_type=Path), help="Our certificate (PEM): TLS both ways."
 )
 @click.option("--tls-key", metavar="FILE", type=click.Path(path_type=Path), help="Key of our certificate.")
-@click.option("--tls-ca", metavar="FILE", type=click.Path(path_type=Path), help="Authority that signs our peers'.")
-@click.option("--threads", type=click.IntRange(min=1), metavar="N", help="CPU threads; all available ones if left out.")
+@click.option(
+    "--tls-ca", metavar="FILE", type=click.Path(path_type=Path), help="Authority that signs our peers' certificates."
+)
+@click.option("--threads", type=click.IntRange(min=1), metavar="N", help="CPU threads. Default: all available.")
 @click.option(
     "--localiser",
     type=click.Choice(LOCALISERS),
     default="squeezenet",
     show_default=True,
-    help="Network that finds the aortic valve: the fast one, or the paper's larger one.",
+    help="Network that finds the aortic valve: the fast one, or the larger one of the paper.",
 )
 def command(
     port: int,
@@ -93,7 +95,7 @@ def command(
     localiser: str,
 ) -> None:
     if sys.platform == "win32":
-        raise InputError("node: found Windows, expected Linux or macOS")
+        raise InputError("node: does not run on Windows; needs Linux or macOS")
     require_extra("dicom", "node")
     from whs_fast.engine import Engine
     from whs_fast.node.sending import check_title, parse_destination
@@ -103,7 +105,7 @@ def command(
     if tls_cert and tls_key and tls_ca:
         tls = Tls(tls_cert, tls_key, tls_ca)
     elif tls_cert or tls_key or tls_ca:
-        raise InputError("TLS: found one or two of --tls-cert, --tls-key and --tls-ca, expected all three or none")
+        raise InputError("TLS: --tls-cert, --tls-key and --tls-ca belong together; give all three or none")
     settings = Settings(
         title=check_title(aet),
         bind=bind,

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import click
 
-from whs_fast.outputs import FORMATS, LOCALISERS, REPORTS, check_formats, check_report
+from whs_fast.outputs import BACKENDS, FORMATS, LOCALISERS, REPORTS, check_formats, check_report
 
 
 def _split_formats(context: click.Context, parameter: click.Parameter, value: str) -> tuple[str, ...]:
@@ -24,17 +24,29 @@ def _check_report(context: click.Context, parameter: click.Parameter, value: str
 
 
 def segmentation_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Adds the options of every command that segments a scan."""
+    """Adds the options that all commands which segment a scan share."""
     options = (
-        click.option(
-            "--threads", type=click.IntRange(min=1), metavar="N", help="CPU threads; all available ones if left out."
-        ),
+        click.option("--threads", type=click.IntRange(min=1), metavar="N", help="CPU threads. Default: all available."),
         click.option(
             "--localiser",
             type=click.Choice(LOCALISERS),
             default="squeezenet",
             show_default=True,
-            help="Network that finds the aortic valve: the fast one, or the paper's larger one.",
+            help="Network that finds the aortic valve: the fast one, or the larger one of the paper.",
+        ),
+        click.option(
+            "--backend",
+            type=click.Choice(BACKENDS),
+            default="auto",
+            show_default=True,
+            help="What labels the heart: our own kernel, OpenVINO, or the one that suits this machine.",
+        ),
+        click.option(
+            "--device",
+            default="CPU",
+            show_default=True,
+            metavar="NAME",
+            help="Where OpenVINO runs it: CPU, GPU, NPU, or AUTO, which is its own choice.",
         ),
         click.option(
             "--formats",
@@ -43,7 +55,7 @@ def segmentation_options(command: Callable[..., None]) -> Callable[..., None]:
             default="nifti",
             show_default=True,
             metavar="LIST",
-            help=f"Files to write of the labels, with commas between: {', '.join(FORMATS)}.",
+            help=f"Formats to write the labels in, separated by commas: {', '.join(FORMATS)}.",
         ),
         click.option(
             "--report",
@@ -51,11 +63,11 @@ def segmentation_options(command: Callable[..., None]) -> Callable[..., None]:
             callback=_check_report,
             default="plain",
             show_default=True,
-            help="Page to write: report.html alone, or with report_interactive.html, to scroll and turn the heart in.",
+            help="Page to write: report.html, or also report_interactive.html: slices to scroll, a heart to turn.",
         ),
         click.option("--overwrite", is_flag=True, help="Replace earlier results in DIR."),
         click.option(
-            "--json", "as_json", is_flag=True, help="Tell progress and results as JSON on standard output, a line each."
+            "--json", "as_json", is_flag=True, help="Print progress and results as JSON, one object per line."
         ),
     )
     for option in reversed(options):

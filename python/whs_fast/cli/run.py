@@ -8,27 +8,26 @@ import click
 from whs_fast.cli.options import segmentation_options
 from whs_fast.cli.segmenting import segment
 
-_HELP = """Segment one cardiac CT scan.
+_HELP = """Segment the heart in one cardiac CT scan.
 
-INPUT is a NIfTI, NRRD or MetaImage file, a DICOM folder, or a zip of one (`whs-fast series` lists what it holds). DIR
-receives labels.nii.gz (the ten structures on the scan's own grid), measurements.json (volumes, LV mass, valve
-position), preview.png and report.html. --formats chooses
-what is written of the labels:
+INPUT is a NIfTI, NRRD or MetaImage file, a DICOM folder, or a zip of one (`whs-fast series` lists what it holds). The
+results go to DIR: labels.nii.gz (the ten structures on the scan's own grid), measurements.json (volumes, LV mass, valve
+position), preview.png and report.html. --formats chooses how the labels are written:
 
 \b
   nifti       labels.nii.gz
   seg.nrrd    labels.seg.nrrd, for 3D Slicer and ITK-SNAP
-  dicom-seg   labels.dcm, a Segmentation, and measurements.dcm, a Structured Report; of DICOM scans only
-  stl, glb    meshes/STRUCTURE.stl and heart.glb, in mm and LPS
+  dicom-seg   labels.dcm (Segmentation) and measurements.dcm (Structured Report); for DICOM scans only
+  stl, glb    meshes/STRUCTURE.stl and heart.glb, surfaces in mm and LPS
 
-With --json, standard output holds one JSON object a line, for programs that show progress:
+With --json, standard output carries one JSON object per line, for programs that show progress:
 
 \b
-  {"event": "progress", "step": "segment", "done": 0.2}     done: share of the whole
-  {"event": "phase", "phase": "75"}                         with --phase all, before each
+  {"event": "progress", "step": "segment", "done": 0.2}     done: share of the whole run
+  {"event": "phase", "phase": "75"}                         with --phase all, before each phase
   {"event": "result", "folder": "results", "measurements": {...}}
 
-What fails has its line on standard error and an exit status above 0, as without --json.
+Errors go to standard error, one line each, and set the exit status, with or without --json.
 
 \b
 Examples:
@@ -52,16 +51,16 @@ Examples:
     required=True,
     metavar="DIR",
     type=click.Path(path_type=Path),
-    help="Folder for the results; made if it is not there.",
+    help="Folder for the results; created if it does not exist.",
 )
 @click.option(
-    "--series", metavar="UID", help="Series to take where there are several; else the thinnest contrast cardiac one."
+    "--series", metavar="UID", help="Series to use if there are several. Default: the thinnest contrast cardiac one."
 )
 @click.option(
     "--phase",
     metavar="PERCENT|all",
-    help="Phase to take where there are several, in % of the R-R interval (or a name that `whs-fast series` lists, "
-    "such as 310ms); else the one nearest to end-systole (35). With all, each goes into DIR/phase_NN.",
+    help="Phase to use if there are several, in % of the R-R interval, or by a name that `whs-fast series` lists, such "
+    "as 310ms. Default: the one nearest to end-systole (35). With all, each goes into DIR/phase_NN.",
 )
 @segmentation_options
 def command(source: Path, folder: Path, series: str | None, phase: str | None, **options: Any) -> None:

@@ -25,6 +25,8 @@ def segment(
     phase: str | None = None,
     threads: int | None,
     localiser: str,
+    backend: str,
+    device: str,
     formats: tuple[str, ...],
     report: str,
     overwrite: bool,
@@ -57,17 +59,20 @@ def segment(
         else:
             _tell(result, place / REPORTS[report].files[-1])
 
+    def load() -> Engine:
+        return Engine(threads=threads, localiser=localiser, backend=backend, device=device)
+
     failed = []
     try:
         if phase != "all":
             check_folder(folder, overwrite=overwrite)
-            segment_one(Engine(threads=threads, localiser=localiser), source, folder, series=series, phase=phase)
+            segment_one(load(), source, folder, series=series, phase=phase)
             return
         with open_phases(source, series=series, threads=threads) as phases:
             places = {part.label: folder / part.folder for part in phases}
             for place in places.values():
                 check_folder(place, overwrite=overwrite)
-            engine = Engine(threads=threads, localiser=localiser)
+            engine = load()
             for part in phases:
                 if as_json:
                     json_line("phase", phase=part.label)

@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 @click.command("series")
 @click.argument("source", metavar="INPUT", type=click.Path(path_type=Path))
 def command(source: Path) -> None:
-    """List the series of a DICOM folder or zip.
+    """List the series of a DICOM folder or zip to choose from.
 
     Each line gives the UID for --series, modality, distance between slices, number of images, description, the phases
-    for --phase and, where there are several CT series, what speaks for and against each. The one that `whs-fast run`
-    takes by itself is marked with an asterisk.
+    for --phase and, where there are several CT series, what speaks for and against each. An asterisk marks the series
+    that `whs-fast run` uses by default.
 
     \b
     Examples:

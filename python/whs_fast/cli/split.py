@@ -10,9 +10,9 @@ _COLUMN = "split"
 
 _HELP = """Split patients at random into training, validation and test.
 
-CSV has a header and one row a patient or scan. It comes out again, on standard output or into FILE, with a column
+CSV has a header and one row per patient or scan. It is written again, to standard output or FILE, with a new column
 `split` that says train, val or test. Rows of one patient stay together. The same patients and seed give the same split
-on every machine, in whatever order the rows are.
+on every machine, whatever the order of the rows.
 
 \b
 Examples:
@@ -26,11 +26,11 @@ Examples:
 @click.option("--train", type=click.IntRange(min=0), required=True, metavar="N", help="Patients for training.")
 @click.option("--val", type=click.IntRange(min=0), required=True, metavar="N", help="Patients for validation.")
 @click.option("--test", type=click.IntRange(min=0), required=True, metavar="N", help="Patients for the test.")
-@click.option("--seed", type=int, required=True, metavar="N", help="Another number gives another split.")
+@click.option("--seed", type=int, required=True, metavar="N", help="Seed: another number gives another split.")
 @click.option(
     "--patient",
     metavar="COLUMN",
-    help="Column that names the patient; if left out, the one called patient, subject, case or id, or patient_id and "
+    help="Column that identifies the patient. Default: the one called patient, subject, case or id, or patient_id and "
     "the like.",
 )
 @click.option("--group", metavar="COLUMN", help="Keep patients with the same value in this column together.")
@@ -56,19 +56,20 @@ def command(
 
     found = read_patients(table)
     if _COLUMN in found.columns:
-        raise InputError(f"{table}: found a column {_COLUMN!r} already, expected none")
+        raise InputError(f"{table}: already has a column {_COLUMN!r}; rename or remove it")
     if patient is None:
         named = [name for name in found.columns if name.casefold().replace(" ", "_") in ID_COLUMNS]
         if len(named) != 1:
+            several = f"{' and '.join(named)} could each identify the patient"
             raise InputError(
-                f"{table}: found {' and '.join(named) or 'no column'} that may name the patient, expected --patient "
-                f"and one of: {', '.join(found.columns)}"
+                f"{table}: {several if named else 'no column is called patient, id or the like'}; name one of these "
+                f"with --patient: {', '.join(found.columns)}"
             )
         patient = named[0]
     patients = []
     for line, value in zip(found.lines, found.column(patient, "for --patient"), strict=True):
         if value is None:
-            raise InputError(f"{table}: found no {patient} in line {line}, expected one in every row")
+            raise InputError(f"{table}: line {line} has no {patient}, expected one in every row")
         patients.append(value)
     groups = None if group is None else found.column(group, "for --group")
     sizes = dict(zip(NAMES, (train, val, test), strict=True))

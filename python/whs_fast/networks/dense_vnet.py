@@ -1,4 +1,6 @@
-"""Runs the trained Dense V-Net: integer layers from a file, our own kernel.
+"""Runs the trained Dense V-Net by our own kernel: the backend "native".
+
+Its integer layers are constants of the IR that OpenVINO runs as well (training.dense_vnet_ir).
 
 The kernel streams the region plane by plane, so memory is a choice of planes a step and the result is not, and its
 integer sums are exact, so neither the number of threads nor the processor's set of instructions changes a bit. Set
@@ -7,7 +9,6 @@ WHS_FAST_INSTRUCTIONS to one of those that `whs-fast info` lists to run it as on
 Architecture: Gibson et al., IEEE Trans Med Imaging 2018, doi 10.1109/TMI.2018.2806309.
 """
 
-import hashlib
 import os
 from collections.abc import Callable
 from functools import cached_property
@@ -19,6 +20,8 @@ from numpy.typing import NDArray
 
 from whs_fast import _kernels
 from whs_fast.errors import InputError, ModelError
+from whs_fast.networks.constants import read_constants
+from whs_fast.networks.installed import hash_files, ir_files
 
 Layer = tuple[NDArray[np.int8], list[float], list[float], int]
 
@@ -26,22 +29,28 @@ Layer = tuple[NDArray[np.int8], list[float], list[float], int]
 class DenseVNet:
     """The network, read on first use and safe to share between threads.
 
-    file is what training.export_dense_vnet wrote; threads the number of CPU threads; planes_per_step that of planes at
-    half resolution made at a time. Raises ModelError where the file is missing, at once, or cannot be read, and
+    path_xml is what training.export_dense_vnet wrote; threads the number of CPU threads; planes_per_step that of planes
+    at half resolution made at a time. Raises ModelError where the file is missing, at once, or cannot be read, and
     InputError where WHS_FAST_INSTRUCTIONS names none that this machine has.
     """
 
-    def __init__(self, file: Path, *, threads: int, planes_per_step: int = 2) -> None:
-        if not file.is_file():
-            raise ModelError(f"{file}: found no such file, expected a model of the installation")
-        self.name = file.stem
-        self._file, self._threads, self._planes_per_step = file, threads, planes_per_step
-        self.instructions = _chosen_instructions()
+    def __init__(self, path_xml: Path, *, threads: int, planes_per_step: int = 2) -> None:
+        self.name = path_xml.stem
+        self._files, self._threads, self._planes_per_step = ir_files(path_xml), threads, planes_per_step
+        self.instructions = chosen_instructions()
 
     @cached_property
     def sha256(self) -> str:
-        """Hexadecimal SHA-256 of the file."""
-        return hashlib.sha256(self._file.read_bytes()).hexdigest()
+        """Hexadecimal SHA-256 of the graph followed by the weights (.xml, then .bin)."""
+        return hash_files(self._files)
+
+    def prepare(self) -> None:
+        """Reads the layers now, if that was not done yet. Raises ModelError where they cannot be read."""
+        _ = self._layers
+
+    def describe(self) -> dict[str, Any]:
+        """What measurements.json says of it."""
+        return {"name": "native", "device": "CPU", "instructions": self.instructions, "threads": self._threads}
 
     def __call__(
         self, region: NDArray[np.uint8], *, progress: Callable[[float], None] | None = None
@@ -73,13 +82,13 @@ class DenseVNet:
     def _layers(self) -> dict[str, Any]:
         """Arguments of the kernel."""
         try:
-            with np.load(self._file) as arrays:
-                names = list(dict.fromkeys(key.split("/")[0] for key in arrays.files))
-                layers = {name: _layer(arrays, name) for name in names}
+            constants = read_constants(self._files[0])
+            names = [key.removesuffix("/weights") for key in constants if key.endswith("/weights")]
+            names.sort(key=lambda name: (len(name), name))  # the tenth of a stack after its second
+            layers = {name: _layer(constants, name) for name in names}
             stacks = sorted({name.split(".")[0] for name in names if name.startswith("stack_")})
-            _, (scale,), (bias,), zero = layers["pool"]
             return {
-                "pool": (scale, bias, zero),
+                "pool": (constants["pool/scale"].item(), constants["pool/bias"].item(), _zero(constants, "pool")),
                 "entry": layers["entry"],
                 "stacks": [[layers[name] for name in names if name.startswith(f"{stack}.")] for stack in stacks],
                 "skips": [layers[name] for name in names if name.startswith("skip_")],
@@ -87,10 +96,10 @@ class DenseVNet:
                 "last": layers["last"],
             }
         except (OSError, ValueError, KeyError) as error:
-            raise ModelError(f"{self._file}: found {error}, expected the layers of a network") from error
+            raise ModelError(f"{self._files[0]}: found {error}, expected the layers of a network") from error
 
 
-def _chosen_instructions() -> str:
+def chosen_instructions() -> str:
     """The fastest set of instructions, or the one that WHS_FAST_INSTRUCTIONS names."""
     sets = _kernels.instruction_sets()
     chosen = os.environ.get("WHS_FAST_INSTRUCTIONS", sets[0])
@@ -99,6 +108,10 @@ def _chosen_instructions() -> str:
     return chosen
 
 
-def _layer(arrays: Any, name: str) -> Layer:
-    weights, scale, bias, zero = (arrays[f"{name}/{part}"] for part in ("weights", "scale", "bias", "zero"))
-    return np.ascontiguousarray(weights), scale.tolist(), bias.tolist(), int(zero)
+def _layer(constants: dict[str, NDArray[Any]], name: str) -> Layer:
+    weights, scale, bias = (constants[f"{name}/{part}"] for part in ("weights", "scale", "bias"))
+    return weights, scale.ravel().tolist(), bias.ravel().tolist(), _zero(constants, name)
+
+
+def _zero(constants: dict[str, NDArray[Any]], name: str) -> int:
+    return -int(constants[f"{name}/lowest"])

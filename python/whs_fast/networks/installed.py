@@ -28,14 +28,20 @@ def describe_models(folder: Path) -> dict[str, dict[str, Any]]:
         raise ModelError(f"{file}: found no readable list of models, expected that of the installation") from error
     return {
         network: {
-            "sha256": {
-                path.stem: hash_files((path, path.with_suffix(".bin")) if path.suffix == ".xml" else (path,))
-                for path in sorted([*folder.glob(f"{network}.npz"), *folder.glob(f"{network}_*.xml")])
-            },
+            "sha256": {path.stem: hash_files(ir_files(path)) for path in sorted(folder.glob(f"{network}*.xml"))},
             "scores": scores[network],
         }
         for network in scores
     }
+
+
+def ir_files(path_xml: Path) -> tuple[Path, Path]:
+    """The file pair of a model: graph (.xml) and weights (.bin). Raises ModelError where one is missing."""
+    files = (path_xml, path_xml.with_suffix(".bin"))
+    for file in files:
+        if not file.is_file():
+            raise ModelError(f"{file}: found no such file, expected a model of the installation")
+    return files
 
 
 def hash_files(files: Sequence[Path]) -> str:

@@ -1,9 +1,9 @@
-"""Runs the localisers: the only module that knows OpenVINO.
+"""Runs networks by OpenVINO: the only module that knows it.
 
-A model is an OpenVINO IR file pair of fixed input shape, memory-mapped and compiled for this machine's CPU when it is
-first needed; what was compiled is kept for the next process (compiled_cache). Precision is pinned to float32 beside
-int8, because OpenVINO otherwise takes bfloat16 silently where the CPU has it, and results would then differ from one
-machine to the next. Nothing leaves the machine: `import openvino` by itself would write an identifier into the home
+A model is an OpenVINO IR file pair of fixed input shape, memory-mapped and compiled for a device of this machine when
+it is first needed; what was compiled is kept for the next process (compiled_cache). Precision is pinned to float32
+beside int8, because OpenVINO otherwise takes bfloat16 silently where the CPU has it, and results would then differ from
+one machine to the next. Nothing leaves the machine: `import openvino` by itself would write an identifier into the home
 folder and report the import to its maker, so its reporting module is hidden from it.
 """
 
@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from whs_fast.errors import ModelError
 from whs_fast.machine import cpu_features
 from whs_fast.networks import compiled_cache
-from whs_fast.networks.installed import hash_files
+from whs_fast.networks.installed import hash_files, ir_files
 
 _hidden = sys.modules.get("openvino_telemetry")
 sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]  # OpenVINO then falls back on a stub of its own
@@ -43,6 +43,7 @@ _CPU_OPTIONS = {
     "NUM_STREAMS": 1,
     "ENABLE_CPU_PINNING": False,
 }
+_OTHER_OPTIONS = {"PERFORMANCE_HINT": "LATENCY", "EXECUTION_MODE_HINT": "ACCURACY"}
 
 
 @cache
@@ -55,18 +56,24 @@ def _core() -> Any:
 class Model:
     """One network, compiled on first use and safe to share between threads (calls wait for one another).
 
-    path_xml is the IR file; shapes fix those of the inputs, in their order, where the file leaves axes open; threads is
-    the number of CPU threads. Raises ModelError where the file pair is missing, at once, not on first use.
+    path_xml is the IR file; shapes fix those of the inputs, in their order, in place of the file's; threads is the
+    number of CPU threads; device one of those that available_devices gives. Raises ModelError where the file pair is
+    missing, at once, not on first use.
     """
 
-    def __init__(self, path_xml: Path, *, threads: int, shapes: Sequence[tuple[int, ...]] | None = None) -> None:
+    def __init__(
+        self,
+        path_xml: Path,
+        *,
+        threads: int,
+        shapes: Sequence[tuple[int, ...]] | None = None,
+        device: str = "CPU",
+    ) -> None:
         self.name = path_xml.stem
-        self._files = (path_xml, path_xml.with_suffix(".bin"))
-        for file in self._files:
-            if not file.is_file():
-                raise ModelError(f"{file}: found no such file, expected a model of the installation")
+        self._files = ir_files(path_xml)
         self._threads = threads
         self._shapes = shapes
+        self._device = device
         self._lock = threading.Lock()
         self._request: Any = None
         self._sha256: str | None = None
@@ -96,6 +103,11 @@ class Model:
             self._request.infer()
             return outputs
 
+    def devices(self) -> list[str]:
+        """Where it runs, which AUTO decides when it compiles."""
+        self.prepare()
+        return list(self._request.get_compiled_model().get_property("EXECUTION_DEVICES"))
+
     def release_memory(self) -> None:
         """Gives back what the network holds between calls for its intermediate results; the next call takes it anew."""
         with self._lock:
@@ -121,17 +133,17 @@ class Model:
                 self._request = self._compile()
 
     def _compile(self) -> Any:
-        options = {**_CPU_OPTIONS, "INFERENCE_NUM_THREADS": self._threads}
+        options = self._options()
         key = self._key(options)
         kept = compiled_cache.load(key)
         if kept is not None:
             with suppress(RuntimeError):  # not to be used after all
-                return _core().import_model(kept, "CPU", options).create_infer_request()
+                return _core().import_model(kept, self._device, options).create_infer_request()
         try:
             network = _core().read_model(self._files[0])
             if self._shapes is not None:
                 network.reshape({index: list(shape) for index, shape in enumerate(self._shapes)})
-            ready = _core().compile_model(network, "CPU", options)
+            ready = _core().compile_model(network, self._device, options)
         except RuntimeError as error:
             reason = " ".join(str(error).split())
             raise ModelError(
@@ -141,10 +153,19 @@ class Model:
             compiled_cache.store(key, ready.export_model().getvalue())
         return ready.create_infer_request()
 
+    def _options(self) -> dict[str, Any]:
+        cpu = {**_CPU_OPTIONS, "INFERENCE_NUM_THREADS": self._threads}
+        if self._device == "CPU":
+            return cpu
+        if self._device == "AUTO":  # from the start on the device that it settles for
+            return {**_OTHER_OPTIONS, "ENABLE_STARTUP_FALLBACK": False, "DEVICE_PROPERTIES": {"CPU": cpu}}
+        return _OTHER_OPTIONS
+
     def _key(self, options: dict[str, Any]) -> str:
-        """Names all on which the compiled network depends: model, shapes, options, OpenVINO, CPU and its limits."""
+        """Names all on which the compiled network depends: model, shapes, device, options, OpenVINO, CPU and limits."""
         limits = [os.environ.get(name) for name in ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA")]
-        facts = (self.sha256, self._shapes, options, sorted(describe_runtime().items()), cpu_features(), limits)
+        device = (self._device, _core().get_property(self._device, "FULL_DEVICE_NAME"))
+        facts = (self.sha256, self._shapes, device, options, sorted(describe_runtime().items()), cpu_features(), limits)
         return hashlib.sha256(repr(facts).encode()).hexdigest()
 
 
@@ -162,6 +183,11 @@ def predict_batches(model: Model, images: NDArray[np.uint8], *, batch: int) -> N
         block[len(part) :] = 0
         distances[start : start + len(part)] = model(block)[0].reshape(batch)[: len(part)]
     return distances
+
+
+def available_devices() -> list[str]:
+    """The kinds of devices that OpenVINO finds here, "CPU" among them, and "AUTO", which chooses one of them."""
+    return [*dict.fromkeys(name.split(".")[0] for name in _core().available_devices), "AUTO"]
 
 
 def describe_runtime() -> dict[str, str]:

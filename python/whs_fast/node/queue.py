@@ -1,15 +1,15 @@
-"""The node's queue: folders on disk, between which series move by renaming, so that a process may die at any moment.
+"""The node's queue: folders on disk. Series move between them by renaming, so the process may die at any moment.
 
     incoming/SERIES/    instances of a series that is still being received
     ready/JOB/          a complete series that waits for its run, or is being run
     outgoing/JOB/       results that wait to be sent; each file goes as soon as it is stored at the destination
     failed/JOB/         a series that cannot be segmented, with the reason in failed/JOB.txt
-    attempts/JOB        how often a run of the job was begun
-    partial/            what is being written or removed; emptied at the start
+    attempts/JOB        how often a run of the job was started
+    partial/            what is being written or removed; emptied on start
 
-SERIES is a hash of the Series Instance UID and JOB is that and some random digits: names tell nothing of the patient.
-The files themselves do, so the folder belongs to its user alone. Every rename stays on one disk and is atomic; files
-are not flushed to the disk one by one, so this guards against the death of the process, not of the power supply.
+SERIES is a hash of the Series Instance UID, and JOB is that hash with some random digits: the names say nothing about
+the patient. The files do, so only the user who runs the node may read the folder. Every rename stays on one disk and is
+atomic. Files are not flushed to disk one by one: this protects against the end of the process, not against power loss.
 """
 
 import fcntl
@@ -25,7 +25,7 @@ _FOLDERS = ("incoming", "ready", "outgoing", "failed", "attempts", "partial")
 
 
 class Queue:
-    """The folders of one node, which holds a lock on them. May be used by several threads.
+    """The folders of one node, which holds a lock on them. Safe to use from several threads.
 
     Raises OutputError where the folder cannot be made, InputError where another node uses it.
     """
@@ -41,21 +41,21 @@ class Queue:
             self._held = (root / "lock").open("w")
         except OSError as error:
             reason = (error.strerror or "unknown error").lower()
-            raise OutputError(f"{root}: found that it cannot be made ({reason}), expected a folder to write") from error
+            raise OutputError(f"{root}: cannot be made ({reason}); the queue needs a writable folder") from error
         try:
             fcntl.flock(self._held, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            raise InputError(f"{root}: found another node at work in it, expected a queue of its own") from error
+            raise InputError(f"{root}: another node is using this queue; give each node its own (--queue)") from error
         for name in _names(root / "partial"):
             _remove(root / "partial" / name)
         for job in _names(root / "ready"):
-            # Died after the results were in their place, before the series was removed.
+            # The node died after the results were in place and before the series was removed.
             if (root / "outgoing" / job).exists():
                 self._discard(job)
 
     @property
     def partial(self) -> Path:
-        """Where to write what is not whole yet."""
+        """Where to write what is not complete yet."""
         return self._root / "partial"
 
     def close(self) -> None:
@@ -76,9 +76,9 @@ class Queue:
         return _names(self._root / "incoming")
 
     def promote(self, series: str) -> str | None:
-        """Makes a job of a series that is complete, and returns its name; None where it has become one already.
+        """Turns a complete series into a job and returns its name, or None if it is one already.
 
-        Instances that came earlier, and have failed or still wait for their run, are taken into the same job.
+        Instances that arrived earlier, and have failed or still wait for their run, join the same job.
         """
         with self._lock:
             folder = self._root / "incoming" / series
@@ -98,10 +98,10 @@ class Queue:
         return job
 
     def begin(self) -> tuple[str, Path, int] | None:
-        """The next job to run, the folder of its series, and how often it was begun, this time included."""
+        """The next job to run, the folder of its series, and how often it was started, this time included."""
         with self._lock:
             folders = [self._root / "ready" / name for name in _names(self._root / "ready")]
-            # A job whose results are there has only been kept from removal, by an error of the disk.
+            # A job that has results is only still here because a disk error kept it from being removed.
             folders = [folder for folder in folders if not (self._root / "outgoing" / folder.name).exists()]
             if not folders:
                 return None
@@ -113,18 +113,18 @@ class Queue:
         return folder.name, folder, attempt
 
     def put_back(self, job: str) -> None:
-        """Leaves a job for the next start, as if it had not been begun."""
+        """Leaves a job for the next start, as if it had never been started."""
         (self._root / "attempts" / job).unlink(missing_ok=True)
         self._running = None
 
     def finish(self, job: str, results: Path) -> None:
-        """Puts a folder of results, which lies in `partial`, in line to be sent, and removes the series."""
+        """Queues a folder of results, which lies in `partial`, for sending, and removes the series."""
         results.rename(self._root / "outgoing" / job)
         self._discard(job)
         self._running = None
 
     def fail(self, job: str, reason: str) -> None:
-        """Keeps a series aside, with the reason in one line."""
+        """Sets a series aside, with the reason in one line."""
         with self._lock:
             (self._root / "failed" / f"{job}.txt").write_text(reason + "\n", encoding="utf-8")
             (self._root / "ready" / job).rename(self._root / "failed" / job)
@@ -132,7 +132,7 @@ class Queue:
             self._running = None
 
     def outgoing(self) -> list[Path]:
-        """The folders of results to send, the oldest first; none whose series is still about to be removed."""
+        """The folders of results to send, oldest first; without those whose series is still to be removed."""
         names = [name for name in _names(self._root / "outgoing") if not (self._root / "ready" / name).exists()]
         folders = [self._root / "outgoing" / name for name in names]
         return sorted(folders, key=lambda folder: folder.stat().st_mtime_ns)
@@ -144,7 +144,7 @@ class Queue:
         return {name: len(found) for name, found in states.items()} | {"failed": len(failed)}
 
     def _discard(self, job: str, place: str = "ready") -> None:
-        # Renamed first: a series that is half removed must not look like a job.
+        # Renamed first: a half-removed series must not look like a job.
         gone = self.partial / secrets.token_hex(8)
         (self._root / place / job).rename(gone)
         _remove(gone)

@@ -1,7 +1,7 @@
 """Sending results to the destination of a node by C-STORE.
 
-Objects go out in Explicit, or else Implicit, VR Little Endian, which every archive takes; those that are deflated on
-disk are inflated on the way.
+Objects are sent in Explicit or, failing that, Implicit VR Little Endian, which every archive accepts; those that are
+deflated on disk are inflated on the way.
 """
 
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ _STORED_WITH_WARNING = (0xB000, 0xB006, 0xB007)
 
 
 class SendingError(Exception):
-    """Results could not be sent, for now; the message says why, without anything about them."""
+    """Results could not be sent this time; the message says why, and nothing about the results."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ def parse_destination(text: str) -> Destination:
 
 
 def check_title(title: str) -> str:
-    """An application entity title without outer spaces. Raises InputError where it is none."""
+    """An application entity title without surrounding spaces. Raises InputError where it is not a valid one."""
     stripped = title.strip()
     if not 1 <= len(stripped) <= 16 or not stripped.isascii() or not stripped.isprintable() or "\\" in stripped:
         raise InputError(f"AE title: found {title!r}, expected 1 to 16 printable ASCII characters")
@@ -58,7 +58,7 @@ def check_title(title: str) -> str:
 def send(folder: Path, destination: Destination, *, title: str, tls: SSLContext | None) -> None:
     """Sends each DICOM file of a folder and removes it as soon as it is stored; then the folder.
 
-    title is that of the sender. Raises SendingError where a file could not be stored; it and those after it stay.
+    title is the sender's. Raises SendingError where a file could not be stored; that file and those after it stay.
     """
     entity = AE(ae_title=title)
     entity.connection_timeout = entity.acse_timeout = 30
@@ -71,7 +71,7 @@ def send(folder: Path, destination: Destination, *, title: str, tls: SSLContext 
         tls_args=None if tls is None else (tls, destination.host),
     )
     if not association.is_established:
-        raise SendingError("the destination rejects us" if association.is_rejected else "no connection")
+        raise SendingError("the destination rejected the association" if association.is_rejected else "no connection")
     try:
         for path in sorted(folder.glob("*.dcm")):
             dataset = dcmread(path)
@@ -80,9 +80,9 @@ def send(folder: Path, destination: Destination, *, title: str, tls: SSLContext 
                 status = association.send_c_store(dataset).get("Status")
             except (ValueError, RuntimeError) as error:
                 what = dataset.SOPClassUID.name
-                raise SendingError(f"the destination does not take a {what}, or broke off") from error
+                raise SendingError(f"the destination does not accept a {what}, or ended the association") from error
             if status is None:
-                raise SendingError("the destination broke off")
+                raise SendingError("the destination ended the association")
             if status != 0x0000 and status not in _STORED_WITH_WARNING:
                 raise SendingError(f"the destination answered with status 0x{status:04X}")
             path.unlink()

@@ -1,12 +1,12 @@
 """A DICOM node: receives series by C-STORE, segments them, sends Segmentation, report and picture back.
 
 One thread runs series one after another, one sends results, and pynetdicom's receive. A series is complete when every
-association that brought some of it has been released and nothing more has come for a while. Where one of them broke
-off instead, or the node itself was restarted, the wait is ten times as long: its sender will try again, and a part of
+association that carried part of it has been released and nothing more has arrived for a while. Where one of them was
+aborted instead, or the node itself was restarted, the wait is ten times as long: the sender will try again, and part of
 a heart must not pass for the whole.
 
-Logs name series by a hash of their UID and say nothing else of them. Why a series was refused stands beside it in the
-queue, not in the log: such messages may quote its description.
+Logs name a series by a hash of its UID and say nothing else about it. Why a series was refused is written beside it in
+the queue, not in the log: such messages may quote its description.
 """
 
 import logging
@@ -51,7 +51,7 @@ from whs_fast.writing.dicom.objects import write_picture
 LOG = logging.getLogger("whs_fast.node")
 
 _CT = (CTImageStorage, EnhancedCTImageStorage, LegacyConvertedEnhancedCTImageStorage)
-# In the order of preference: what needs no decoding first.
+# In order of preference: those that need no decoding come first.
 _TRANSFER_SYNTAXES = [
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
@@ -66,7 +66,7 @@ _TRANSFER_SYNTAXES = [
     JPEG2000,
     JPEGExtended12Bit,
 ]
-_INTERRUPTED = 10.0  # times the quiet time
+_INTERRUPTED = 10.0  # as a multiple of the quiet time
 _MOST_ATTEMPTS = 5
 _FIRST_DELAY_S, _LONGEST_DELAY_S = 5.0, 600.0
 _DISK_DELAY_S = 60.0
@@ -86,7 +86,7 @@ class Tls:
 
 @dataclass(frozen=True)
 class Settings:
-    """What a node is told: see `whs-fast node --help`. quiet_s is in seconds; no `allow` means any AE title."""
+    """How a node is set up: see `whs-fast node --help`. quiet_s is in seconds; an empty `allow` means any AE title."""
 
     title: str
     bind: str
@@ -99,16 +99,16 @@ class Settings:
 
 
 def serve(settings: Settings, engine: Engine, stop: threading.Event) -> None:
-    """Receives, runs and sends until `stop` is set; then finishes what takes moments and leaves the rest in the queue.
+    """Receives, runs and sends until `stop` is set; then finishes what is quick and leaves the rest in the queue.
 
-    Changes settings of the process: pydicom's and pynetdicom's messages, which could show patients' data, are silenced,
-    and temporary files go to the queue's folder. Raises InputError where the port or the queue is taken, where a
-    certificate cannot be used, or where any AE title could call from other machines; OutputError where the queue cannot
-    be made.
+    Changes settings of the process: the messages of pydicom and pynetdicom, which could show patients' data, are
+    silenced, and temporary files go to the queue's folder. Raises InputError where the port or the queue is in use, a
+    certificate cannot be used, or any AE title could call from other machines; OutputError where the queue cannot be
+    made.
     """
     if settings.bind not in ("127.0.0.1", "::1", "localhost") and not settings.allow:
         raise InputError(
-            f"bind: found {settings.bind}, which other machines reach, without AE titles, expected --allow AET"
+            f"bind: other machines can reach {settings.bind}; name the AE titles that may call, with --allow AET"
         )
     contexts = None if settings.tls is None else (_tls(settings.tls, server=True), _tls(settings.tls, server=False))
     _silence()
@@ -130,8 +130,8 @@ def serve(settings: Settings, engine: Engine, stop: threading.Event) -> None:
                         if (job := queue.promote(series)) is not None:
                             LOG.info("series %s is complete", job)
                     _run_next(queue, engine, stop)
-                except OSError as error:  # such as a full disk, which is no fault of the series
-                    LOG.error("queue: %s; again in %.0f s", error.strerror, _DISK_DELAY_S)
+                except OSError as error:  # such as a full disk, for which the series is not to blame
+                    LOG.error("queue: %s; trying again in %.0f s", error.strerror, _DISK_DELAY_S)
                     stop.wait(_DISK_DELAY_S)
         finally:
             stop.set()
@@ -144,19 +144,19 @@ def serve(settings: Settings, engine: Engine, stop: threading.Event) -> None:
 
 
 class _Arrivals:
-    """When something last came of each series, and by which associations."""
+    """When each series last received something, and over which associations."""
 
     def __init__(self, quiet_s: float, series: list[str]) -> None:
         self._quiet_s = quiet_s
         self._lock = threading.Lock()
-        # What an earlier process received was interrupted by its end.
+        # What an earlier process was still receiving, its end has interrupted.
         self._last = dict.fromkeys(series, time.monotonic())
         self._associations: dict[str, set[Any]] = {name: {None} for name in series}
 
     def note(self, series: str, association: Any) -> None:
         with self._lock:
             self._last[series] = time.monotonic()
-            # An interrupted transfer is made good by a later one of the same series.
+            # A later transfer of the same series makes up for an interrupted one.
             known = {known for known in self._associations.get(series, ()) if known and known.is_alive()}
             self._associations[series] = known | {association}
 
@@ -189,7 +189,7 @@ def _listen(settings: Settings, queue: Queue, arrivals: _Arrivals, context: ssl.
         except (InvalidDicomError, EOFError, ValueError, OSError):
             series_uid = instance_uid = None
         if not series_uid or not instance_uid:
-            LOG.warning("refused an instance that cannot be read or names no series")
+            LOG.warning("refused an instance that cannot be read or does not name its series")
             return _NOT_UNDERSTOOD
         try:
             arrivals.note(queue.add(event.dataset_path, str(series_uid), str(instance_uid)), event.assoc)
@@ -199,7 +199,7 @@ def _listen(settings: Settings, queue: Queue, arrivals: _Arrivals, context: ssl.
         return _STORED
 
     def rejected(event: evt.Event) -> None:
-        LOG.warning("rejected an association: its AE titles, or what it offers, are not ours")
+        LOG.warning("rejected an association: wrong AE titles, or nothing offered that this node accepts")
 
     try:
         entity.start_server(
@@ -210,7 +210,7 @@ def _listen(settings: Settings, queue: Queue, arrivals: _Arrivals, context: ssl.
         )
     except OSError as error:
         reason = (error.strerror or "unknown error").lower()
-        raise InputError(f"{settings.bind} port {settings.port}: found {reason}, expected a free port") from error
+        raise InputError(f"{settings.bind} port {settings.port}: {reason}; choose another one (--port)") from error
     return entity
 
 
@@ -219,7 +219,7 @@ class _StoppedError(Exception):
 
 
 def _run_next(queue: Queue, engine: Engine, stop: threading.Event) -> None:
-    """Runs the next job, if there is one."""
+    """Runs the next job, if there is any."""
     begun = queue.begin()
     if begun is None:
         return
@@ -250,10 +250,10 @@ def _run_next(queue: Queue, engine: Engine, stop: threading.Event) -> None:
         queue.put_back(job)
         raise
     except InputError as error:
-        LOG.warning("series %s refused and set aside with the reason", job)
+        LOG.warning("series %s refused and set aside, with the reason beside it", job)
         queue.fail(job, " ".join(str(error).split()))
     except Exception as error:
-        # Whatever it is, the node goes on with the next series. Its text may quote the patient's data.
+        # Whatever happened, the node carries on. The text of the error may quote the patient's data.
         LOG.error("series %s failed with %s and is set aside", job, type(error).__name__)
         queue.fail(job, " ".join(f"{type(error).__name__}: {error}".split()))
     else:
@@ -263,7 +263,7 @@ def _run_next(queue: Queue, engine: Engine, stop: threading.Event) -> None:
 
 
 def _send_all(settings: Settings, queue: Queue, context: ssl.SSLContext | None, stop: threading.Event) -> None:
-    """Sends what is in line until `stop` is set; what fails is tried again after a time that doubles."""
+    """Sends queued results until `stop` is set; what fails is tried again after a delay that doubles."""
     delays: dict[str, tuple[float, float]] = {}  # job: when to try again, and how long to wait after that
     while not stop.wait(_TICK_S):
         for folder in queue.outgoing():
@@ -273,9 +273,10 @@ def _send_all(settings: Settings, queue: Queue, context: ssl.SSLContext | None, 
             try:
                 send(folder, settings.destination, title=settings.title, tls=context)
             except SendingError as error:
-                LOG.warning("results of %s not sent: %s; again in %.0f s", folder.name, error, delay)
+                LOG.warning("results of %s not sent: %s; trying again in %.0f s", folder.name, error, delay)
             except Exception as error:
-                LOG.error("results of %s not sent: %s; again in %.0f s", folder.name, type(error).__name__, delay)
+                name = type(error).__name__
+                LOG.error("results of %s not sent: %s; trying again in %.0f s", folder.name, name, delay)
             else:
                 LOG.info("results of %s sent", folder.name)
                 delays.pop(folder.name, None)
@@ -284,7 +285,7 @@ def _send_all(settings: Settings, queue: Queue, context: ssl.SSLContext | None, 
 
 
 class _ServerContext(ssl.SSLContext):
-    """Gives up on a client that does not shake hands: pynetdicom accepts nobody else meanwhile."""
+    """Gives up on a client that does not finish the handshake: until then, pynetdicom accepts nobody else."""
 
     def wrap_socket(self, sock: Any, *args: Any, **kwargs: Any) -> ssl.SSLSocket:
         sock.settimeout(_HANDSHAKE_S)
@@ -303,8 +304,8 @@ def _tls(tls: Tls, *, server: bool) -> ssl.SSLContext:
         context.load_verify_locations(tls.authority)
     except OSError as error:  # SSLError is one
         raise InputError(
-            f"TLS: found files that cannot be used ({error.strerror or 'no such file'}), expected certificate, key "
-            "without password and authority in PEM format"
+            f"TLS: the files cannot be used ({error.strerror or 'no such file'}); needs certificate, key without a "
+            "password, and authority, in PEM format"
         ) from error
     return context
 

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import numpy as np
+
 from whs_fast.errors import InputError
 from whs_fast.reading.headers import HEADER_LIMIT, Header
 from whs_fast.reading.metaimage import parse_metaimage
@@ -59,4 +61,5 @@ def read_header(path: Path, name: str) -> Header:
     packed = packing(head)
     if packed is not None and not (packed == "gzip" and parse is parse_nifti):
         raise InputError(f"{name}: is packed with {packed}, which a {suffix} file must not be: unpack it first")
-    return parse(path, head, name)
+    with np.errstate(all="ignore"):  # what overflows is refused, without a warning beside the line
+        return parse(path, head, name)

@@ -11,32 +11,35 @@ process in a thousand dies of it. So all that reading needs is made here, in the
 import os
 import sys
 import threading
+import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import SimpleITK as sitk
 
 _lock = threading.Lock()
 _depth = 0
-_shown_before = False
-_standard_error: int | None = None
+_before = ExitStack()
 
 
 @contextmanager
 def silence() -> Iterator[None]:
-    """Keep SimpleITK's warnings off the terminal, and what the libraries below it print to standard error.
+    """Keep the warnings of SimpleITK and pydicom, which quote headers, off the terminal, and what C libraries print.
 
     The latter where Python's standard error has a descriptor of its own, as the command line gives it: elsewhere, as in
-    a service, other threads print to that of the libraries too. Both settings are global, so the last of nested or
+    a service, other threads print to that of the libraries too. The settings are global, so the last of nested or
     parallel users restores them.
     """
-    global _depth, _shown_before, _standard_error
+    global _depth
     with _lock:
         if _depth == 0:
-            _shown_before = sitk.ProcessObject.GetGlobalWarningDisplay()
+            shown = sitk.ProcessObject.GetGlobalWarningDisplay()
+            _before.callback(sitk.ProcessObject.SetGlobalWarningDisplay, shown)
             sitk.ProcessObject.SetGlobalWarningDisplay(False)
-            _standard_error = _turn_away()
+            _before.enter_context(warnings.catch_warnings())
+            warnings.filterwarnings("ignore", module="pydicom")
+            _turn_away()
         _depth += 1
     try:
         yield
@@ -44,23 +47,21 @@ def silence() -> Iterator[None]:
         with _lock:
             _depth -= 1
             if _depth == 0:
-                sitk.ProcessObject.SetGlobalWarningDisplay(_shown_before)
-                if _standard_error is not None:
-                    os.dup2(_standard_error, 2)
-                    os.close(_standard_error)
+                _before.close()
 
 
-def _turn_away() -> int | None:
-    """Point descriptor 2 at nothing, and give what it was; None, and nothing done, where Python prints there."""
+def _turn_away() -> None:
+    """Point descriptor 2, to which C libraries print, at nothing until all is restored, unless Python prints there."""
     try:
         if sys.stderr.fileno() == 2:
-            return None
+            return
         before = os.dup(2)
-        with Path(os.devnull).open("wb") as nothing:
-            os.dup2(nothing.fileno(), 2)
-        return before
     except (AttributeError, OSError, ValueError):  # no standard error, or one without a descriptor
-        return None
+        return
+    _before.callback(os.close, before)
+    _before.callback(os.dup2, before, 2)
+    with Path(os.devnull).open("wb") as nothing:
+        os.dup2(nothing.fileno(), 2)
 
 
 def open_header(path: Path, image_io: str, *, private: bool = False) -> sitk.ImageFileReader | None:
@@ -98,8 +99,7 @@ def toolkit_name(path: Path) -> Iterator[str]:
 def _make_globals() -> None:
     """Go once through a reader, which makes the readers of all formats, and through a filter, both without an image."""
     with silence():
-        # Of the formats read here, only that of NRRD has a variable of its own for the header.
-        open_header(Path(__file__), "NrrdImageIO")
+        open_header(Path(__file__), "GDCMImageIO")
         cast = sitk.CastImageFilter()
         cast.SetNumberOfWorkUnits(1)  # no threads
         cast.Execute(sitk.Image(1, 1, sitk.sitkInt16))

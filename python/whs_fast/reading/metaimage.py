@@ -67,7 +67,9 @@ def parse_metaimage(path: Path, head: bytes, name: str) -> Header:
     )
     kind, channels = fields.get("elementtype", "").upper(), fields.get("elementnumberofchannels", "1")
     if kind not in _TYPES or channels != "1":
-        raise InputError(f"{name}: found {channels} x {kind or 'no ElementType'} a voxel, expected one number a voxel")
+        raise InputError(
+            f"{name}: found {channels[:40]} x {kind[:40] or 'no ElementType'} a voxel, expected one number a voxel"
+        )
     if fields.get("binarydata", "true").lower() != "true":
         raise InputError(f"{name}: found voxels written as text, expected BinaryData = True")
     high_first = fields.get("binarydatabyteordermsb", fields.get("elementbyteordermsb", "false")).lower() == "true"

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from itertools import islice
 from pathlib import Path
 
+from whs_fast.errors import one_line
 from whs_fast.reading.itk import open_header
 
 # Name, ID, birth date, other IDs and other names of the patient.
@@ -16,7 +17,7 @@ _MOST_ASKED = 20
 
 def printable(path: str | os.PathLike[str]) -> str:
     """A path with question marks for what no terminal can show."""
-    return "".join(character if character.isprintable() else "?" for character in os.fspath(path))
+    return one_line(os.fspath(path))
 
 
 def name_inside(path: Path, folder: Path, others: Iterable[Path]) -> str:

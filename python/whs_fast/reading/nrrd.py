@@ -4,6 +4,7 @@ Format: teem.sourceforge.net/nrrd/format.html.
 """
 
 import re
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -43,21 +44,49 @@ _TO_LPS |= {"".join(word[0] for word in space.split("-")): signs for space, sign
 _VECTOR = re.compile(r"\(([^()]*)\)")
 
 
-def parse_nrrd(path: Path, head: bytes, name: str) -> Header:
-    """The header of an .nrrd or .nhdr file."""
+@dataclass(frozen=True)
+class NrrdText:
+    """What a header says: its fields, by names in small letters without spaces, and pairs of keys and values of others.
+
+    end is where the voxels begin, None where the text does not end.
+    """
+
+    fields: dict[str, str]
+    pairs: dict[str, str]
+    end: int | None
+
+
+def read_text(head: bytes) -> NrrdText | None:
+    """The text of a header, None where a file does not begin as an NRRD does."""
     if not head.startswith(b"NRRD000"):
-        raise InputError(f"{name}: found no NRRD header (damaged, truncated or another format), expected one")
+        return None
     end = re.search(rb"\r?\n\r?\n", head)
-    text = head[: end.start()] if end else head
-    fields = {}
-    for line in text.decode("latin-1").splitlines()[1:]:
-        if not line.startswith("#") and ":=" not in line:
+    fields, pairs = {}, {}
+    for line in head[: end.start() if end else None].decode("utf-8", "surrogateescape").split("\n")[1:]:
+        key, pair, value = line.rstrip("\r").partition(":=")
+        if pair and not line.startswith("#"):
+            pairs[key] = value
+        elif not line.startswith("#"):
             key, _, value = line.partition(":")
             fields[key.strip().lower().replace(" ", "")] = value.strip()
+    return NrrdText(fields, pairs, end.end() if end else None)
+
+
+def parse_nrrd(path: Path, head: bytes, name: str) -> Header:
+    """The header of an .nrrd or .nhdr file."""
+    text = read_text(head)
+    if text is None:
+        raise InputError(f"{name}: found no NRRD header (damaged, truncated or another format), expected one")
+    return parse_text(path, text, name)
+
+
+def parse_text(path: Path, text: NrrdText, name: str) -> Header:
+    """What the text of a header describes: one 3D volume."""
+    fields = text.fields
     shape = three_sizes(numbers_in(fields.get("sizes", ""), int, name), name)
     if fields.get("space", "").lower() not in _TO_LPS:
         raise InputError(
-            f"{name}: found {fields.get('space') or 'no space'} as NRRD space, "
+            f"{name}: found {_told(fields, 'space', 'no space')} as NRRD space, "
             "expected left-posterior-superior or another patient space"
         )
     directions = fields.get("spacedirections", "")
@@ -69,10 +98,10 @@ def parse_nrrd(path: Path, head: bytes, name: str) -> Header:
     kind = re.sub(r"\s+", " ", fields.get("type", "").lower())
     stored = next((code for code, names in _TYPES.items() if kind in names.split("|")), None)
     if stored is None:
-        raise InputError(f"{name}: found voxels of type {kind or '(none)'}, expected one number a voxel")
+        raise InputError(f"{name}: found voxels of type {_told(fields, 'type')}, expected one number a voxel")
     encoding = fields.get("encoding", "").lower()
     if encoding not in ("raw", "gzip", "gz"):
-        raise InputError(f"{name}: found NRRD encoding {encoding or '(none)'}, expected raw or gzip")
+        raise InputError(f"{name}: found NRRD encoding {_told(fields, 'encoding')}, expected raw or gzip")
     dtype = np.dtype((">" if fields.get("endian", "little").lower() == "big" else "<") + stored)
     lines = count_in(fields.get("lineskip", "0"), name)
     skip = count_in(fields.get("byteskip", "0"), name)
@@ -81,10 +110,14 @@ def parse_nrrd(path: Path, head: bytes, name: str) -> Header:
     compressed = encoding != "raw"
     target = fields.get("datafile")
     if target is None:
-        if end is None or skip != 0:
+        if text.end is None or skip != 0:
             raise InputError(f"{name}: found an NRRD header without voxels after it, expected them there")
-        return Header(Layout(path, shape, dtype, end.end(), 0, compressed), grid)
+        return Header(Layout(path, shape, dtype, text.end, 0, compressed), grid)
     return Header(find_detached(path, target, shape, dtype, skip, compressed, name), grid)
+
+
+def _told(fields: dict[str, str], key: str, otherwise: str = "(none)") -> str:
+    return fields.get(key, "")[:40] or otherwise
 
 
 def _grid(fields: dict[str, str], shape: tuple[int, int, int], name: str) -> Grid:

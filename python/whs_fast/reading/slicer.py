@@ -8,19 +8,22 @@ its number; and where the file tells the grid of the scan (the reference geometr
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import SimpleITK as sitk
 from numpy.typing import NDArray
 
 from whs_fast.errors import InputError
-from whs_fast.reading.headers import check_directions, check_spacing
-from whs_fast.reading.itk import open_header, silence, toolkit_name
+from whs_fast.machine import check_memory
+from whs_fast.reading.headers import ORTHONORMAL_WITHIN, check_directions, numbers_in
+from whs_fast.reading.naming import printable
+from whs_fast.reading.nrrd import NrrdText, parse_text, read_text
+from whs_fast.reading.voxels import read_voxels
 from whs_fast.structures import STRUCTURES, Structure
 from whs_fast.volume import Direction, Grid, Triple
 
+_HEADER_LIMIT = 1 << 22  # a segment's fields are a thousand letters or so
 _FIELD = re.compile(r"Segment(\d+)_(\w+)")
 _CODE = re.compile(r"TerminologyEntry:[^~|]*~[^~|]*~SCT\^(\d+)\^")
 _GEOMETRY = re.compile(r"Reference image geometry\|([^|&]*)")
@@ -54,46 +57,63 @@ def is_segmentation(path: Path) -> bool:
     """Whether a file is an NRRD with segments in its header."""
     if not path.name.lower().endswith(".nrrd") or not path.is_file():
         return False
-    with silence():
-        reader = open_header(path, "NrrdImageIO")
-    return reader is not None and any(_FIELD.fullmatch(key) for key in reader.GetMetaDataKeys())
+    try:
+        text = _read_text(path)
+    except OSError:
+        return False
+    return text is not None and any(_FIELD.fullmatch(key) for key in text.pairs)
 
 
+@np.errstate(all="ignore")  # numbers of the header that overflow are refused, without a warning beside the line
 def read_segmentation(path: Path) -> Segmentation:
     """Reads a segmentation of 3D Slicer.
 
     Raises InputError for a damaged file, one in which no segment is one of our structures, and a segment whose name and
     code say different structures.
     """
-    reader = sitk.ImageFileReader()
-    reader.SetImageIO("NrrdImageIO")
+    name = printable(path)
     try:
-        with silence(), toolkit_name(path) as reader_name:
-            reader.SetFileName(reader_name)
-            image = reader.Execute()
-    except RuntimeError as error:
+        stored, grid, pairs = _read_layers(path, name)
+    except OSError as error:
+        reason = (error.strerror or "input error").lower()
         raise InputError(
-            f"{path}: found a file that cannot be read as a segmentation, expected an intact one"
+            f"{name}: found a file that cannot be read as a segmentation ({reason}), expected an intact one"
         ) from error
-    if image.GetDimension() != 3 or "float" in image.GetPixelIDTypeAsString():
-        raise InputError(
-            f"{path}: found {image.GetDimension()} dimensions of {image.GetPixelIDTypeAsString()}, expected whole "
-            "numbers in 3 dimensions, and one of layers"
-        )
-    grid = Grid(image.GetSize()[::-1], image.GetSpacing(), image.GetOrigin(), image.GetDirection())
-    check_spacing(grid.spacing_mm, str(path))
-    check_directions(np.reshape(grid.direction, (3, 3)), str(path))
-    fields = {key: image.GetMetaData(key) for key in image.GetMetaDataKeys()}
-    segments = _find_segments(fields, str(path), image.GetNumberOfComponentsPerPixel())
-    stored = sitk.GetArrayViewFromImage(image)
-    maps, notes = _draw(stored if stored.ndim == 4 else stored[..., None], segments, grid)
-    scan = _scan_grid(fields)
+    segments = _find_segments(pairs, name, stored.shape[3])
+    maps, notes = _draw(stored, segments, grid)
+    scan = _scan_grid(pairs)
     start = None if scan is None else _place(grid, scan)
     if scan is None or start is None:
         return Segmentation(tuple(maps), grid, False, tuple(notes))
     if scan.shape != grid.shape:
+        check_memory(scan.shape, name)
         maps = [_pasted(labels, start, scan.shape) for labels in maps]
     return Segmentation(tuple(maps), scan, True, tuple(notes))
+
+
+def _read_text(path: Path) -> NrrdText | None:
+    with path.open("rb") as file:
+        return read_text(file.read(_HEADER_LIMIT))
+
+
+def _read_layers(path: Path, name: str) -> tuple[NDArray[np.int16], Grid, dict[str, str]]:
+    """Values as [z, y, x, layer], their grid, and the pairs of keys and values of the header."""
+    text = _read_text(path)
+    if text is None:
+        raise InputError(f"{name}: found no NRRD header, expected that of a segmentation")
+    fields, layers = dict(text.fields), 1
+    sizes = numbers_in(fields.get("sizes", ""), int, name)
+    if len(sizes) == 4 and sizes[0] > 0 and fields.get("spacedirections", "").startswith("none"):
+        # Layers are the axis that runs fastest: for reading, voxels side by side along x.
+        layers = sizes[0]
+        fields["sizes"] = f"{layers * sizes[1]} {sizes[2]} {sizes[3]}"
+        fields["spacedirections"] = fields["spacedirections"].removeprefix("none")
+        fields.pop("spacings", None)
+    header = parse_text(path, replace(text, fields=fields), name)
+    check_directions(np.reshape(header.grid.direction, (3, 3)), name)
+    z, y, x = header.grid.shape
+    stored = read_voxels(header.layout, name, whole=True).reshape(z, y, x // layers, layers)
+    return stored, replace(header.grid, shape=(z, y, x // layers)), text.pairs
 
 
 def _find_segments(fields: Mapping[str, str], path: str, layers: int) -> list[_Segment]:
@@ -183,10 +203,11 @@ def _scan_grid(fields: Mapping[str, str]) -> Grid | None:
     matrix = _LPS_TO_RAS @ np.reshape(numbers[:16], (4, 4))
     first, last = np.array(numbers[16::2]), np.array(numbers[17::2])
     spacing, size = np.linalg.norm(matrix[:3, :3], axis=0), np.rint(last - first).astype(int) + 1
-    if spacing.min() <= 0 or size.min() < 1:
+    axes = matrix[:3, :3] / spacing
+    if size.min() < 1 or not np.allclose(axes.T @ axes, np.eye(3), rtol=0.0, atol=ORTHONORMAL_WITHIN):
         return None
     origin = matrix[:3, :3] @ first + matrix[:3, 3]
-    direction: Direction = tuple((matrix[:3, :3] / spacing).ravel().tolist())
+    direction: Direction = tuple(axes.ravel().tolist())
     sides: Triple = tuple(spacing.tolist())
     place: Triple = tuple(origin.tolist())
     return Grid((int(size[2]), int(size[1]), int(size[0])), sides, place, direction)

@@ -6,7 +6,6 @@ float, or as int16 with an intercept, is held whole in float. Here lengths are e
 whatever needs converting passes through a buffer of one slice.
 """
 
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whs_fast.errors import InputError
+from whs_fast.machine import check_memory
 from whs_fast.reading.hounsfield import convert
+from whs_fast.reading.inflater import zlib
 
 _CHUNK = 1 << 20
 
@@ -42,8 +43,9 @@ class Layout:
 def read_voxels(layout: Layout, name: str, *, whole: bool = False) -> NDArray[np.int16]:
     """Read voxels into int16, indexed z, y, x, with slope and intercept applied and rounded.
 
-    Raises InputError where the file is shorter than its header says, where compressed data are damaged, and for
-    values that are not finite, do not fit into int16 or, where whole is asked for, are no whole numbers.
+    Raises InputError where the file is shorter than its header says, where compressed data are damaged, for more than
+    fits into memory, and for values that are not finite, do not fit into int16 or, where whole is asked for, are no
+    whole numbers.
     """
     plain = (layout.slope, layout.intercept) == (1.0, 0.0) and layout.dtype == np.dtype(np.int16)
     slice_bytes = layout.shape[1] * layout.shape[2] * layout.dtype.itemsize
@@ -51,6 +53,8 @@ def read_voxels(layout: Layout, name: str, *, whole: bool = False) -> NDArray[np
     size = layout.path.stat().st_size - layout.start - layout.skip
     if not layout.compressed and size < needed:
         raise InputError(f"{name}: found {max(size, 0)} bytes of voxels (truncated), expected {needed}")
+    # What is converted is a slice in the file's own type, and twice in float64.
+    check_memory(layout.shape, name, beside=0 if plain else slice_bytes + 16 * layout.shape[1] * layout.shape[2])
     out = np.empty(layout.shape, dtype=np.int16)
     buffer = np.empty(slice_bytes, dtype=np.uint8)
     chunks = _inflate(layout) if layout.compressed else _plain(layout)

@@ -1,6 +1,6 @@
 """Cuts the part of the scan that the interactive page shows: a small box around the labels, along the patient axes.
 
-1 mm voxels, 8 bits of the window that the networks see: 5 to 10 MB, and a hundredth of a second.
+1 mm voxels in 8 bits, in the window that the networks see: 5 to 10 MB, cut in a hundredth of a second.
 """
 
 from dataclasses import dataclass, field
@@ -17,20 +17,20 @@ SPACING_MM = 1.0
 _REACH = np.array(REACH_MM)
 _COARSE_MM = 4.0
 _MARGIN_MM = 15.0
-_LEAST_MM = 45.0  # of either side of the valve, in view however small the labels are
-_SAMPLES = (2, 2, 2)  # against aliasing, of scans of 0.5 mm and more
+_LEAST_MM = 45.0  # shown on either side of the valve, however small the labels are
+_SAMPLES = (2, 2, 2)  # against aliasing, for scans of 0.5 mm and more
 
 
 @dataclass(frozen=True, eq=False)
 class Box:
-    """scan is uint8[z, y, x], WINDOW_HU on 0..255, on grid, whose axes are the patient's."""
+    """scan is uint8[z, y, x] on grid, WINDOW_HU mapped to 0..255; the axes of grid are the patient's."""
 
     scan: NDArray[np.uint8] = field(repr=False)
     grid: Grid
 
 
 def cut_box(volume: Volume, labels: NDArray[np.uint8], valve_mm: Triple, *, threads: int) -> Box:
-    """The scan around its labels (uint8[z, y, x], on the scan's grid) and the valve (x, y, z; mm, LPS)."""
+    """Cuts the scan around its labels (uint8[z, y, x] on the scan's grid) and the valve (x, y, z in mm, LPS)."""
     low, high = _bounds(labels, volume.grid, np.asarray(valve_mm), threads)
     count = np.maximum(np.ceil((high - low) / SPACING_MM).astype(int), 1)
     grid = _upright_grid(count, SPACING_MM, low + SPACING_MM / 2.0)
@@ -41,7 +41,7 @@ def cut_box(volume: Volume, labels: NDArray[np.uint8], valve_mm: Triple, *, thre
 
 
 def cut_box_labels(labels: NDArray[np.uint8], grid: Grid, box: Box, *, threads: int) -> NDArray[np.uint8]:
-    """The labels on the grid of the box; labels, uint8[z, y, x], lie on grid."""
+    """Resamples labels, uint8[z, y, x] on grid, to the grid of the box."""
     out = np.empty(box.grid.shape, np.uint8)
     _kernels.resample_nearest(labels, out, index_map(box.grid, grid), 0, threads=threads)
     return out
@@ -50,7 +50,7 @@ def cut_box_labels(labels: NDArray[np.uint8], grid: Grid, box: Box, *, threads: 
 def _bounds(
     labels: NDArray[np.uint8], grid: Grid, valve: NDArray[np.float64], threads: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Lowest and highest (x, y, z) of what is shown: a coarse look at the labels tells it."""
+    """Lowest and highest (x, y, z) of what is shown, from a coarse look at the labels."""
     count = (2 * _REACH / _COARSE_MM).astype(int)
     first = valve - _REACH + _COARSE_MM / 2.0
     coarse = Grid(

@@ -1,9 +1,8 @@
 """Writes report_interactive.html: one page that works offline, with slices to scroll through and a heart to turn.
 
-All that it shows lies inside: a small box of the scan and its labels, packed; surfaces; the scripts of `static`; and
-plotly.js, which draws the 3D view (taken from the plotly package, MIT licence). The page forbids itself every
-connection by its own Content-Security-Policy. Neither the name of the input nor anything from its header appears, but
-the images are the patient's.
+It contains all that it shows: a small box of the scan and its labels, packed; surfaces; the scripts of `static`; and
+plotly.js, which draws the 3D view (taken from the plotly package, MIT licence). Its own Content-Security-Policy forbids
+every connection. Neither the name of the input nor anything from its header appears, but the images are the patient's.
 """
 
 import base64
@@ -38,7 +37,7 @@ from whs_fast.writing.meshes import Mesh, make_meshes
 _SCRIPTS = ("data.js", "slices.js", "scene.js", "page.js")
 _POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:"
 _SURFACE_STEP_MM = 0.01
-_SAMPLE_MM = 2.0  # of the surfaces, which are for the eye: a quarter of the triangles of those that are exported
+_SAMPLE_MM = 2.0  # of the surfaces, which are only looked at: a quarter of the triangles of the exported ones
 
 
 @dataclass(frozen=True)
@@ -86,7 +85,7 @@ def render_interactive(measurements: Mapping[str, Any], scene: Scene) -> str:
     carried = "\n".join(
         f'<script type="application/octet-stream" id="{name}">{data}</script>' for name, data in scene.packed.items()
     )
-    # A script ends at the first "</", whatever it holds.
+    # A script ends at the first "</", whatever surrounds it.
     meta = json.dumps(scene.meta).replace("<", "\\u003c")
     megabytes = sum(len(data) for data in scene.packed.values()) / 1e6
     size = " x ".join(str(count) for count in scene.meta["shape"][::-1])
@@ -179,10 +178,10 @@ def _normal_values(measurements: Mapping[str, Any]) -> str:
         for number, source in SOURCES.items()
     )
     return f"""<h2>Beside published normal values</h2>
-<p>They depend on sex, body size, age, the phase of the cardiac cycle and what is counted as what (papillary muscles,
-appendages, the plane of a valve), and studies differ: no value here says by itself that a heart is normal or not.
+<p>They depend on sex, body size, age, the phase of the cardiac cycle and on how structures are delimited (papillary
+muscles, appendages, the plane of a valve), and studies differ: no single value here says whether a heart is normal.
 <label>Body surface area, m²: <input type="number" id="bsa" min="0.2" max="4" step="0.01" inputmode="decimal"></label>
-adds this scan's figures by square metre.</p>
+adds this scan's values per square metre.</p>
 <div class="wide"><table>
 <tr><th>Quantity</th><th class="number">This scan</th><th class="number">Men</th><th class="number">Women</th>
 <th class="number">Source</th></tr>
@@ -191,7 +190,7 @@ adds this scan's figures by square metre.</p>
 <ol class="sources quiet">
 {sources}
 </ol>
-<p class="quiet">For the other structures we know of no normal volumes by CT whose ends are drawn as here.</p>"""
+<p class="quiet">For the other structures we know of no normal CT volumes that are delimited as here.</p>"""
 
 
 def _normal_row(normal: Normal, measurements: Mapping[str, Any]) -> str:
@@ -203,7 +202,7 @@ def _normal_row(normal: Normal, measurements: Mapping[str, Any]) -> str:
         if normal.absolute is not None:
             text = f"{_range(normal.absolute[sex])} {normal.unit} ({text})"
         cells.append(f'<td class="number">{text}</td>')
-    # What has limits by square metre alone cannot be compared until the body surface is typed in.
+    # Where limits are given per square metre only, nothing can be compared until the body surface area is entered.
     unknown = "" if normal.absolute else f" (? {normal.unit}/m²)"
     found = (
         f'<td class="number" data-value="{value}" data-unit="{normal.unit}" data-unknown="{unknown}">'
@@ -224,7 +223,7 @@ def _pack(data: bytes) -> str:
 
 
 def _predict(scan: NDArray[np.uint8]) -> bytes:
-    """Each voxel less the mean of its neighbours before it along x, y and z, modulo 256: packs a fifth smaller."""
+    """Each voxel minus the mean of its preceding neighbours along x, y and z, modulo 256: compresses a fifth better."""
     parts = []
     before = np.zeros(scan.shape[1:], np.uint16)
     for plane in scan:
@@ -236,7 +235,7 @@ def _predict(scan: NDArray[np.uint8]) -> bytes:
 
 
 def _pack_surfaces(meshes: Iterable[Mesh], origin_mm: Triple) -> tuple[list[dict[str, int]], bytes]:
-    """How many vertices and faces each structure has, and those: in steps from the first voxel, as differences."""
+    """The counts of vertices and faces of each structure, and both as differences, in steps from the first voxel."""
     counts, parts = [], []
     for mesh in meshes:
         counts.append({"label": mesh.structure.label, "vertices": len(mesh.vertices), "faces": len(mesh.faces)})

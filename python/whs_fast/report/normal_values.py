@@ -1,8 +1,8 @@
-"""Published normal values of cardiac CT, to stand beside what was measured.
+"""Published normal values of cardiac CT, for comparison with what was measured.
 
-Only values of healthy adults by CT angiography that are published with their spread, by sex, and that measure what we
-measure. The eight patients of the paper that the engine follows are no normal range and do not appear. No value is
-judged: whether a scan is normal depends on sex, body size, age, cardiac phase and method, which the page tells.
+Only values of healthy adults in CT angiography that are published by sex and with their spread, and that measure what
+we measure. The eight patients of the paper that the engine follows are no normal range and do not appear. No value is
+judged: whether a scan is normal depends on sex, body size, age, cardiac phase and method, and the page says so.
 """
 
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Source:
-    """A publication, whom it measured and how its figures are to be read."""
+    """A publication, whom it measured and how to read its figures."""
 
     citation: str
     subjects: str
@@ -20,8 +20,9 @@ class Source:
 class Normal:
     """One measured quantity of one source.
 
-    key is the structure's; unit is "mL", or "g" for the myocardium's mass. Ranges are (low, high) for men and for
-    women, by square metre of body surface and, where the source has it, absolute; low is None for upper limits.
+    key is the structure's; unit is "mL", or "g" for the mass of the myocardium. Ranges are (low, high) for men and for
+    women, per square metre of body surface area and, where the source has them, absolute; low is None where only an
+    upper limit is known.
     """
 
     key: str
@@ -39,7 +40,7 @@ SOURCES: dict[int, Source] = {
         "doi 10.3348/kjr.2017.18.4.664; figures as tabled in Cardiovasc Diagn Ther 2020;10(6):1918-1945, "
         "doi 10.21037/cdt-20-530, table 3.",
         "107 men and 65 women, 58 (SD 11) years, without a history of cardiac disease; papillary muscles counted as "
-        "myocardium, as here. Ranges are mean plus and minus 1.96 SD, reckoned from the published means and SDs.",
+        "myocardium, as here. Ranges are mean plus and minus 1.96 SD, computed from the published means and SDs.",
     ),
     2: Source(
         "Fuchs A, Mejdahl MR, Kühl JT, et al. Normal values of left ventricular mass and cardiac chamber volumes "

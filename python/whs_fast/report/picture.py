@@ -1,7 +1,7 @@
 """Draws preview.png: three planes through the aortic valve with the labels over them.
 
-The planes lie along the patient axes, also for oblique scans, and are shown as radiologists look at them: axial from
-the feet, coronal from the front, sagittal from the left.
+The planes follow the patient axes, for oblique scans too, and are shown as radiologists view them: axial from the feet,
+coronal from the front, sagittal from the left.
 """
 
 import io
@@ -20,9 +20,9 @@ from whs_fast.structures import STRUCTURES
 from whs_fast.volume import AIR_HU, Grid, Triple, Volume, index_map
 
 PIXEL_MM = 0.5
-_LEAST_MM = 60.0  # of either side of the valve, in view however small the labels are
+_LEAST_MM = 60.0  # shown on either side of the valve, however small the labels are
 _MARGIN_MM = 12.0
-_WINDOW_HU = (-250.0, 800.0)  # wide enough that contrast-filled blood is no white that swallows the tints
+_WINDOW_HU = (-250.0, 800.0)  # wide enough that contrast-filled blood is not so white that it hides the tints
 
 _BACKGROUND = (14, 16, 20)
 _TEXT = (232, 234, 238)
@@ -66,13 +66,13 @@ def draw_picture(
 ) -> bytes:
     """The picture as PNG: three planes through the valve on one scale, and a legend with the volumes.
 
-    labels, uint8[z, y, x], lie on the volume's grid; valve_mm is (x, y, z), LPS.
+    labels is uint8[z, y, x] on the volume's grid; valve_mm is (x, y, z), LPS.
     """
     return _draw(cut_planes(volume, labels, valve_mm, threads=threads), measurements)
 
 
 def cut_planes(volume: Volume, labels: NDArray[np.uint8], valve_mm: Triple, *, threads: int) -> Planes:
-    """The three planes through the valve, as far as the scan and the region reach; arguments as of draw_picture."""
+    """The three planes through the valve, as far as scan and region reach; arguments as for draw_picture."""
     scan_images, label_images, places = [], [], []
     for view in _VIEWS:
         plane = _plane(view, volume.grid, valve_mm)
@@ -90,7 +90,7 @@ def cut_planes(volume: Volume, labels: NDArray[np.uint8], valve_mm: Triple, *, t
 
 def _draw(planes: Planes, measurements: Mapping[str, Any]) -> bytes:
     crops = _crops(planes)
-    # Axial and coronal share x, coronal and sagittal share z; one factor for all keeps a millimetre a millimetre.
+    # Axial and coronal share x, coronal and sagittal share z; one factor for all keeps them on one scale.
     factor = min(
         1620.0 / sum(right - left for _, _, left, right in crops),
         820.0 / max(bottom - top for top, bottom, _, _ in crops),
@@ -134,7 +134,7 @@ def _upright(view: _View, out: NDArray[np.uint8]) -> NDArray[np.uint8]:
 def _crops(planes: Planes) -> list[tuple[int, int, int, int]]:
     """Top, bottom, left and right of what each plane shows: all labels with a margin, and some room around the valve.
 
-    Planes that share a patient axis show the same stretch of it, so that the eye can go across from one to the other.
+    Planes that share a patient axis show the same stretch of it, so that the eye can follow from one to the other.
     """
     before, after = [_LEAST_MM / PIXEL_MM] * 3, [_LEAST_MM / PIXEL_MM] * 3
     for view, labels, valve in zip(_VIEWS, planes.labels, planes.valve, strict=True):
@@ -184,7 +184,7 @@ def _write(pen: ImageDraw.ImageDraw, place: tuple[float, float], text: str, size
 
 
 def _overlay(image: Image.Image, labels: NDArray[np.uint8]) -> Image.Image:
-    """Tints each structure and draws its outline; outlines are smoothed below the size of a voxel, for the eye only."""
+    """Tints each structure and draws its outline, smoothed by less than a voxel, for looks only."""
     height, width = labels.shape
     steps = image.height / height, image.width / width
     for structure in STRUCTURES:

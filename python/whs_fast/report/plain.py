@@ -1,7 +1,7 @@
-"""Writes report.html: one plain page that holds everything it shows, for reading and for printing.
+"""Writes report.html: one plain page that contains everything it shows, for reading and for printing.
 
-The picture is embedded, no script and no address outside the page is used, and neither the name of the input nor
-anything from its header appears: both can hold a patient's name.
+The picture is embedded, and the page uses no script and no outside address. Neither the name of the input nor anything
+from its header appears: both can hold a patient's name.
 """
 
 import base64

@@ -29,7 +29,7 @@ td.structure { padding-left: 2rem; text-indent: -1.4rem; }
 
 
 def notice(measurements: Mapping[str, Any]) -> str:
-    """Who made the page, and what it is not."""
+    """What made the page, and what it must not be used for."""
     return (
         f'<p class="quiet">whs_fast {html.escape(str(measurements["version"]))}. Research software: not a medical '
         "device, and not for decisions about patients.</p>"
@@ -54,7 +54,7 @@ def volume_text(measurements: Mapping[str, Any], structure: Structure) -> str:
 
 
 def structure_table(measurements: Mapping[str, Any]) -> str:
-    """Volumes, what cuts them off, the mass and the valve."""
+    """Volumes, which edge cuts them off, the mass and the valve."""
     rows = []
     for structure in STRUCTURES:
         entry = measurements["structures"][structure.key]
@@ -74,7 +74,7 @@ Centre of the aortic valve (x, y, z; LPS): {valve} mm</p>"""
 
 
 def timing_table(measurements: Mapping[str, Any]) -> str:
-    """Seconds a step, and the peak of memory where it is known."""
+    """Seconds per step, and peak memory where it is known."""
     rows = [
         f'<tr><td>{html.escape(step)}</td><td class="number">{seconds:.2f} s</td></tr>'
         for step, seconds in measurements["timings_s"].items()

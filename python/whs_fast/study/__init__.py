@@ -1,1 +1,1 @@
-"""What stands on the engine's results: evaluation against reference labels, and cohorts of patients."""
+"""Studies of the engine's results: evaluation against reference labels, and cohorts of patients."""

@@ -1,7 +1,7 @@
 """Statistics of a cohort: how a variable is summarised, and how two measurements of the same thing agree.
 
-The tests themselves are scipy's. What is added is their meaning here: which values take part, which summary describes
-them, and None where a figure is not defined (too few values, or no spread) in place of a number that looks like one.
+The tests themselves are scipy's. What is added here is which values take part, which summary describes them, and None
+where a figure is not defined (too few values, or no spread) instead of a number that looks like one.
 """
 
 from dataclasses import dataclass
@@ -19,9 +19,9 @@ _Z = 1.959963984540054  # of 95% of a normal distribution
 class Summary:
     """One variable over the cases.
 
-    missing counts the values that are absent (NaN); all else is about the n that are there, and None where there are
-    too few. sd has n - 1 in its denominator; quartiles are interpolated linearly (numpy's default, type 7 of Hyndman
-    and Fan). shapiro_p is None for fewer than three values or for equal ones, which then count as not normal.
+    missing counts the values that are absent (NaN); everything else describes the n that are present, and is None where
+    there are too few. sd has n - 1 in its denominator; quartiles are interpolated linearly (numpy's default, type 7 of
+    Hyndman and Fan). shapiro_p is None for fewer than three values or for equal ones, which then count as not normal.
     """
 
     n: int
@@ -67,7 +67,7 @@ class Correlation:
 class Agreement:
     """Bland and Altman's figures for the differences y - x, each with its 95% confidence interval.
 
-    The limits of agreement are mean -+ 1.96 SD. Where there are fewer than two pairs all but n and mean are None.
+    The limits of agreement are mean -+ 1.96 SD. With fewer than two pairs, all but n and mean are None.
     """
 
     n: int
@@ -88,7 +88,7 @@ def summarise(values: ArrayLike) -> Summary:
     """
     everything = np.asarray(values, dtype=np.float64).ravel()
     if np.isinf(everything).any():
-        raise ValueError("values: found an infinite one, expected numbers or NaN")
+        raise ValueError("values: one is infinite, expected finite numbers or NaN")
     there = everything[~np.isnan(everything)]
     n, missing = len(there), len(everything) - len(there)
     if n == 0:

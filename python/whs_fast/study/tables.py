@@ -1,4 +1,4 @@
-"""Tables that people read: made once, of text, and then written as Markdown or as HTML."""
+"""Tables for people: made once, as text, and then written as Markdown or as HTML."""
 
 import html
 from collections.abc import Sequence
@@ -9,8 +9,10 @@ NONE = "–"
 
 @dataclass(frozen=True)
 class Table:
-    """A title, column heads, rows of text as long as the heads, and what must be said below; paper tells which columns
-    are the paper's, and so of another data set."""
+    """A title, column heads, rows of text as long as the heads, and notes to print below.
+
+    paper holds the indices of the columns that come from the paper, and so from another data set.
+    """
 
     title: str
     columns: tuple[str, ...]
@@ -20,7 +22,7 @@ class Table:
 
 
 def to_markdown(table: Table) -> str:
-    """The table in Markdown; numbers stand to the right."""
+    """The table in Markdown; numbers are aligned right."""
     lines = [
         f"### {table.title}",
         "",

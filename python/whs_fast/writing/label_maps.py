@@ -1,7 +1,7 @@
-"""Writing the label map on the scan's own grid, as NIfTI and as a segmentation for 3D Slicer.
+"""Writes the label map on the scan's own grid, as NIfTI and as a segmentation for 3D Slicer.
 
-Not by SimpleITK, whose NIfTI writer leaves a short file on a full disk without an error, and which needs a copy of the
-labels. Both files hold their grid so that SimpleITK reads back the scan's own: size exactly, spacing and directions
+Not with SimpleITK, whose NIfTI writer leaves a short file on a full disk without an error, and which needs a copy of
+the labels. Both files hold their grid so that SimpleITK reads back the scan's own: size exactly, spacing and directions
 within 1e-5, origin within 1e-3 mm (NIfTI keeps single precision). Directions that are not quite orthonormal, which
 reading tolerates up to 2e-4, come back from NIfTI as the nearest orthonormal ones.
 """
@@ -33,9 +33,9 @@ def write_labels(
 ) -> None:
     """Write a label map, uint8 indexed z, y, x, as .nii.gz, .nii or as a segmentation for 3D Slicer (.seg.nrrd).
 
-    places are those of the scan's NIfTI header where they differ: the labels' NIfTI header then holds the same. The
-    same labels give the same bytes, however many threads compress them. Raises OutputError where the file cannot be
-    written (what was written of it is removed), ValueError for labels of another type or shape than the grid's.
+    places are those of the scan's NIfTI header where they differ: the NIfTI header of the labels then holds the same.
+    The same labels give the same bytes, however many threads compress them. Raises OutputError where the file cannot be
+    written (a part that was written is removed), ValueError where the labels are not uint8 in the grid's shape.
     """
     if labels.dtype != np.uint8 or labels.shape != grid.shape:
         raise ValueError(f"labels: found {labels.dtype} of shape {labels.shape}, expected uint8 of shape {grid.shape}")
@@ -48,7 +48,7 @@ def write_labels(
     elif path.name.lower().endswith(".nii"):
         plain, packed = nifti_header(grid, np.dtype(np.uint8), b"whs_fast labels", places), None
     else:
-        raise ValueError(f"{path}: found an unknown suffix, expected .nii.gz, .nii or .seg.nrrd")
+        raise ValueError(f"{path}: unknown suffix, expected .nii.gz, .nii or .seg.nrrd")
     opened = False
     try:
         with path.open("wb") as file:
@@ -62,23 +62,23 @@ def write_labels(
         if opened and path.is_file():
             path.unlink(missing_ok=True)
         reason = (error.strerror or "unknown error").lower()
-        raise OutputError(f"{path}: found that it cannot be written ({reason}), expected a place with room") from error
+        raise OutputError(f"{path}: cannot be written ({reason}); needs a writable folder with free space") from error
 
 
 _BLOCK_BYTES = 2 << 20
 
 
 def _write_gzip(file: BinaryIO, head: bytes, labels: NDArray[np.uint8], threads: int) -> None:
-    """Writes one gzip member of head and labels, whole slices compressed block by block, some at a time in threads.
+    """Writes head and labels as one gzip member: whole slices, compressed block by block, in threads.
 
-    Each block is raw deflate, ended on a byte by a full flush, so that blocks stand one after the other (RFC 1951; as
-    pigz does): one member, which every reader takes, where some stop after the first of several.
+    Each block is raw deflate that a full flush ends on a byte boundary, so blocks can be concatenated (RFC 1951; pigz
+    does the same). It is one member because some readers stop after the first of several.
     """
     slices = max(1, _BLOCK_BYTES // max(1, labels[:1].size))
     blocks = [labels[start : start + slices] for start in range(0, len(labels), slices)]
 
     def pack(block: NDArray[np.uint8]) -> bytes:
-        # Labels are long runs: matches of distance one alone take less room here than all of level 3 finds.
+        # Labels are long runs: matches of distance one alone compress better here than level 3 with all its matches.
         deflater = zlib.compressobj(1, wbits=-15, strategy=zlib.Z_RLE)
         return deflater.compress(np.ascontiguousarray(block).data) + deflater.flush(zlib.Z_FULL_FLUSH)
 
@@ -98,11 +98,11 @@ def _write_gzip(file: BinaryIO, head: bytes, labels: NDArray[np.uint8], threads:
 def nifti_header(grid: Grid, dtype: np.dtype[Any], description: bytes, places: NiftiPlaces | None = None) -> bytes:
     """A NIfTI-1 header for uint8 or int16 voxels, and the four bytes that say it has no extension.
 
-    It holds the grid's place as qform and as sform, or else the two that are given.
+    qform and sform describe the grid's place, or the two places that are given.
     """
     header = bytearray(352)
     rows = grid.affine[:3] * _LPS_TO_RAS[:, None]
-    # The nearest rotation; a left-handed grid is kept by qfac, the sign of the third axis.
+    # The nearest rotation; qfac, the sign of the third axis, keeps a left-handed grid.
     u, _, vt = np.linalg.svd(rows[:, :3] / np.asarray(grid.spacing_mm))
     rotation = u @ vt
     qfac = 1.0 if np.linalg.det(rotation) > 0 else -1.0
@@ -145,7 +145,7 @@ def _quaternion(rotation: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _nrrd_header(grid: Grid) -> bytes:
-    """An NRRD header in LPS with the fields by which 3D Slicer knows the segments, all in one layer."""
+    """An NRRD header in LPS with the fields by which 3D Slicer recognises the segments, all in one layer."""
 
     def vector(values: NDArray[np.float64]) -> str:
         return "(" + ",".join(repr(float(value)) for value in values) + ")"
@@ -180,7 +180,7 @@ def _nrrd_header(grid: Grid) -> bytes:
             "Tags": f"TerminologyEntry:{terms}|",
         }
         lines += [f"Segment{index}_{key}:={value}" for key, value in values.items()]
-    # Slicer keeps this through every save, so that a file that it crops to what is drawn still tells the scan's grid.
+    # Slicer keeps this in every save, so that a file that it crops to the drawn part still holds the scan's grid.
     to_ras = (np.diag([*_LPS_TO_RAS, 1.0]) @ grid.affine).ravel()
     geometry = ";".join([*(repr(float(value)) for value in to_ras), *extent.split()])
     lines += [

@@ -1,13 +1,13 @@
 """Surfaces of the structures for printing, planning and rendering: watertight, smooth, in patient millimetres.
 
-The mask of a structure is sampled every millimetre and blurred by a Gaussian, wide enough for its voxels and slices not
-to show: however fine the scan, a surface has some ten thousand triangles. It lies where the blurred mask has the value
-that encloses the volume of the voxels, not at one half, at which thin vessels would shrink. Marching cubes without
-ambiguous cells (Lewiner et al., J Graph Tools 2003, doi 10.1080/10867651.2003.10487582, in scikit-image) makes it
-closed, since nothing of it reaches the samples' border.
+The mask of a structure is sampled every millimetre and blurred by a Gaussian that is wide enough to hide its voxels and
+slices: however fine the scan, a surface has some ten thousand triangles. The surface is drawn at the level of the
+blurred mask that encloses the volume of the voxels, not at one half, where thin vessels would shrink. Marching cubes
+without ambiguous cells (Lewiner et al., J Graph Tools 2003, doi 10.1080/10867651.2003.10487582, in scikit-image) closes
+it, because no part of it reaches the border of the samples.
 
 STL files and the GLB scene hold LPS coordinates, as DICOM and this package have them, in mm, and say so: STL in its
-header, where 3D Slicer looks for it, GLB as `extras`. (glTF itself would have metres and y upwards; a viewer shows the
+header, where 3D Slicer looks for it, GLB as `extras`. (glTF itself expects metres and y upwards; a viewer shows the
 heart lying on its back, 200 units long.)
 """
 
@@ -31,9 +31,9 @@ from whs_fast.volume import Grid
 STEP_MM = 1.0
 _BLUR_MM, _BLUR_VOXELS = 1.0, 0.8  # standard deviation along an axis: the larger one
 _REACH = 4.0  # standard deviations beyond the mask to the last samples
-_FULL = 32_000
+_FULL = 32_000  # int16 value of a voxel inside the mask
 _VOLUME_WITHIN, _MOST_GUESSES, _MOST_CUTS = 0.003, 4, 12
-_AWAY = 1e-3  # of the mask's value: keeps vertices apart that single precision would take for one
+_AWAY = 1e-3  # of the mask's value: keeps apart vertices that single precision would merge
 
 _GLTF_FLOAT, _GLTF_UINT32 = 5126, 5125
 _GLTF_VERTICES, _GLTF_INDICES = 34962, 34963
@@ -41,9 +41,9 @@ _GLTF_VERTICES, _GLTF_INDICES = 34962, 34963
 
 @dataclass(frozen=True, eq=False)
 class Mesh:
-    """A closed surface: vertices, float32[n, 3], x, y, z in mm, LPS; faces, uint32[m, 3], turning left from outside.
+    """A closed surface: vertices, float32[n, 3], x, y, z in mm, LPS; faces, uint32[m, 3], anticlockwise from outside.
 
-    normals, float32[n, 3], are of unit length and point outwards.
+    normals, float32[n, 3], have unit length and point outwards.
     """
 
     structure: Structure
@@ -71,9 +71,9 @@ def write_meshes(
 
 
 def make_meshes(labels: NDArray[np.uint8], grid: Grid, *, threads: int, step_mm: float = STEP_MM) -> list[Mesh]:
-    """Surfaces of all structures that labels, uint8[z, y, x] on the grid, hold at least half a sample of.
+    """Surfaces of all structures of which labels, uint8[z, y, x] on the grid, hold at least half a sample.
 
-    A sample is a cube of step_mm: twice the step gives a quarter of the triangles.
+    A sample is a cube with sides of step_mm; doubling the step gives a quarter of the triangles.
     """
     voxels, lowest, highest, _, _ = _kernels.label_statistics(labels, len(STRUCTURES) + 1, threads=threads)
     meshes = []
@@ -163,8 +163,8 @@ def _make_mesh(
     wanted = np.count_nonzero(mask) * float(np.prod(spacing)) / step_mm**3
     if round(wanted) < 1:
         return None
-    # As many samples as wanted lie above the first level, half and twice as many above those that hold the right one
-    # between them. It is found by false position, or by halving where that does not come to it soon.
+    # The wanted number of samples lies above the first level to try; half and twice as many lie above the levels that
+    # bracket the right one. False position finds it, or bisection where that is too slow.
     high, level, low = (_nth_largest(field, max(1, round(wanted * share))) for share in (0.5, 1.0, 2.0))
     lack, excess = 0.5 * wanted, wanted
     for attempt in range(_MOST_CUTS):
@@ -179,7 +179,7 @@ def _make_mesh(
     corners = (vertices * step_mm + start) / spacing + first
     corners = corners[:, ::-1] @ grid.affine[:3, :3].T + grid.affine[:3, 3]
     cross, enclosed = _enclose(corners, faces)
-    if enclosed < 0:  # turned by a left-handed grid, or by none, since z, y, x is one
+    if enclosed < 0:  # the order z, y, x, or a left-handed grid, has turned the faces inside out
         faces, cross = faces[:, ::-1], -cross
     normals = np.zeros_like(corners)
     for corner in range(3):
@@ -224,7 +224,7 @@ def _enclose(vertices: NDArray[np.float64], faces: NDArray[np.int64]) -> tuple[N
 def _sample(
     mask: NDArray[np.bool_], spacing: NDArray[np.float64], step_mm: float, threads: int
 ) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
-    """The blurred mask every step_mm and the place in mm of the first sample from the first voxel, both z, y, x."""
+    """The blurred mask every step_mm, and the offset in mm of its first sample from the first voxel, both z, y, x."""
     from scipy.ndimage import gaussian_filter
 
     sigma = np.maximum(_BLUR_MM, _BLUR_VOXELS * spacing)
@@ -234,7 +234,7 @@ def _sample(
     source = np.pad(mask, 1).astype(np.int16) * np.int16(_FULL)
     out = np.empty(count, np.int16)
     to_source = np.column_stack([np.diag(step_mm / spacing), start / spacing + 1.0])
-    # Several samples a step, so that thin walls of fine scans are not missed.
+    # Several samples per step, so that thin walls of fine scans are not missed.
     samples = np.clip(np.ceil(step_mm / spacing), 1, 8).astype(int).tolist()
     _kernels.resample_linear(source, out, to_source, samples, 0, threads=threads)
     field = gaussian_filter(out.astype(np.float32) / _FULL, sigma / step_mm, mode="constant", truncate=_REACH)
@@ -260,4 +260,4 @@ def _write(path: Path, *parts: bytes) -> None:
             file.writelines(parts)
     except OSError as error:
         reason = (error.strerror or "unknown error").lower()
-        raise OutputError(f"{path}: found that it cannot be written ({reason}), expected a place with room") from error
+        raise OutputError(f"{path}: cannot be written ({reason}); needs a writable folder with free space") from error

@@ -113,12 +113,12 @@ def test_the_table_comes_out_with_a_column_more(scans, tmp_path, capsys):
     ("text", "arguments", "message"),
     [
         ("patient,v\n" + "".join(f"{i},1\n" for i in range(70)), [], "found 70 patients in 70 rows, expected 71"),
-        ("name,v\na,1\n", [], "found no column that may name the patient, expected --patient"),
-        ("patient,id\na,1\n", [], "found patient and id that may name the patient"),
-        ("name,v\na,1\n", ["--patient", "mrn"], "found no column 'mrn' for --patient"),
-        ("id,v\na,1\n,1\n", [], "found no id in line 3"),
-        ("id,split\na,1\n", [], "found a column 'split' already"),
-        ("id,v\na,1\n", ["--group", "w"], "found no column 'w' for --group"),
+        ("name,v\na,1\n", [], "no column is called patient, id or the like; name one of these with --patient: name, v"),
+        ("patient,id\na,1\n", [], "patient and id could each identify the patient"),
+        ("name,v\na,1\n", ["--patient", "mrn"], "has no column 'mrn' for --patient"),
+        ("id,v\na,1\n,1\n", [], "line 3 has no id"),
+        ("id,split\na,1\n", [], "already has a column 'split'"),
+        ("id,v\na,1\n", ["--group", "w"], "has no column 'w' for --group"),
     ],
 )
 def test_wrong_tables_are_refused_and_leave_nothing(tmp_path, capsys, text, arguments, message):

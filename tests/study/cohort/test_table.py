@@ -68,7 +68,7 @@ def test_the_papers_table_comes_out(cohort, tmp_path, capsys):
     q1, median, q3 = np.quantile(there, (0.25, 0.5, 0.75))
     assert cells["creatinine, median (Q1–Q3)"][1] == f"{median:.1f} ({q1:.1f}–{q3:.1f})"
     assert not any(name.startswith("patient") for name in cells)
-    assert "44 (81.5%)" in printed and "names the patient, and is left out" in printed
+    assert "44 (81.5%)" in printed and "patient identifies patients (its name says so, or no" in printed
     markdown = (tmp_path / "out" / "cohort_table.md").read_text("utf-8")
     assert "| hypertension: yes |" in markdown and "Freeman-Halton" in markdown
 
@@ -137,14 +137,14 @@ def test_codes_beside_missing_values_are_the_same_with_a_point(tmp_path):
 def test_capitals_make_no_level_of_their_own(tmp_path):
     found, variables = described(write(tmp_path / "t.csv", "sex,g\nmale,a\nMale,a\nfemale,b\nmale,b\n"))
     assert variables["sex"].counts["male"] == {"all": 3, "a": 2, "b": 1}
-    assert any("differ in capitals" in note for note in found.notes)
+    assert any("differ only in upper and lower case" in note for note in found.notes)
 
 
 def test_rows_without_a_group_and_columns_of_names_are_told(tmp_path):
     found, variables = described(write(tmp_path / "t.csv", "name,v,g\nx,1.5,a\ny,2.5,\nz,3.5,b\n"))
     assert found.groups == {"all": 2, "a": 1, "b": 1} and "name" not in variables
     assert any(note.startswith("1 of 3 rows") for note in found.notes)
-    assert any(note.startswith("name has a value of its own") for note in found.notes)
+    assert "name identifies patients (its name says so, or no value occurs twice) and is left out." in found.notes
 
 
 def test_groups_stand_as_training_validation_test_then_by_size_then_by_name(tmp_path):
@@ -184,17 +184,17 @@ def test_a_table_too_large_for_the_exact_test_takes_the_chi_squared_one_and_says
 @pytest.mark.parametrize(
     ("text", "arguments", "message"),
     [
-        ("v,g\n1,a\n", ["--by", "h"], "found no column 'h' to group by, expected one of: v, g"),
-        ("v,g\n1,a\n", ["--by", "g", "--continuous", "w"], "found no column 'w'"),
+        ("v,g\n1,a\n", ["--by", "h"], "has no column 'h' to group by; its columns are: v, g"),
+        ("v,g\n1,a\n", ["--by", "g", "--continuous", "w"], "has no column 'w'"),
         ("v,g\nx,a\ny,a\nx,a\n", ["--by", "g", "--continuous", "v"], "found text in 'v'"),
-        ("v,g\n70.5,a\n6O,a\n71,b\n", ["--by", "g"], "found '6O' in column 'v', line 3"),
+        ("v,g\n70.5,a\n6O,a\n71,b\n", ["--by", "g"], "line 3 has '6O' among the numbers of column 'v', expected"),
         ("v,g\n1,\n", ["--by", "g"], "found 0 groups"),
-        ("v,g\n1,all\n", ["--by", "g"], "found a group called 'all'"),
+        ("v,g\n1,all\n", ["--by", "g"], "'g' has a group called 'all'"),
         ("v,g\n" + "".join(f"1,{i}\n" for i in range(13)), ["--by", "g"], "found 13 groups"),
-        ("v,g\n1\n", ["--by", "g"], "found 1 cells in line 2, expected 2"),
-        ("v,v\n1,2\n", ["--by", "v"], "two of one name"),
+        ("v,g\n1\n", ["--by", "g"], "line 2 has 1 cells, but the header has 2"),
+        ("v,v\n1,2\n", ["--by", "v"], "has no name, or the name of another"),
         ("v,g\n", ["--by", "g"], "expected a header and at least one row"),
-        ('v,g\n"1,a\n', ["--by", "g"], "damaged table"),
+        ('v,g\n"1,a\n', ["--by", "g"], "the table is damaged in line 2"),
     ],
 )
 def test_wrong_tables_are_refused(tmp_path, capsys, text, arguments, message):
@@ -206,7 +206,7 @@ def test_wrong_tables_are_refused(tmp_path, capsys, text, arguments, message):
 def test_files_that_are_no_text_or_not_there_are_refused(tmp_path, capsys):
     (tmp_path / "t.csv").write_bytes("v,g\nä,b\n".encode("cp1252"))
     assert main(["cohort-table", str(tmp_path / "t.csv"), "--by", "g"]) == 2
-    assert "expected UTF-8" in capsys.readouterr().err
+    assert "the text is not UTF-8; save it as UTF-8" in capsys.readouterr().err
     assert main(["cohort-table", str(tmp_path / "gone.csv"), "--by", "g"]) == 2
     assert "no such file" in capsys.readouterr().err
 

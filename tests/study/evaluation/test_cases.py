@@ -87,7 +87,7 @@ def test_another_orientation_of_the_same_voxels_changes_nothing(score, direction
     reference = make_heart(grid)
     same = score(reference, grid, reference, grid)
     found = score(make_heart(turned), turned, reference, grid)
-    assert found.notes[0] == "the grids differ: the prediction was sampled on the reference's grid, nearest voxel"
+    assert found.notes[0] == "the grids differ: the prediction was resampled to the reference's grid (nearest voxel)"
     for structure in STRUCTURES:
         own, exact = found.structures[structure.key], same.structures[structure.key]
         assert exact.dice == 1.0 and exact.hd95_mm == 0.0
@@ -125,7 +125,7 @@ def test_maps_of_different_places_are_refused(score):
         score(make_heart(grid), far, make_heart(grid), grid)
     turned = Grid(far.shape, far.spacing_mm, (-far.origin_mm[0], -far.origin_mm[1], far.origin_mm[2]),
                   (-1.0, 0.0, 0.0, 0.0, -1.0, 0.0, 0.0, 0.0, 1.0))  # fmt: skip
-    with pytest.raises(InputError, match=r"with x and y of one header negated .RAS taken for LPS. they would overlap"):
+    with pytest.raises(InputError, match=r"if x and y of one header were negated .RAS taken for LPS., they would"):
         score(make_heart(far), turned, make_heart(far), far)
 
 
@@ -187,7 +187,7 @@ def test_segments_of_3d_slicer_are_known_by_name(tmp_path):
     check_case(case)
     found = score_case(case, STRUCTURES, prediction_labels=OURS, reference_labels=OURS, threads=1)
     assert {own.dice for own in found.structures.values()} == {1.0}
-    assert found.notes == ("the grids differ: the prediction was sampled on the reference's grid, nearest voxel",)
+    assert found.notes == ("the grids differ: the prediction was resampled to the reference's grid (nearest voxel)",)
 
 
 def test_segments_that_overlap_are_refused(tmp_path):
@@ -201,9 +201,7 @@ def test_segments_that_overlap_are_refused(tmp_path):
     sitk.WriteImage(image, tmp_path / "a.seg.nrrd")
     ours = write_map(tmp_path / "a.nii.gz", make_heart(grid), grid)
     case = Case("a", ours, tmp_path / "a.seg.nrrd")
-    with pytest.raises(
-        InputError, match=r"a.seg.nrrd: found segments that overlap .*0.06 mL.*, expected one structure"
-    ):
+    with pytest.raises(InputError, match=r"a.seg.nrrd: segments overlap .*0.06 mL.*, expected one structure"):
         score_case(case, STRUCTURES, prediction_labels=OURS, reference_labels=OURS, threads=1)
 
 

@@ -170,7 +170,7 @@ def test_swapped_labels_are_warned_of_in_all_cases_at_once(folders, tmp_path, ca
     )
     said = capsys.readouterr().err
     assert (
-        "all cases: labels look exchanged; much better would match, prediction to reference: left atrium (2) to right"
+        "all cases: labels look exchanged; these would match much better, prediction to reference: left atrium (2) to"
         in said
     )
     assert "left out, no prediction: case_2, case_3, case_4" in said
@@ -190,14 +190,14 @@ def test_a_structure_that_no_reference_has_is_warned_of(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--pred", "p"], "found neither --pred with --ref nor --pairs alone"),
-        (["--pred", "p", "--ref", "r", "--pairs", "x.csv"], "found neither --pred with --ref nor --pairs alone"),
-        (["--pred", "none", "--ref", "r"], "none: found no such folder"),
-        (["--pairs", "none.csv"], "none.csv: found a file that cannot be read (no such file or directory)"),
+        (["--pred", "p"], "give either --pred and --ref, or --pairs alone"),
+        (["--pred", "p", "--ref", "r", "--pairs", "x.csv"], "give either --pred and --ref, or --pairs alone"),
+        (["--pred", "none", "--ref", "r"], "none: no such folder"),
+        (["--pairs", "none.csv"], "none.csv: cannot be read (no such file or directory)"),
         (["--pred", "p", "--ref", "r", "--ref-labels", "mm-whs"], "found the label values 1, 2, 3"),
-        (["--pred", "p", "--ref", "r", "--scheme", "whs-fast", "--ref-labels", "mm-whs"], "found no pulmonary_veins"),
-        (["--pred", "p", "--ref", "r", "--pred-landmarks", "valves.json"], "found predicted landmarks alone"),
-        (["--pred", "p", "--ref", "r", "--landmarks", "other.json"], "found no case that has a point here and in"),
+        (["--pred", "p", "--ref", "r", "--scheme", "whs-fast", "--ref-labels", "mm-whs"], "whs-fast: pulmonary_veins"),
+        (["--pred", "p", "--ref", "r", "--pred-landmarks", "valves.json"], "predicted landmarks need true ones"),
+        (["--pred", "p", "--ref", "r", "--landmarks", "other.json"], "no case has a point both here and in"),
     ],
 )
 def test_refusals_leave_nothing(folders, tmp_path, monkeypatch, capsys, arguments, message):

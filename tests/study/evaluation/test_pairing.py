@@ -49,16 +49,16 @@ def test_pairs_of_two_folders_and_what_has_no_partner(tmp_path):
 @pytest.mark.parametrize(
     ("own", "other", "message"),
     [
-        (["a.nii"], ["b.nii"], "found a, none of which is in .*r .b., expected equal names"),
-        ([], ["b.nii"], "p: found no label maps"),
-        (["a.nii", "a.nrrd"], ["a.nii"], "found a.nii and a.nrrd for the case a"),
+        (["a.nii"], ["b.nii"], "found a, none of which is in .*r .b.; give both maps of a case the same name"),
+        ([], ["b.nii"], "p: has no label maps"),
+        (["a.nii", "a.nrrd"], ["a.nii"], "both a.nii and a.nrrd belong to the case a,"),
     ],
 )
 def test_folders_that_do_not_pair(tmp_path, own, other, message):
     (tmp_path / "p").mkdir()
     with pytest.raises(InputError, match=message):
         pair_folders(fill(tmp_path / "p", *own), fill(tmp_path / "r", *other))
-    with pytest.raises(InputError, match="found no such folder"):
+    with pytest.raises(InputError, match="none: no such folder, expected one with label maps"):
         pair_folders(tmp_path / "none", tmp_path)
 
 
@@ -72,11 +72,11 @@ def test_pairs_from_a_table(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("case,prediction\na,b\n", "found no column reference, expected case, prediction, reference"),
-        ("case,prediction,reference\na,1.nii,\n", "found no reference in line 2"),
-        ("case,prediction,reference\na,1.nii,2.nii\n", "found no file .*2.nii .line 2."),
-        ("case,prediction,reference\na,1.nii,1.nii\na,1.nii,1.nii\n", "found the case a twice .line 3."),
-        ("case,prediction,reference\n", "found no pairs"),
+        ("case,prediction\na,b\n", "has no column reference, expected case, prediction, reference"),
+        ("case,prediction,reference\na,1.nii,\n", "line 2 has no reference, expected a value"),
+        ("case,prediction,reference\na,1.nii,2.nii\n", "line 2 names .*2.nii, which is not a file"),
+        ("case,prediction,reference\na,1.nii,1.nii\na,1.nii,1.nii\n", "line 3 repeats the case a,"),
+        ("case,prediction,reference\n", "has no pairs"),
         ("\xe9", "not a csv in utf-8"),
     ],
 )
@@ -98,13 +98,13 @@ def test_landmarks_in_both_forms(tmp_path):
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
-        ("v.json", "[]", "found no object with cases"),
+        ("v.json", "[]", "is not a JSON object"),
         ("v.json", "{", "not json"),
         ("v.json", '{"a": [1, 2]}', "a: found '.1, 2.', expected three numbers"),
         ("v.json", '{"a": [1, 2, NaN]}', "not finite"),
         ("v.csv", "case,x_mm,y_mm,z_mm\na,1,2,x\n", "line 2: found"),
-        ("v.csv", "case,x_mm,y_mm,z_mm\na,1,2,3\na,1,2,3\n", "twice .line 3."),
-        ("v.csv", "case,x,y,z\n", "found no column x_mm"),
+        ("v.csv", "case,x_mm,y_mm,z_mm\na,1,2,3\na,1,2,3\n", "line 3 repeats the case a,"),
+        ("v.csv", "case,x,y,z\n", "has no column x_mm"),
     ],
 )
 def test_landmarks_that_are_refused(tmp_path, name, text, message):

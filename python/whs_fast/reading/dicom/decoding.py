@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeAlias
 
@@ -26,15 +26,14 @@ def decoder(slices: Sequence[Slice], name: str) -> Iterator[tuple[Decode, tuple[
     """A function from a slice of one series to its HU until the block ends, and notes on what it mends.
 
     Only frames of enhanced files need a temporary folder. Raises InputError where slices lack rescale tags and those of
-    the others are not for them, OutputError where there is no place for temporary files.
+    the others are not for them, OutputError where there is no temporary folder.
     """
     try:
         rescale = find_rescale(slices)
     except ValueError as error:
         raise InputError(f"{name}: {error}") from error
     notes: tuple[str, ...] = ()
-    enhanced = any(image.file is not None for image in slices)
-    with temporary_folder() if enhanced else nullcontext() as space:
+    with _space(slices, name) as space:
         decode = _decoder(slices, space, name, rescale)
         if rescale.lacking:
             _check_rescale(rescale, slices, decode, name)
@@ -43,6 +42,16 @@ def decoder(slices: Sequence[Slice], name: str) -> Iterator[tuple[Decode, tuple[
                 f"others: {name_slices(rescale.lacking, slices)}",
             )
         yield decode, notes
+
+
+@contextmanager
+def _space(slices: Sequence[Slice], name: str) -> Iterator[Path]:
+    """A folder for frames; none is made for slices that are files of their own."""
+    if all(image.file is None for image in slices):
+        yield Path()
+        return
+    with temporary_folder(name) as folder:
+        yield folder
 
 
 def _check_rescale(rescale: Rescale, slices: Sequence[Slice], decode: Decode, name: str) -> None:
@@ -59,20 +68,20 @@ def _check_rescale(rescale: Rescale, slices: Sequence[Slice], decode: Decode, na
             )
 
 
-def _decoder(slices: Sequence[Slice], space: Path | None, name: str, rescale: Rescale) -> Decode:
-    """A function from a slice to its HU; `space` is a folder for single frames, where files are enhanced.
+def _decoder(slices: Sequence[Slice], space: Path, name: str, rescale: Rescale) -> Decode:
+    """A function from a slice to its HU; `space` is a folder for single frames of enhanced files.
 
     rescale is for slices that have none of their own.
     """
 
     def decode(image: Slice) -> NDArray[np.int16]:
-        path, single = image.path, None
+        path = image.path
         reader = sitk.ImageFileReader()
         reader.SetImageIO("GDCMImageIO")
         try:
-            if image.file is not None and space is not None:
-                path = single = space / f"{threading.get_ident()}"  # one at a time in each thread
-                image.file.write_frame(image.frame, single)
+            if image.file is not None:
+                path = space / f"{threading.get_ident()}"  # one at a time in each thread
+                image.file.write_frame(image.frame, path)
             with toolkit_name(path) as reader_name:
                 reader.SetFileName(reader_name)
                 found = reader.Execute()
@@ -82,8 +91,8 @@ def _decoder(slices: Sequence[Slice], space: Path | None, name: str, rescale: Re
                 f"{name_inside(image.path, image.path.parent, (other.path for other in slices))}"
             ) from error
         finally:
-            if single is not None:
-                single.unlink(missing_ok=True)
+            if image.file is not None:
+                path.unlink(missing_ok=True)
         hounsfield = np.empty((image.size[1], image.size[0]), dtype=np.int16)
         slope, intercept = (1.0, 0.0) if image.rescale is not None else (rescale.slope, rescale.intercept)
         convert(sitk.GetArrayViewFromImage(found)[0], hounsfield, name, slope=slope, intercept=intercept)

@@ -78,7 +78,7 @@ def unpacked(path: Path, name: str) -> Iterator[Path]:
     if path.is_dir() or not _is_zip(path):
         yield path
         return
-    with temporary_folder() as folder:
+    with temporary_folder(name) as folder:
         _unpack(path, folder, name)
         yield folder
 
@@ -119,8 +119,8 @@ def _unpack(path: Path, folder: Path, name: str) -> None:
                     shutil.copyfileobj(source, target, 1 << 20)
     except (InputError, OutputError):
         raise
-    except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, ValueError) as error:
-        # ValueError: a name that is not what it says it is coded in, or a place that is none.
+    except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, ValueError, IndexError) as error:
+        # ValueError: a name that is not what it says it is coded in, or a place that is none. IndexError: no name.
         raise InputError(f"{name}: found a damaged zip, expected an intact one") from error
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):

@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 from whs_fast._kernels import resample_linear
 from whs_fast.dicom_source import Source, read_head
 from whs_fast.errors import InputError
+from whs_fast.machine import check_memory
 from whs_fast.reading.dicom.choosing import Candidate, choose, find_candidates
 from whs_fast.reading.dicom.decoding import Decode, decoder
 from whs_fast.reading.dicom.folder import find_slices
@@ -124,6 +125,7 @@ def read_scan(candidate: Candidate, name: str, *, threads: int) -> Volume:
     with decoder(candidate.slices, name) as (decode, mended):
         slices = _without_copies(candidate.slices, decode)
         stack = arrange(slices, name)
+        check_memory(stack.shape, name)
         array = _read_voxels(stack, decode, threads)
     copies = candidate.copies + len(candidate.slices) - len(slices)
     instances = list(dict.fromkeys(image.instance for image in stack.slices))

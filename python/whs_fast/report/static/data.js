@@ -1,4 +1,4 @@
-// Unpacks what the page carries. Arrays are indexed z, y, x; millimetres are x, y, z in LPS.
+// Unpacks the data in the page. Arrays are indexed z, y, x; millimetres are x, y, z in LPS.
 
 const meta = JSON.parse(document.getElementById("meta").textContent);
 
@@ -10,7 +10,7 @@ async function unpack(id) {
   return new Response(stream).arrayBuffer();
 }
 
-// Each voxel was stored as its difference from the mean of its three neighbours that come before it.
+// Each voxel was stored as its difference from the mean of its three preceding neighbours.
 function undoPrediction(bytes, [nz, ny, nx]) {
   const plane = ny * nx;
   for (let z = 0, i = 0; z < nz; z++) {
@@ -29,7 +29,7 @@ async function loadVolumes() {
   return { scan: undoPrediction(new Uint8Array(scan), meta.shape), labels: new Uint8Array(labels) };
 }
 
-// Numbers were stored as differences from the one three places before: the same axis, the same corner.
+// Each number was stored as its difference from the one three places before: the same axis, the same corner.
 function undoDifferences(numbers) {
   for (let i = 3; i < numbers.length; i++) numbers[i] += numbers[i - 3];
   return numbers;

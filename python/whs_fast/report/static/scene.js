@@ -1,10 +1,10 @@
-// The heart in 3D: one mesh a structure, drawn by plotly.js, which the page carries packed.
+// The heart in 3D: one mesh per structure, drawn by plotly.js, which is packed in the page.
 
 const VIEWS = { Front: [0, -1, 0], Back: [0, 1, 0], Left: [1, 0, 0], Right: [-1, 0, 0], Head: [0, 0, 1], Feet: [0, 0, -1] };
 const DISTANCE = 1.6;
 const TURN = Math.PI / 18;
 
-// Looking along the body's axis, up is the front: as axial slices are shown.
+// Looking along the body's axis, the front is up, as in axial slices.
 function camera([x, y, z], distance = DISTANCE) {
   const steep = Math.abs(z) > 0.99;
   return { eye: { x: x * distance, y: y * distance, z: z * distance }, up: steep ? { x: 0, y: -1, z: 0 } : { x: 0, y: 0, z: 1 } };

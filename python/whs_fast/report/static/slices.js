@@ -21,7 +21,7 @@ function greyTable() {
   return Uint8ClampedArray.from({ length: 256 }, (_, grey) => ((toHU(grey) - bottom) / state.width) * 255);
 }
 
-// One image pixel a voxel; the outline of a structure is its own outermost voxels, drawn stronger.
+// One image pixel per voxel; the outline of a structure is its own outermost voxels, drawn stronger.
 function paint(plane, volumes, image) {
   const { scan, labels } = volumes;
   const columns = count[plane.across], rows = count[plane.down];
@@ -114,7 +114,7 @@ function makePlane(plane, volumes, changed) {
     changed();
   }
 
-  // The left button looks somewhere, the right one changes the window; a finger looks where it taps and may still scroll.
+  // The left button moves the cross, the right one changes the window; a tap moves the cross, and touch still scrolls.
   canvas.addEventListener("pointerdown", (event) => {
     canvas.focus({ preventScroll: true });
     if (event.pointerType !== "touch") canvas.setPointerCapture(event.pointerId);

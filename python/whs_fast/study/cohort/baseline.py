@@ -1,10 +1,10 @@
-"""Baseline characteristics of groups of patients, as in Table 1 of the paper, with a p-value a variable.
+"""Baseline characteristics of groups of patients, as in Table 1 of the paper, with a p-value for each variable.
 
-Numbers are described by mean +- SD where Shapiro-Wilk rejects a normal distribution in no group, else by median and
-quartiles, and compared with Kruskal and Wallis's test (J Am Stat Assoc 1952, doi 10.1080/01621459.1952.10483441);
-categories by counts and shares of the values that are there, compared with Fisher's exact test. Missing values are
-counted in rows of their own. Where the exact test would take too long, which needs a large cohort with many categories,
-Pearson's chi-squared test stands in its place and is named.
+Numbers are described by mean +- SD if Shapiro-Wilk rejects a normal distribution in no group, otherwise by median and
+quartiles, and compared with Kruskal and Wallis's test (J Am Stat Assoc 1952, doi 10.1080/01621459.1952.10483441).
+Categories are described by counts and shares of the values present, and compared with Fisher's exact test. Missing
+values are counted in rows of their own. Where the exact test would take too long, which needs a large cohort with many
+categories, Pearson's chi-squared test takes its place, and the table names it.
 """
 
 from collections.abc import Callable, Collection, Sequence
@@ -33,7 +33,7 @@ _YES = frozenset(("1", "yes", "y", "true", "present"))
 class Numbers:
     """A variable of numbers: a summary for ALL and for each group, and decimals as the file has them.
 
-    normal tells whether mean +- SD describes it; p is None where it is not defined.
+    normal says whether mean +- SD describes it; p is None where it is not defined.
     """
 
     name: str
@@ -47,8 +47,8 @@ class Numbers:
 class Categories:
     """A variable of categories: counts of each level, and of missing values, for ALL and for each group.
 
-    shown are the levels worth a row: one of two where it means yes. p is None where it is not defined, test the name of
-    the test that gave it.
+    shown are the levels worth a row: of yes and no, only yes. test names the test that gave p, which is None where it
+    is not defined.
     """
 
     name: str
@@ -61,8 +61,10 @@ class Categories:
 
 @dataclass(frozen=True)
 class Baseline:
-    """All variables of a table in its order; groups holds the number of rows of ALL and of each group; notes what was
-    left out or taken together."""
+    """All variables of a table, in its order.
+
+    groups holds the number of rows of ALL and of each group; notes say what was left out or merged.
+    """
 
     by: str
     groups: dict[str, int]
@@ -80,10 +82,10 @@ def compare_groups(
 ) -> Baseline:
     """Describes and compares all columns of a table by the groups that one column names.
 
-    Columns of numbers are continuous, except for at most five different whole numbers from 0 to 9; all others are
-    categorical; categorical and continuous name columns to take otherwise. Columns that identify patients are left out.
-    progress is called with each column and the share that is done.
-    Raises InputError for columns that are not there, more than 12 groups or none, and a column in which most values are
+    A column of numbers is continuous, unless it holds at most five different whole numbers from 0 to 9; all others are
+    categorical. categorical and continuous name columns to treat otherwise. Columns that identify patients are left
+    out. progress is called with each column and the share that is done.
+    Raises InputError for missing columns, for no group or more than 12, and for a column in which most values are
     numbers and some are not.
     """
     of_row = table.column(by, "to group by")
@@ -93,7 +95,7 @@ def compare_groups(
     if not 1 <= len(groups) <= _MOST_GROUPS:
         raise InputError(f"{table.name}: found {len(groups)} groups in {by!r}, expected 1 to {_MOST_GROUPS}")
     if ALL in groups:
-        raise InputError(f"{table.name}: found a group called {ALL!r} in {by!r}, expected another name")
+        raise InputError(f"{table.name}: {by!r} has a group called {ALL!r}, the name for all rows; rename it")
     notes: list[str] = []
     variables: list[Numbers | Categories] = []
     without = of_row.count(None)
@@ -110,7 +112,7 @@ def compare_groups(
         if name in continuous and numbers is None:
             raise InputError(f"{table.name}: found text in {name!r}, expected numbers")
         if name not in categorical and name not in continuous and _identifies(name, values, numbers):
-            notes.append(f"{name} has a value of its own in every row, or names the patient, and is left out.")
+            notes.append(f"{name} identifies patients (its name says so, or no value occurs twice) and is left out.")
         elif numbers is not None and (name in continuous or not _are_codes(numbers)):
             variables.append(_describe_numbers(name, values, numbers, rows))
         else:
@@ -138,8 +140,8 @@ def _read_numbers(table: PatientTable, name: str, values: Sequence[str | None]) 
         return None
     if wrong:
         raise InputError(
-            f"{table.name}: found {values[wrong[0]]!r} in column {name!r}, line {table.lines[wrong[0]]}, among "
-            f"numbers, expected a number or nothing (or --categorical {name!r})"
+            f"{table.name}: line {table.lines[wrong[0]]} has {values[wrong[0]]!r} among the numbers of column "
+            f"{name!r}, expected a number or an empty cell (or --categorical {name!r})"
         )
     return [float(number) for number in numbers if number is not None]
 
@@ -181,7 +183,7 @@ def _describe_categories(
             spellings.setdefault(value.casefold(), value)
     notes = []
     if len(set(values) - {None}) > len({value.casefold() for value in values if value is not None}):
-        notes.append(f"{name} has levels that differ in capitals only, which count as one.")
+        notes.append(f"{name} has levels that differ only in upper and lower case; they count as one.")
     levels = sorted(spellings, key=lambda level: _group_order(level)[1:])
     read = [None if value is None else value.casefold() for value in values]
     counts = {

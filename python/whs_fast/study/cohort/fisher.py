@@ -20,7 +20,7 @@ from itertools import accumulate
 from math import comb, prod
 from operator import sub
 
-# Partly filled tables looked at, each counted once for every 200 patients begun: some seconds.
+# Partly filled tables to look at, each counted once per started 200 patients: a few seconds.
 MOST_STEPS = 1_500_000
 
 _Rows = tuple[int, ...]
@@ -39,10 +39,10 @@ def fisher_exact(table: Sequence[Sequence[int]], *, most_steps: int = MOST_STEPS
     """
     rows = [list(row) for row in table]
     if not rows or len({len(row) for row in rows}) != 1 or min((min(row, default=0) for row in rows), default=0) < 0:
-        raise ValueError(f"table: found {rows}, expected rows of equal length with counts of 0 and more")
+        raise ValueError(f"table: found {rows}, expected rows of equal length with counts of 0 or more")
     rows = [row for row in rows if any(row)]
     columns = [column for column in zip(*rows, strict=True) if any(column)]
-    # Few rows keep the cases apart few; the longest column last, since it takes what is left.
+    # Few rows mean few distinct cases; the longest column comes last, since it takes what is left.
     if len(columns) < len(rows):
         columns = [column for column in zip(*columns, strict=True) if any(column)]
     if len(columns) < 2:
@@ -106,7 +106,7 @@ class _Budget:
     def spend(self) -> None:
         self._steps -= 1
         if self._steps < 0:
-            raise TableTooLargeError("table: found too many tables with its margins, expected a smaller one")
+            raise TableTooLargeError("table: too many tables have its margins, expected a smaller one")
 
 
 @lru_cache(1 << 16)

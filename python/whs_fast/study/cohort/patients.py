@@ -1,8 +1,8 @@
-"""Reading a table of patients: a CSV file as Excel, R or a database leaves it, one patient or scan a row.
+"""Reading a table of patients: a CSV file as Excel, R or a database writes it, one patient or scan per row.
 
-The separator is the one of comma, semicolon and tab that the header has most of; where it is not the comma, numbers may
-have a decimal comma. A value is missing where the cell holds nothing, or one of the words that R, Python and databases
-leave in its place.
+The separator is whichever of comma, semicolon and tab occurs most often in the header; if it is not the comma, numbers
+may have a decimal comma. A value is missing where the cell is empty or holds one of the words that R, Python and
+databases write instead.
 """
 
 import csv
@@ -19,9 +19,9 @@ _MISSING = frozenset(("", "na", "n/a", "nan", "null", "#n/a", "missing", ".", "?
 
 @dataclass(frozen=True)
 class PatientTable:
-    """The cells of a file as text, without blanks around it, None where the value is missing.
+    """The cells of a file as text, without surrounding blanks, None where the value is missing.
 
-    lines are the numbers, from 1, of the lines on which the rows begin in the file; cells the rows as they were read.
+    lines holds the number of the line, from 1, on which each row begins in the file; cells the rows as they were read.
     """
 
     name: str
@@ -31,10 +31,10 @@ class PatientTable:
     separator: str
 
     def column(self, name: str, purpose: str) -> list[str | None]:
-        """The values of a column. Raises InputError, which names the purpose and the columns, where there is none."""
+        """The values of a column. Raises InputError, which says what it is for, where there is no such column."""
         if name not in self.columns:
             raise InputError(
-                f"{self.name}: found no column {name!r} {purpose}, expected one of: {', '.join(self.columns)}"
+                f"{self.name}: has no column {name!r} {purpose}; its columns are: {', '.join(self.columns)}"
             )
         return self.columns[name]
 
@@ -42,16 +42,16 @@ class PatientTable:
 def read_patients(path: Path) -> PatientTable:
     """Reads a CSV file with a header line.
 
-    Raises InputError where it cannot be read, is not UTF-8, has no rows, a column without a name or two of one name, or
-    a row with more or fewer cells than the header.
+    Raises InputError where it cannot be read, is not UTF-8, has no rows, has a column without a name or two of the same
+    name, or a row with more or fewer cells than the header.
     """
     try:
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
-        raise InputError(f"{path}: found text that is not UTF-8, expected UTF-8 (Excel: 'CSV UTF-8')") from error
+        raise InputError(f"{path}: the text is not UTF-8; save it as UTF-8 (in Excel: 'CSV UTF-8')") from error
     except OSError as error:
         reason = (error.strerror or "input error").lower()
-        raise InputError(f"{path}: found a file that cannot be read ({reason}), expected a CSV file") from error
+        raise InputError(f"{path}: cannot be read ({reason}), expected a CSV file") from error
     header = text.split("\n", 1)[0]
     separator = max(",;\t", key=header.count)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
@@ -63,15 +63,16 @@ def read_patients(path: Path) -> PatientTable:
                 rows.append([cell.strip() for cell in row])
             line = reader.line_num + 1
     except csv.Error as error:
-        raise InputError(f"{path}: found a damaged table in line {line} ({error}), expected a CSV file") from error
+        raise InputError(f"{path}: the table is damaged in line {line} ({error}), expected a CSV file") from error
     if len(rows) < 2:
-        raise InputError(f"{path}: found {len(rows)} lines, expected a header and at least one row")
+        found = "a header alone" if rows else "nothing"
+        raise InputError(f"{path}: found {found}, expected a header and at least one row")
     names, cells = rows[0], rows[1:]
     if "" in names or len(set(names)) != len(names):
-        raise InputError(f"{path}: found columns without a name or two of one name, expected a name for each")
+        raise InputError(f"{path}: a column has no name, or the name of another; each needs a name of its own")
     for number, row in zip(lines[1:], cells, strict=True):
         if len(row) != len(names):
-            raise InputError(f"{path}: found {len(row)} cells in line {number}, expected {len(names)}")
+            raise InputError(f"{path}: line {number} has {len(row)} cells, but the header has {len(names)}")
     columns = {
         name: [None if value.casefold() in _MISSING else value for value in values]
         for name, values in zip(names, zip(*cells, strict=True), strict=True)

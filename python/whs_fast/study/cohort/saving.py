@@ -59,15 +59,14 @@ def to_json(baseline: Baseline) -> str:
 
 
 def make_table(baseline: Baseline) -> Table:
-    """The table as it is read: a row a variable, or a level of one, then a row for its missing values."""
+    """The table as people read it: a row for each variable, or for each of its levels, then one for missing values."""
     rows: list[tuple[str, ...]] = []
     for variable in baseline.variables:
         rows += _number_rows(variable) if isinstance(variable, Numbers) else _category_rows(variable, baseline.groups)
     heads = [f"{'All' if group == ALL else group} (n = {count})" for group, count in baseline.groups.items()]
     notes = [
-        "Numbers: mean ± SD where Shapiro-Wilk rejects a normal distribution in no group (p > 0.05), else median "
-        f"(Q1–Q3); {KRUSKAL_WALLIS} test. Categories: n (% of the values that are there); {FISHER} test "
-        "(Freeman-Halton)."
+        "Numbers: mean ± SD if Shapiro-Wilk rejects a normal distribution in no group (p > 0.05), otherwise median "
+        f"(Q1–Q3); {KRUSKAL_WALLIS} test. Categories: n (% of the values present); {FISHER} test (Freeman-Halton)."
     ]
     if any(isinstance(variable, Categories) and variable.test == CHI_SQUARED for variable in baseline.variables):
         notes.append(f"{CHI_SQUARED}: Pearson's test without correction, where the exact one would take too long.")
@@ -76,7 +75,7 @@ def make_table(baseline: Baseline) -> Table:
 
 
 def to_text(table: Table) -> str:
-    """The table for a terminal: columns in line, the first to the left, numbers to the right."""
+    """The table for a terminal: columns aligned, the first to the left, numbers to the right."""
     widths = [max(len(row[i]) for row in (table.columns, *table.rows)) for i in range(len(table.columns))]
     last = len(widths) - 1
 

@@ -1,13 +1,13 @@
 """Splits patients at random into training, validation and test, in exact numbers.
 
-Chance is a hash of the seed and the patient's identifier (SHA-256), not a random number generator: the same patients
-and seed give the same split on every platform and version, however the rows of the table are ordered. Rows of one
+Chance comes from a hash of the seed and the patient's identifier (SHA-256), not from a random number generator: the
+same patients and seed give the same split on every platform and version, whatever the order of the rows. Rows of one
 patient stay together, and so do patients of one group (a family, a hospital).
 
 Patients who stay together are one unit. Units are placed one after another, the largest first, each by chance in
 proportion to the room left, which for single patients makes every split equally likely. Where a large unit was placed
-so that later ones no longer fit, the choice is taken back; what cannot work from a certain point is remembered, so that
-an impossible split is found out and said.
+so that later ones no longer fit, the choice is taken back; dead ends are remembered, so that an impossible split is
+recognised and reported.
 """
 
 import hashlib
@@ -33,16 +33,16 @@ def split_patients(
     if found != sum(sizes.values()):
         wanted = " + ".join(f"{size}" for size in sizes.values())
         raise InputError(
-            f"found {found} patients in {len(patients)} rows, expected {sum(sizes.values())} ({wanted}), "
-            "so that each belongs to one part"
+            f"found {found} patients in {len(patients)} rows, expected {sum(sizes.values())} ({wanted}): "
+            "every patient must belong to one part"
         )
     chance = {unit: _chance(f"{seed}:{unit[0]}") for unit in units}
     units.sort(key=lambda unit: (-len(unit), chance[unit]))
     places = _place([len(unit) for unit in units], [chance[unit] for unit in units], list(sizes.values()))
     if places is None:
         raise InputError(
-            f"found groups of up to {len(units[0])} patients, expected groups that can be kept together in parts of "
-            f"{', '.join(f'{size} ({name})' for name, size in sizes.items())} patients: choose other numbers"
+            f"groups of up to {len(units[0])} patients cannot be kept together in parts of "
+            f"{', '.join(f'{size} ({name})' for name, size in sizes.items())} patients; choose other numbers"
         )
     names = list(sizes)
     part = {patient: names[place] for unit, place in zip(units, places, strict=True) for patient in unit}
@@ -84,7 +84,7 @@ def _place(units: list[int], chances: list[int], room: list[int]) -> list[int] |
         tries += 1
         if tries > _MOST_TRIES:
             raise InputError(
-                f"found no way to keep the groups together in {_MOST_TRIES} tries, expected smaller groups"
+                f"no way to keep the groups together was found in {_MOST_TRIES} tries; choose smaller groups"
             )
         if options[at]:
             place = options[at].pop()
@@ -101,7 +101,7 @@ def _place(units: list[int], chances: list[int], room: list[int]) -> list[int] |
 
 
 def _order(size: int, chance: int, room: list[int]) -> list[int]:
-    """Parts with room for a unit in the order, from the last to the first, in which to try them."""
+    """Parts with room for a unit, in the order in which to try them, from the last to the first."""
     parts = [part for part, left in enumerate(room) if left >= size]
     order = []
     while parts:

@@ -1,9 +1,9 @@
 """Compares the two label maps of one case: overlap, volumes and surfaces of every structure.
 
 Both maps are uint8 from the first to the last step. Overlap and surfaces are measured on the reference's grid, onto
-which the prediction is sampled (nearest voxel) where the two differ; volumes are those of each map on its own grid. A
-structure is cropped to where either map has it before its surfaces are found, so that memory follows the heart and not
-the scan.
+which the prediction is resampled (nearest voxel) where the two differ; volumes are those of each map on its own grid. A
+structure is cropped to where either map has it before its surfaces are found, so that memory grows with the heart and
+not with the scan.
 
 What is not defined is None: Dice and surfaces of a structure that both maps lack; distances where one of them lacks it
 (Dice and surface Dice are 0 then).
@@ -45,7 +45,7 @@ class StructureScores:
 
 @dataclass(frozen=True)
 class CaseScores:
-    """One case: its structures by key, the overall figures by name, and what the reader must know about it."""
+    """One case: its structures by key, the overall figures by name, and notes that the reader needs."""
 
     name: str
     structures: dict[str, StructureScores]
@@ -58,10 +58,10 @@ def check_case(case: Case) -> None:
     prediction, reference = read_map_grid(case.prediction), read_map_grid(case.reference)
     if _boxes_meet(prediction, reference):
         return
-    hint = "; with x and y of one header negated (RAS taken for LPS) they would overlap"
+    hint = "; if x and y of one header were negated (RAS taken for LPS), they would overlap"
     raise InputError(
-        f"{case.prediction}: found a map that does not overlap with {case.reference} in space, expected maps of the "
-        f"same scan{hint if _boxes_meet(turned_half(prediction), reference) else ''}"
+        f"{case.prediction}: does not overlap with {case.reference} in space, expected maps of the same scan"
+        f"{hint if _boxes_meet(turned_half(prediction), reference) else ''}"
     )
 
 
@@ -86,9 +86,9 @@ def score_case(
     own_ml, other_ml = _volumes_ml(own, threads), _volumes_ml(other, threads)
     prediction, reference = own.labels, other.labels
     if not _same_grid(own.grid, other.grid):
-        notes.append("the grids differ: the prediction was sampled on the reference's grid, nearest voxel")
-        notes += _told_outside(own, other.grid, "prediction", "reference", threads)
-        notes += _told_outside(other, own.grid, "reference", "prediction", threads)
+        notes.append("the grids differ: the prediction was resampled to the reference's grid (nearest voxel)")
+        notes += _note_outside(own, other.grid, "prediction", "reference", threads)
+        notes += _note_outside(other, own.grid, "reference", "prediction", threads)
         prediction = _sampled(prediction, own.grid, other.grid, threads)
     counts = count_pairs(prediction, reference, _LABEL_COUNT)
     notes += find_exchanged(counts, structures)
@@ -124,7 +124,7 @@ def _score_surfaces(
             surfaces.append(find_surface(array[z, y, x] == label, grid.spacing_mm, (z.start, y.start, x.start)))
         return compare_surfaces(*surfaces)
 
-    # The large structures first, so that none of them is left for last.
+    # Large structures first, so that no thread is left with one at the end.
     order = sorted(labels, key=lambda label: -int(boxes[1][0][label]))
     with ThreadPoolExecutor(threads) as pool:
         found = dict(zip(order, pool.map(score, order), strict=True))
@@ -158,7 +158,7 @@ def _boxes_meet(a: Grid, b: Grid) -> bool:
     return bool(np.all(np.less(low_a, high_b)) and np.all(np.less(low_b, high_a)))
 
 
-def _told_outside(found: LabelMap, other: Grid, name: str, other_name: str, threads: int) -> list[str]:
+def _note_outside(found: LabelMap, other: Grid, name: str, other_name: str, threads: int) -> list[str]:
     """A note where labelled voxels lie beyond the other map's grid."""
     covered = _sampled(np.ones(other.shape, np.uint8), other, found.grid, threads)
     outside_ml = np.count_nonzero((found.labels > 0) & (covered == 0)) * found.grid.voxel_ml

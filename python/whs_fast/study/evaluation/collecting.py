@@ -1,4 +1,4 @@
-"""From the scores of the cases to those of the cohort: what the paper's Table 2 and Table 3 hold, and more."""
+"""From the scores of the cases to those of the cohort: what the paper's Tables 2 and 3 hold, and more."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -29,10 +29,10 @@ NEAR_MM = 10.0
 class StructureCohort:
     """One structure over the cases.
 
-    Sizes are volumes in mL, and for the left ventricular myocardium masses in g (see unit); a case whose two maps both
-    lack the structure takes part in nothing. only_reference counts cases where the prediction lacks it, only_prediction
-    those where the reference does: they have a Dice and a size of 0, but no distances. log_correlation is that of the
-    natural logarithms of the sizes, of cases where neither is 0.
+    Sizes are volumes in mL, or masses in g for the left ventricular myocardium (see unit). A case in which both maps
+    lack the structure is left out. only_reference counts cases in which the prediction lacks it, only_prediction those
+    in which the reference does: they have a Dice and a size of 0, but no distances. log_correlation is that of the
+    natural logarithms of the sizes, over cases in which neither is 0.
     """
 
     structure: Structure
@@ -78,7 +78,7 @@ class Cohort:
 def collect(
     cases: Sequence[CaseScores], structures: Sequence[Structure], landmarks: dict[str, LandmarkError]
 ) -> Cohort:
-    """Figures over the cases; landmarks are errors by case, none where empty."""
+    """Figures over the cases; landmarks holds errors by case, and may be empty."""
     return Cohort(
         tuple(cases),
         tuple(_collect_structure(cases, structure) for structure in structures),
@@ -88,7 +88,7 @@ def collect(
 
 
 def collect_landmark(errors: dict[str, LandmarkError]) -> LandmarkCohort:
-    """Errors of one landmark, by case, over the cases; one or more."""
+    """Summarises the errors of one landmark, given by case; at least one."""
     offsets = np.array([error.offset_mm for error in errors.values()])
     distances = [error.distance_mm for error in errors.values()]
     return LandmarkCohort(
@@ -100,7 +100,7 @@ def collect_landmark(errors: dict[str, LandmarkError]) -> LandmarkCohort:
 
 
 def size_unit(structure: Structure) -> tuple[str, float]:
-    """The unit a structure's size is told in, and its factor from mL: g for the left ventricular myocardium."""
+    """The unit in which a structure's size is given, and its factor from mL: g for the left ventricular myocardium."""
     if structure.key == "left_ventricle_myocardium":
         return "g", MYOCARDIUM_DENSITY_G_PER_ML
     return "mL", 1.0

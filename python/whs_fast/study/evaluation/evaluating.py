@@ -1,4 +1,4 @@
-"""Composes an evaluation: pairs, scores of every case, figures over the cases, and what the reader is warned of."""
+"""Composes an evaluation: pairs, scores of every case, figures over the cases, and warnings for the reader."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ Progress: TypeAlias = Callable[[str, float], None]
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What was found, what it was found with, and what the reader is warned of."""
+    """What was found, with which settings, and warnings for the reader."""
 
     cohort: Cohort
     scheme: str
@@ -44,18 +44,20 @@ def evaluate(
     Args:
         predictions: folder of label maps (NIfTI, NRRD, MetaImage), or of the folders that `Result.save` writes.
         references: the same for the references.
-        scheme: "whs-fast" (the ten structures), "mm-whs", "baskaran" or "totalsegmentator"; all that both sides know
-            where None.
+        scheme: "whs-fast" (the ten structures), "mm-whs", "baskaran" or "totalsegmentator"; None compares all
+            structures that both label sets have.
         prediction_labels: what the values in the predictions mean: "whs-fast", "mm-whs" or "totalsegmentator".
-        reference_labels: the same of the references.
-        threads: CPU threads, all available ones where None.
-        progress: called with the name of each case and the share of all that is done; what it raises ends the work.
+        reference_labels: the same for the references.
+        threads: CPU threads; None uses all that are available.
+        progress: called with the name of each case and the share of the whole that is done (0 to 1); an exception that
+            it raises ends the evaluation.
 
     Returns:
-        The figures over all cases (`cohort`) and what the reader must be warned of (`warnings`).
+        The figures over all cases (`cohort`), with distances in mm and sizes in mL or g, and warnings for the reader
+        (`warnings`).
 
     Raises:
-        InputError: a file cannot be read, two grids do not meet, or no names pair.
+        InputError: a file cannot be read, two maps do not overlap in space, or no names pair.
     """
     return evaluate_pairs(
         pair_folders(Path(predictions), Path(references)),
@@ -80,10 +82,11 @@ def evaluate_pairs(
 ) -> Evaluation:
     """Scores every pair, one after another, and collects the figures over them.
 
-    scheme is a name of SCHEMES, None for all structures that both label sets (names of LABEL_SETS) know. landmarks is a
-    file of true valve points; the predicted ones come from a file of the same form or, where that is None, from the
-    measurements.json beside each prediction. progress is called with the name of each case and the share of all that is
-    done. Raises InputError where something cannot be read or used, before the first case as far as headers tell.
+    scheme is a name from SCHEMES, or None for all structures that both label sets (names from LABEL_SETS) have.
+    landmarks is a file of true valve points; the predicted ones come from a file of the same form or, where that is
+    None, from the measurements.json beside each prediction. progress is called with the name of each case and the share
+    of the whole that is done. Raises InputError where something cannot be read or used, before the first case is scored
+    if a header shows it.
     """
     own, other = find_label_set(prediction_labels), find_label_set(reference_labels)
     structures = choose_structures(scheme, own, other)
@@ -106,9 +109,9 @@ def evaluate_pairs(
     if progress is not None:
         progress("tables", 1.0)
     warnings = [
-        *_told_unmatched("no prediction", pairs.without_prediction),
-        *_told_unmatched("no reference", pairs.without_reference),
-        *_told_unmatched("no landmark in the prediction or the reference", unlocated),
+        *_left_out("no prediction", pairs.without_prediction),
+        *_left_out("no reference", pairs.without_reference),
+        *_left_out("no landmark in the prediction or the reference", unlocated),
         *dict.fromkeys(labels.note for labels in (own, other) if labels.note),
         *_never_there(scores, structures),
         *_gathered(scores),
@@ -123,7 +126,7 @@ def _score_landmarks(
     """Errors by case, and the cases without a point on either side."""
     if landmarks is None:
         if predicted is not None:
-            raise InputError(f"{predicted}: found predicted landmarks alone, expected a file of true ones as well")
+            raise InputError(f"{predicted}: predicted landmarks need true ones to be scored against (--landmarks)")
         return {}, ()
     true = read_landmarks(landmarks)
     found = find_measured(pairs.cases) if predicted is None else read_landmarks(predicted)
@@ -131,11 +134,11 @@ def _score_landmarks(
     errors = {name: compare_landmark(found[name], true[name]) for name in names if name in found and name in true}
     if not errors:
         source = "measurements.json beside the predictions" if predicted is None else str(predicted)
-        raise InputError(f"{landmarks}: found no case that has a point here and in {source}, expected one or more")
+        raise InputError(f"{landmarks}: no case has a point both here and in {source}, expected at least one")
     return errors, tuple(name for name in names if name not in errors)
 
 
-def _told_unmatched(what: str, names: Sequence[str]) -> list[str]:
+def _left_out(what: str, names: Sequence[str]) -> list[str]:
     return [f"left out, {what}: {', '.join(names)}"] if names else []
 
 
@@ -148,14 +151,14 @@ def _never_there(scores: Sequence[CaseScores], structures: Sequence[Structure]) 
         if reference != prediction:
             side = "reference" if prediction else "prediction"
             warnings.append(
-                f"{structure.name.lower()}: in no {side} at all; where it was not drawn there, a scheme without it "
-                "gives fairer overall figures"
+                f"{structure.name.lower()}: in no {side} at all; if it was not drawn there, a scheme without it gives "
+                "fairer overall figures"
             )
     return warnings
 
 
 def _gathered(scores: Sequence[CaseScores]) -> list[str]:
-    """The notes of the cases, one line a note with the cases that it holds for."""
+    """The notes of all cases, each once, with the cases that it holds for."""
     by_note: dict[str, list[str]] = {}
     for case in scores:
         for note in case.notes:

@@ -1,7 +1,7 @@
 """The figures: box plots of Dice (the paper's Figure 2), regression and Bland-Altman panels (its Figure 3).
 
-Each is drawn for one column of a journal (85 mm) at 600 dpi, in the paper's order of structures. pyplot is left out: it
-keeps figures in global state and looks for a screen.
+Each is drawn for one column of a journal (85 mm) at 600 dpi, in the paper's order of structures. pyplot is not used: it
+keeps figures in global state and looks for a display.
 """
 
 import io
@@ -24,7 +24,7 @@ _DPI = 600
 _SMALL, _TEXT = 6.5, 7.5
 _INK, _QUIET, _FILL, _OTHER = "#1a1d21", "#6a727d", "#dbe4f0", "#b4232a"
 _COLUMNS = 2
-# Leading digits of the ticks of a logarithmic axis: of those with room between their numbers, the first with the most.
+# Leading digits for the ticks of a logarithmic axis: the choice with most ticks wins, if their numbers have room.
 _ROUND = ((1, 2, 5), (1, 3), (1, 2), (2, 5), (1, 1.5, 2, 3, 5, 7), (1, 1.4, 2, 2.8, 4, 6), (1,))
 _APART = 0.18
 
@@ -109,13 +109,13 @@ def draw_bland_altman(cohort: Cohort) -> bytes:
 
 
 def _head(axes: Axes, own: StructureCohort, text: str) -> None:
-    """The structure's name and what was found, above the panel, where no point can be hidden by it."""
+    """The structure's name and what was found, above the panel, where they hide no point."""
     axes.set_title(own.structure.abbreviation, loc="left", fontsize=_TEXT, fontweight="bold", pad=2.5, color=_INK)
     axes.set_title(text, loc="right", fontsize=_SMALL - 0.5, pad=2.5, color=_INK)
 
 
 def _panels(cohort: Cohort, draw: Callable[[Axes, StructureCohort], None], x_label: str, y_label: str) -> bytes:
-    """A panel a structure, two in a row, as PNG; the labels of the axes take the unit."""
+    """A panel for each structure, two in a row, as PNG; the unit is put into the labels of the axes."""
     rows = ceil(len(cohort.structures) / _COLUMNS)
     figure = Figure(figsize=(_WIDTH_IN, 1.5 * rows), dpi=_DPI, layout="constrained")
     every = list(figure.subplots(rows, _COLUMNS, squeeze=False).ravel())

@@ -1,11 +1,11 @@
 """How far a predicted landmark, the centre of the aortic valve, lies from the true one.
 
-A landmark file holds one point a case, in mm, DICOM patient coordinates (LPS), under the names of the cases:
+A landmark file holds one point per case, in mm, DICOM patient coordinates (LPS), under the names of the cases:
 
     JSON   {"case_01": [12.5, -31.0, 204.2], ...}
     CSV    case,x_mm,y_mm,z_mm
 
-A prediction may instead be the measurements.json that `whs-fast run` leaves beside its label map.
+A prediction may instead come from the measurements.json that `whs-fast run` writes beside its label map.
 """
 
 import json
@@ -36,12 +36,12 @@ def read_landmarks(path: Path) -> dict[str, Triple]:
     if path.suffix.lower() == ".json":
         content = _read_json(path)
         if not isinstance(content, dict):
-            raise InputError(f"{path}: found no object with cases, expected case names with x, y, z")
+            raise InputError(f"{path}: is not a JSON object, expected case names with x, y, z")
         return {name: _point(value, f"{path}: {name}") for name, value in content.items()}
     points: dict[str, Triple] = {}
     for number, row in read_table(path, _COLUMNS):
         if row["case"] in points:
-            raise InputError(f"{path}: found the case {row['case']} twice (line {number}), expected each once")
+            raise InputError(f"{path}: line {number} repeats the case {row['case']}, expected each case once")
         points[row["case"]] = _point([row[column] for column in _COLUMNS[1:]], f"{path}: line {number}")
     return points
 
@@ -51,7 +51,7 @@ def find_measured(cases: tuple[Case, ...]) -> dict[str, Triple]:
     points = {}
     for case in cases:
         path = case.prediction.parent / _MEASUREMENTS
-        # In a folder of many maps it could not be known whose it is.
+        # In a folder of many maps, nothing says to which of them it belongs.
         if path.is_file() and case.prediction.name.startswith("labels."):
             content = _read_json(path)
             point = content.get("aortic_valve_mm") if isinstance(content, dict) else None
@@ -70,7 +70,7 @@ def _read_json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "not JSON"
-        raise InputError(f"{path}: found a file that cannot be read ({reason.lower()}), expected JSON") from error
+        raise InputError(f"{path}: cannot be read ({reason.lower()}), expected JSON") from error
 
 
 def _point(value: Any, where: str) -> Triple:
@@ -79,5 +79,5 @@ def _point(value: Any, where: str) -> Triple:
     except (TypeError, ValueError) as error:
         raise InputError(f"{where}: found {str(value)[:40]!r}, {_POINT}") from error
     if not (isfinite(x) and isfinite(y) and isfinite(z)):
-        raise InputError(f"{where}: found a coordinate that is not finite, {_POINT}")
+        raise InputError(f"{where}: a coordinate is not finite, {_POINT}")
     return x, y, z

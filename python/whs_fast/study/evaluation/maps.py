@@ -1,4 +1,4 @@
-"""Reading the label map of a case: a plain one by what its values mean, a segmentation of 3D Slicer by its segments."""
+"""Reads the label map of a case: a plain one by what its values mean, a 3D Slicer segmentation by its segments."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +15,7 @@ from whs_fast.volume import Grid
 
 @dataclass(frozen=True, eq=False)
 class LabelMap:
-    """Labels 0 to 10, uint8[z, y, x], on their grid, and what must be told of how they were read."""
+    """Labels 0 to 10, uint8[z, y, x], on their grid, and notes on how they were read."""
 
     labels: NDArray[np.uint8]
     grid: Grid
@@ -31,7 +31,7 @@ def read_map(path: Path, label_set: LabelSet) -> LabelMap:
         return LabelMap(*read_labels(path, label_set.table))
     found = read_segmentation(path)
     if len(found.maps) > 1:
-        raise InputError(f"{path}: found segments that overlap ({found.notes[-1]}), expected one structure a voxel")
+        raise InputError(f"{path}: segments overlap ({found.notes[-1]}), expected one structure per voxel")
     return LabelMap(found.maps[0], found.grid, found.notes)
 
 

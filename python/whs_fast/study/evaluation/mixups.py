@@ -1,7 +1,7 @@
-"""Tells when a bad score has a plain cause: labels that are exchanged, or a map that lies mirrored.
+"""Warns when a bad score has a simple cause: labels that are exchanged, or a map that is mirrored.
 
-Both are mistakes of files, not of segmentation, and both leave scores that look like a poor network. Nothing is
-corrected: the figures are of the maps as they are, and the warning says what would match much better.
+Both are mistakes in the files, not in the segmentation, and both give scores that look like a poor network. Nothing is
+corrected: the figures describe the maps as they are, and the warning says what would match much better.
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from whs_fast.structures import STRUCTURES, Structure
 from whs_fast.study.evaluation.overlap import count_pairs, dice_matrix, overall_figures
 from whs_fast.volume import Grid, index_map
 
-# What counts as much better: by so much more Dice, and to a Dice that a real match would have.
+# What counts as much better: a gain in Dice of this much, up to a Dice that a real match would have.
 _BETTER_BY, _AT_LEAST = 0.3, 0.5
 _COARSE_MM = 3.0
 _WAYS = ("left to right", "front to back", "head to foot")
@@ -36,7 +36,7 @@ def find_exchanged(counts: NDArray[np.int64], structures: Sequence[Structure]) -
     ]
     if not moved:
         return []
-    return [f"labels look exchanged; much better would match, prediction to reference: {', '.join(moved)}"]
+    return [f"labels look exchanged; these would match much better, prediction to reference: {', '.join(moved)}"]
 
 
 def find_mirrored(
@@ -47,10 +47,10 @@ def find_mirrored(
     *,
     threads: int,
 ) -> list[str]:
-    """Warnings where the prediction, mirrored or half turned, would match much better.
+    """Warnings where the prediction would match much better if it were mirrored or turned by half.
 
-    Both are uint8[z, y, x] on their grids, before any resampling; they are compared every few millimetres. Tried are
-    the flip of each array axis, and x and y of the header with the other sign (RAS taken for LPS) or both axes flipped.
+    Both are uint8[z, y, x] on their grids, before any resampling; they are compared every few millimetres. It tries
+    a flip of each array axis, and x and y of the header negated (RAS taken for LPS) or both axes flipped.
     """
     coarse, coarse_grid = _thin(reference, reference_grid)
     to_prediction = index_map(coarse_grid, prediction_grid)
@@ -76,18 +76,19 @@ def find_mirrored(
     before = match(to_prediction)
     if found < max(_AT_LEAST, before + _BETTER_BY):
         return []
-    return [f"the prediction looks mirrored; {best} it would match much better (Dice {found:.2f} for {before:.2f})"]
+    better = f"Dice {found:.2f} instead of {before:.2f}"
+    return [f"the prediction looks mirrored; {best}, it would match much better ({better})"]
 
 
 def turned_half(grid: Grid) -> Grid:
-    """The grid where x and y of its header have the other sign, which is how RAS reads when it is taken for LPS."""
+    """The grid with x and y of its header negated, which is what RAS taken for LPS looks like."""
     x, y, z = grid.origin_mm
     xx, xy, xz, yx, yy, yz, zx, zy, zz = grid.direction
     return Grid(grid.shape, grid.spacing_mm, (-x, -y, z), (-xx, -xy, -xz, -yx, -yy, -yz, zx, zy, zz))
 
 
 def _thin(labels: NDArray[np.uint8], grid: Grid) -> tuple[NDArray[np.uint8], Grid]:
-    """Every so manieth voxel along each axis, and the grid of what is left."""
+    """Every n-th voxel along each axis, and the grid of what is left."""
     steps = [max(1, round(_COARSE_MM / spacing)) for spacing in grid.spacing_mm]
     thinned = np.ascontiguousarray(labels[:: steps[2], :: steps[1], :: steps[0]])
     x, y, z = (spacing * step for spacing, step in zip(grid.spacing_mm, steps, strict=True))

@@ -1,6 +1,6 @@
 """How far two label maps on one grid overlap: Dice of each structure, and three overall figures.
 
-The paper does not define its overall Dice; these three are always told apart by name:
+The paper does not define its overall Dice; these three are always called by their names:
 
     overall_union     Dice of any label against any label
     overall_pooled    2 sum TP / (2 sum TP + sum FP + sum FN), sums over the structures

@@ -1,8 +1,8 @@
 """Which prediction belongs to which reference: by name in two folders, or as a CSV says.
 
-A folder holds one label map a case, either as files (case.nii.gz, case_label.nii.gz) or as the folders that `whs-fast
-run` leaves (case/labels.nii.gz). Where some files of a folder end in a word such as `_label`, those without one are the
-scans that lie beside, and are passed over.
+A folder holds one label map per case, either as files (case.nii.gz, case_label.nii.gz) or as the folders that `whs-fast
+run` writes (case/labels.nii.gz). Where some files of a folder end in a word such as `_label`, those without one are
+taken for scans and skipped.
 """
 
 import csv
@@ -38,15 +38,15 @@ class Pairs:
 def pair_folders(predictions: Path, references: Path) -> Pairs:
     """Pairs the label maps of two folders by their names.
 
-    Raises InputError where a folder is missing, has no label maps, or has two for one name, and where no name is in
+    Raises InputError where a folder is missing, has no label maps or has two of the same name, and where no name is in
     both.
     """
     found, expected = find_label_maps(predictions), find_label_maps(references)
     shared = sorted(set(found) & set(expected))
     if not shared:
         raise InputError(
-            f"{predictions}: found {_some(found)}, none of which is in {references} ({_some(expected)}), "
-            "expected equal names, or a CSV of pairs"
+            f"{predictions}: found {_some(found)}, none of which is in {references} ({_some(expected)}); "
+            "give both maps of a case the same name, or list the pairs in a CSV"
         )
     return Pairs(
         tuple(Case(name, found[name], expected[name]) for name in shared),
@@ -67,12 +67,12 @@ def read_pairs(path: Path) -> Pairs:
         files = [path.parent / row[column] for column in _COLUMNS[1:]]
         for file in files:
             if not file.is_file():
-                raise InputError(f"{path}: found no file {file} (line {number}), expected a label map")
+                raise InputError(f"{path}: line {number} names {file}, which is not a file, expected a label map")
         if name in cases:
-            raise InputError(f"{path}: found the case {name} twice (line {number}), expected each once")
+            raise InputError(f"{path}: line {number} repeats the case {name}, expected each case once")
         cases[name] = Case(name, *files)
     if not cases:
-        raise InputError(f"{path}: found no pairs, expected one a line")
+        raise InputError(f"{path}: has no pairs, expected one per line")
     return Pairs(tuple(cases[name] for name in sorted(cases)))
 
 
@@ -88,24 +88,24 @@ def read_table(path: Path, columns: tuple[str, ...]) -> list[tuple[int, dict[str
             header = reader.fieldnames or []
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         reason = getattr(error, "strerror", None) or "not a CSV in UTF-8"
-        raise InputError(f"{path}: found a file that cannot be read ({reason.lower()}), expected a CSV") from error
+        raise InputError(f"{path}: cannot be read ({reason.lower()}), expected a CSV") from error
     lacking = [column for column in columns if column not in header]
     if lacking:
-        raise InputError(f"{path}: found no column {', '.join(lacking)}, expected {', '.join(columns)}")
+        raise InputError(f"{path}: has no column {', '.join(lacking)}, expected {', '.join(columns)}")
     for number, row in rows:
         empty = [column for column in columns if not (row[column] or "").strip()]
         if empty:
-            raise InputError(f"{path}: found no {', '.join(empty)} in line {number}, expected a value")
+            raise InputError(f"{path}: line {number} has no {', '.join(empty)}, expected a value")
     return [(number, {column: row[column].strip() for column in columns}) for number, row in rows]
 
 
 def find_label_maps(folder: Path) -> dict[str, Path]:
     """Label maps of a folder by the names of their cases.
 
-    Raises InputError where the folder cannot be read, has no label map, or has two for one name.
+    Raises InputError where the folder cannot be read, has no label map, or has two of the same name.
     """
     if not folder.is_dir():
-        raise InputError(f"{folder}: found no such folder, expected one with label maps")
+        raise InputError(f"{folder}: no such folder, expected one with label maps")
     marked: dict[str, list[Path]] = {}
     plain: dict[str, list[Path]] = {}
     for path in sorted(folder.iterdir()):
@@ -118,16 +118,16 @@ def find_label_maps(folder: Path) -> dict[str, Path]:
         elif (suffix := label_suffix(path)) is not None:
             stem = path.name[: -len(suffix)]
             name = _without_marker(stem)
-            # .seg.nrrd is a marker by itself.
+            # .seg.nrrd is itself a marker.
             kind = marked if name != stem or suffix == ".seg.nrrd" else plain
             kind.setdefault(name, []).append(path)
     maps = marked or plain
     if not maps:
-        raise InputError(f"{folder}: found no label maps, expected NIfTI, NRRD or MetaImage files, or results of run")
+        raise InputError(f"{folder}: has no label maps, expected NIfTI, NRRD or MetaImage files, or results of run")
     for name, paths in maps.items():
         if len(paths) > 1:
             raise InputError(
-                f"{folder}: found {paths[0].name} and {paths[1].name} for the case {name}, expected one label map"
+                f"{folder}: both {paths[0].name} and {paths[1].name} belong to the case {name}, expected one label map"
             )
     return {name: paths[0] for name, paths in maps.items()}
 

@@ -1,7 +1,7 @@
-"""What Sharobeem et al. (J Cardiovasc Transl Res 2021, doi 10.1007/s12265-021-10166-0) report, to stand beside.
+"""What Sharobeem et al. (J Cardiovasc Transl Res 2021, doi 10.1007/s12265-021-10166-0) report, for comparison.
 
-Their eight test patients are another data set: a comparison, never a bound that these figures were measured against.
-Its correlations and limits of agreement are not among them. The lower quartile of the superior vena cava lies below the
+Their eight test patients are another data set: a comparison, never a bound for our figures. The paper's
+correlations and limits of agreement are not included. The lower quartile of the superior vena cava lies below the
 smallest value in the paper's own table, a misprint there.
 """
 
@@ -32,7 +32,7 @@ DICE: dict[str, Quartiles] = {
     "pulmonary_artery": Quartiles(0.878, 0.865, 0.888),
 }
 
-# It does not say how its overall Dice is made of the structures, so it stands beside none of our three.
+# The paper does not say how its overall Dice is computed, so it is compared with none of our three.
 OVERALL_DICE = Quartiles(0.920, 0.906, 0.925)
 
 # Reference volumes, in mL and for the left ventricular myocardium in g.

@@ -33,7 +33,7 @@ RESULT_NAMES = (
     "evaluation.json",
 )
 _CAPTIONS = {
-    "dice.png": "Dice of each structure: box Q1 to Q3 with the median, whiskers the range, a dot a case.",
+    "dice.png": "Dice of each structure: box Q1 to Q3 with the median, whiskers the range, one dot per case.",
     "regression.png": "Automatic against reference size, both on natural logarithms, with the fitted line; dashed: "
     "equal.",
     "bland_altman.png": "Bland-Altman: difference (automatic minus reference) against mean. Solid: mean difference; "
@@ -42,8 +42,7 @@ _CAPTIONS = {
 
 
 def save(evaluation: Evaluation, folder: Path, *, overwrite: bool = False) -> None:
-    """Writes tables, figures and page into a folder, all of RESULT_NAMES (landmarks.csv where there are landmarks) or
-    nothing.
+    """Writes tables, figures and page into a folder: all of RESULT_NAMES (landmarks.csv if there are any), or nothing.
 
     Raises InputError for earlier results in the folder unless overwrite is true; OutputError where writing fails.
     """
@@ -140,7 +139,7 @@ def _surface_dice(limit_mm: float) -> str:
 
 
 def _write_csv(path: Path, rows: Sequence[dict[str, Any]]) -> None:
-    """Numbers to six significant decimals or digits; what is not defined is empty."""
+    """Writes numbers with six significant digits, and nothing where a figure is not defined."""
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
         writer.writeheader()

@@ -1,7 +1,7 @@
 """Label sets, which say what the values in a file mean, and schemes, which say which structures are compared.
 
-Prediction and reference may each come with values of its own; both are brought to our labels on reading. A scheme then
-picks the structures that both know and that the comparison is about, in the paper's order; all else is background.
+Prediction and reference may each use values of their own; reading translates both to our labels. A scheme then picks
+the structures to compare, which both must have, in the paper's order; everything else is background.
 """
 
 from dataclasses import dataclass
@@ -12,9 +12,9 @@ from whs_fast.structures import BY_KEY, CHAMBERS, STRUCTURES, Structure
 
 @dataclass(frozen=True)
 class LabelSet:
-    """The values that stand in a label map, and the key of the structure that each means.
+    """The values of a label map, and the key of the structure that each means.
 
-    note tells how its structures differ from ours, where they do.
+    note says how its structures differ from ours, where they do.
     """
 
     name: str
@@ -44,8 +44,8 @@ LABEL_SETS: dict[str, LabelSet] = {
                 820: "aorta",
                 850: "pulmonary_artery",
             },
-            "MM-WHS draws the ascending aorta and the trunk of the pulmonary artery; ours go on through the arch, the "
-            "descending aorta and the branches: Dice and volumes of these two compare different extents",
+            "MM-WHS draws the ascending aorta and the trunk of the pulmonary artery; ours continue through the arch, "
+            "the descending aorta and the branches: Dice and volumes of these two compare different extents",
         ),
         # Its task heartchambers_highres, written as one multi-label file (--ml).
         LabelSet(
@@ -73,7 +73,7 @@ SCHEMES: dict[str, tuple[str, ...]] = {
 
 
 def choose_structures(scheme: str | None, prediction: LabelSet, reference: LabelSet) -> tuple[Structure, ...]:
-    """The structures to compare, in the paper's order: those of a scheme, or all that both label sets know.
+    """The structures to compare, in the paper's order: those of a scheme, or all that both label sets have.
 
     Raises InputError for an unknown scheme and for one with structures that a label set lacks.
     """
@@ -83,12 +83,12 @@ def choose_structures(scheme: str | None, prediction: LabelSet, reference: Label
     elif scheme in SCHEMES:
         wanted = set(SCHEMES[scheme])
     else:
-        raise InputError(f"scheme: found {scheme!r}, expected one of {', '.join(SCHEMES)}")
+        raise InputError(f"scheme: {scheme!r} is unknown, choose one of {', '.join(SCHEMES)}")
     lacking = sorted(wanted - shared, key=list(BY_KEY).index)
     if lacking:
         raise InputError(
-            f"scheme {scheme}: found no {', '.join(lacking)} in both label sets ({prediction.name} and "
-            f"{reference.name}), expected a scheme of structures that both have"
+            f"scheme {scheme}: {', '.join(lacking)} missing in the label sets {prediction.name} and {reference.name}; "
+            "choose a scheme of structures that both have"
         )
     return tuple(structure for structure in STRUCTURES if structure.key in wanted)
 
@@ -96,5 +96,5 @@ def choose_structures(scheme: str | None, prediction: LabelSet, reference: Label
 def find_label_set(name: str) -> LabelSet:
     """A label set by its name. Raises InputError for an unknown one."""
     if name not in LABEL_SETS:
-        raise InputError(f"labels: found {name!r}, expected one of {', '.join(LABEL_SETS)}")
+        raise InputError(f"labels: {name!r} is unknown, choose one of {', '.join(LABEL_SETS)}")
     return LABEL_SETS[name]

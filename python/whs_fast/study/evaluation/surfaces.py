@@ -3,9 +3,9 @@
 A surface is made of elements, one for each cell of 2 x 2 x 2 voxel centres that lies neither all inside nor all outside
 the structure: it has the place of the cell's middle, and the area of the polygons that cut the cell's edges half-way
 between voxels inside and outside (marching cubes: Lorensen and Cline, SIGGRAPH 1987, doi 10.1145/37401.37422). All
-figures weigh an element by its area, as the definition of the surface Dice asks (Nikolov et al., J Med Internet Res
-2021, doi 10.2196/26151): counting voxels instead would give oblique walls, and any wall of anisotropic voxels, another
-weight than it has. Beyond the edge of the map is background.
+figures weight an element by its area, as the definition of the surface Dice asks (Nikolov et al., J Med Internet Res
+2021, doi 10.2196/26151): counting voxels instead would give oblique walls, and any wall of anisotropic voxels, a wrong
+weight. Everything beyond the edge of the map is background.
 """
 
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ from whs_fast.volume import Triple
 
 TOLERANCES_MM = (1.0, 2.0)
 PERCENTILE = 95.0
-# Far below a voxel: a distance of 1 mm must stay within 1 mm whatever its last bit.
+# Far below a voxel: a distance of 1 mm must count as within 1 mm, whatever its last bit.
 _SLACK_MM = 1e-6
 _CORNERS = tuple(product((0, 1), repeat=3))  # z, y, x; corner k sets bit k of a cell's code
 

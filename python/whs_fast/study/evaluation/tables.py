@@ -1,6 +1,6 @@
-"""The tables that people read: the paper's Table 2 (overlap) and Table 3 (sizes), surfaces, overall, landmark, cases.
+"""The tables for people: the paper's Table 2 (overlap) and Table 3 (sizes), surfaces, agreement, landmark, cases.
 
-Numbers for programs are in the CSV files.
+Programs read the CSV files instead.
 """
 
 from whs_fast.study.evaluation import paper
@@ -63,9 +63,9 @@ def _surfaces(cohort: Cohort) -> Table:
         f"Surface Dice at {limit:g} mm" for limit in TOLERANCES_MM
     )
     notes = (
-        "Elements of both surfaces weighted by their area. HD95: the larger of the two directed 95th percentiles. n: "
-        "cases in which both maps have the structure; where one lacks it there is no distance, and the surface Dice, "
-        "which counts it, is 0.",
+        "Elements of both surfaces are weighted by their area. HD95: the larger of the two directed 95th percentiles. "
+        "n: cases in which both maps have the structure; where one lacks it, there is no distance, and its surface "
+        "Dice counts as 0.",
     )
     return Table("Surfaces", columns, tuple(rows), notes)
 
@@ -87,8 +87,8 @@ def _sizes(cohort: Cohort) -> Table:
         )
     columns = ("Size", "n", "Reference", "Automatic", "p, signed rank", "Pearson r", "p of r", paper.CAPTION)
     notes = (
-        "Mean ± SD where both columns pass as normal (Shapiro-Wilk, p > 0.05), else median (Q1–Q3). Sizes are those "
-        "of each map on its own grid; myocardium at 1.05 g/mL. p of Wilcoxon's signed rank test. Of the paper: its "
+        "Mean ± SD if both columns pass as normal (Shapiro-Wilk, p > 0.05), otherwise median (Q1–Q3). Sizes are those "
+        "of each map on its own grid; myocardium at 1.05 g/mL. p of Wilcoxon's signed rank test. From the paper: "
         "reference sizes, median (Q1–Q3).",
     )
     return Table("Sizes (the paper's Table 3)", columns, tuple(rows), notes, frozenset({7}))

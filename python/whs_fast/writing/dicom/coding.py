@@ -1,7 +1,7 @@
-"""The codes by which DICOM objects name the structures and the figures, with the meanings that DICOM lists for them.
+"""The codes with which DICOM objects name structures and measurements, and the meanings that DICOM lists for them.
 
-A structure's own name is more exact than its code (the cavity of a ventricle, whose code is that of the ventricle): it
-is the label of the segment, while the code keeps its own meaning. Sources: PS3.16, CID 7150 (categories), CID 4042 and
+A structure's own name is more exact than its code (the cavity of a ventricle has the code of the ventricle): the name
+is the label of the segment, and the code keeps its own meaning. Sources: PS3.16, CID 7150 (categories), CID 4042 and
 12305 (cardiac structures), CID 7162 (families of algorithms), CID 12304 (volume and mass).
 """
 

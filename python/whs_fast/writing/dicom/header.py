@@ -1,8 +1,9 @@
-"""The header of the scan, as what is made from it needs it, and writing DICOM files.
+"""The header of the scan, completed for the objects that are made from it, and the writing of DICOM files.
 
 Headers from hospitals and anonymisers lack attributes that the standard requires and hold values that it forbids. What
-an object takes over from the scan is filled in, or emptied, where it could not be written; nothing is refused for a
-patient's name that is too long. Text comes in any character set, or in another than it says, and goes out in UTF-8.
+an object copies from the scan is filled in or emptied where it could not be written otherwise: a patient's name that is
+too long is no reason to refuse a scan. Text may come in any character set, or in another than it
+claims, and is written as UTF-8.
 """
 
 import hashlib
@@ -27,7 +28,7 @@ from whs_fast.errors import InputError, OutputError
 
 MANUFACTURER, NAME = "whs_fast", "whs-fast"
 
-# Frames of bits are stored as they are up to this size, which every reader knows, and deflated above it.
+# Up to this size, frames of bits are stored uncompressed, which every reader understands; above it, deflated.
 MOST_PLAIN_BYTES = 8 << 20
 
 _PATIENT_AND_STUDY = (
@@ -55,7 +56,7 @@ _ESCAPES = re.compile(r"\x1b[$()*+,./-]{1,2}[@-Z]")
 
 @contextmanager
 def lenient() -> Iterator[None]:
-    """Lets values pass that the standard forbids, and says nothing about them: messages would show the patient's."""
+    """Lets values pass that the standard forbids, in silence: a message would show the patient's data."""
     log = logging.getLogger("highdicom")
     level = log.level
     log.setLevel(logging.CRITICAL)
@@ -68,9 +69,9 @@ def lenient() -> Iterator[None]:
 
 
 def read_header(source: Source) -> Dataset:
-    """The header of the first instance, without pixels, with what every object of the study needs filled in.
+    """The header of the first instance, without pixels, completed with what every object of the study needs.
 
-    Raises InputError where it cannot be read or does not name its study and series.
+    Raises InputError where it cannot be read or does not name its study, series and instances.
     """
     with lenient():
         try:
@@ -78,10 +79,10 @@ def read_header(source: Source) -> Dataset:
             _to_utf_8(header)
             missing = [name for name in ("StudyInstanceUID", "SeriesInstanceUID") if not header.get(name)]
         except (InvalidDicomError, EOFError, ValueError, NotImplementedError, OSError) as error:
-            raise InputError("DICOM series: found a header that cannot be read, expected an intact one") from error
+            raise InputError("DICOM series: its header cannot be read; DICOM results need an intact one") from error
         if missing or not all(source.instances):
             found = missing[0] if missing else "SOPInstanceUID"
-            raise InputError(f"DICOM series: found no {found}, expected one: a segmentation object refers to it")
+            raise InputError(f"DICOM series: has no {found}, to which a segmentation object must refer")
         for name in _PATIENT_AND_STUDY:
             value = header.get(name)
             if value is None or (name in _FORMS and not re.fullmatch(_FORMS[name], str(value))):
@@ -125,7 +126,7 @@ def _spelt_right(name: str) -> str:
 
 
 def instance_of(header: Dataset, uid: str) -> Dataset:
-    """As much of the header of another instance of the series as a reference to it needs."""
+    """The part of the header of another instance of the series that a reference to it needs."""
     instance = Dataset()
     for name in ("StudyInstanceUID", "SeriesInstanceUID", "SOPClassUID", "FrameOfReferenceUID", "Modality"):
         setattr(instance, name, header[name].value)
@@ -142,7 +143,7 @@ def reference_to(header: Dataset, uid: str) -> Dataset:
 
 
 def equipment(measurements: Mapping[str, Any]) -> dict[str, str]:
-    """Keywords by which objects name what made them; the serial number is that of the networks' weights."""
+    """Keywords with which objects name what made them; the serial number is a hash of the networks' weights."""
     weights = hashlib.sha256(repr(sorted(measurements["models"].items())).encode()).hexdigest()
     return {
         "manufacturer": MANUFACTURER,
@@ -153,9 +154,9 @@ def equipment(measurements: Mapping[str, Any]) -> dict[str, str]:
 
 
 def new_series(header: Dataset, which: int, description: str, measurements: Mapping[str, Any]) -> dict[str, Any]:
-    """Keywords for the only object of a new series, the `which`-th (1 to 9) made from the scan's.
+    """Keywords for the only object of a new series, the `which`-th (1 to 9) made from that of the scan.
 
-    The number of series 4 becomes 4001, 4002 and so on.
+    Series made from series 4 get the numbers 4001, 4002 and so on.
     """
     try:
         number = int(header.get("SeriesNumber") or 0)
@@ -180,4 +181,4 @@ def write(dataset: Dataset, path: Path) -> None:
     except OSError as error:
         path.unlink(missing_ok=True)
         reason = (error.strerror or "unknown error").lower()
-        raise OutputError(f"{path}: found that it cannot be written ({reason}), expected a place with room") from error
+        raise OutputError(f"{path}: cannot be written ({reason}); needs a writable folder with free space") from error

@@ -1,10 +1,10 @@
 """Results as DICOM objects in the study of the scan.
 
-    labels.dcm        Segmentation (BINARY), one segment a structure
-    measurements.dcm  Structured Report (TID 1500): volumes and mass, which refers to the segments and to the scan
+    labels.dcm        Segmentation (BINARY), one segment per structure
+    measurements.dcm  Structured Report (TID 1500): volumes and mass, with references to the segments and the scan
     preview.dcm       Secondary Capture of preview.png, which only the node makes
 
-highdicom and pydicom are imported inside functions, so that nothing of this is loaded, or needed, where nobody asks for
+highdicom and pydicom are imported inside functions, so that they are neither loaded nor needed where nobody asks for
 DICOM.
 """
 

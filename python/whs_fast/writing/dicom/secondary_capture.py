@@ -26,7 +26,7 @@ def make_picture(picture: bytes, source: Source, header: Dataset, measurements: 
             PhotometricInterpretationValues.RGB,
             bits_allocated=8,
             coordinate_system="PATIENT",
-            patient_orientation=("L", "F"),  # asked for, but the picture has planes of three orientations
+            patient_orientation=("L", "F"),  # required, but removed below: the planes differ in orientation
             transfer_syntax_uid=ExplicitVRLittleEndian,
             **new_series(header, 3, "Whole-heart picture", measurements),
         )

@@ -1,12 +1,12 @@
-"""The label map as a DICOM Segmentation: BINARY, a segment a structure, frames only where a structure is.
+"""The label map as a DICOM Segmentation: BINARY, a segment for each structure, frames only where it is present.
 
-BINARY with whole frames of the scan's rows and columns is what readers know: label maps as one 8-bit image (a segment
-type of 2024) are news to most, and viewers lay cropped frames in the wrong place. A bit a voxel makes 30 to 60 MB of a
-scan of 512 x 512 x 400, most of it zeros, so large ones are deflated as a whole (see `write`): under 1 MB, still
-read by DCMTK, GDCM, pydicom and what is built on them.
+BINARY with whole frames of the scan's rows and columns is what readers know: few support label maps as one 8-bit image
+(a type of 2024), and viewers put cropped frames in the wrong place. At one bit per voxel, a scan of 512 x 512 x 400
+makes 30 to 60 MB, most of it zeros, so large objects are deflated as a whole (see `write`): under 1 MB, and still read
+by DCMTK, GDCM, pydicom and what is built on them.
 
-Frames lie on the grid of the labels. highdicom packs and describes them; it is told of one single-frame image for
-each slice, and where the scan is one enhanced image, or was resampled, the references are set right afterwards.
+Frames lie on the grid of the labels. highdicom packs and describes them. It is given one single-frame image for each
+slice; where the scan is one enhanced image, or was resampled, the references are corrected afterwards.
 """
 
 from collections.abc import Mapping
@@ -34,10 +34,10 @@ def make_segmentation(
 ) -> Segmentation:
     """A Segmentation of labels, uint8[z, y, x] on grid, that refers to source, whose first header is given.
 
-    It is in memory, with a bit for each voxel of each frame. All ten structures are described, found or not.
+    It is held in memory, one bit per voxel of each frame. All ten structures are described, found or not.
     """
     filled = np.flatnonzero([plane.any() for plane in labels])
-    # highdicom wants a frame; a scan in which nothing was found gives empty ones of its first slice.
+    # highdicom needs at least one frame: a scan in which nothing was found gives empty ones of its first slice.
     first, last = (int(filled[0]), int(filled[-1])) if len(filled) else (0, 0)
     planes = _planes(header, source, grid, range(first, last + 1))
     with lenient():
@@ -56,7 +56,7 @@ def make_segmentation(
 
 
 def _pad(segmentation: Segmentation) -> None:
-    """Makes the byte that fills up an odd number of them 0, as the standard has it; highdicom takes the digit 0."""
+    """Pads an odd number of bytes with a zero byte, as the standard requires; highdicom pads with the digit 0."""
     used = (segmentation.NumberOfFrames * segmentation.Rows * segmentation.Columns + 7) // 8
     if used % 2:
         segmentation.PixelData = segmentation.PixelData[:used] + b"\0"

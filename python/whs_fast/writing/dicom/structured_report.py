@@ -1,8 +1,8 @@
 """Volumes and myocardial mass as a DICOM Structured Report: a Measurement Report, TID 1500 of PS3.16.
 
-Each structure that was found has a group of measurements (TID 1411) that names its segment in the Segmentation, under
-the same tracking identifier, and the series of the scan. A structure that the edge of the scan or of the region cuts
-off says so, since its volume is that of a part.
+Each structure that was found has a group of measurements (TID 1411) that refers to its segment in the Segmentation,
+under the same tracking identifier, and to the series of the scan. Where the edge of the scan or of the region cuts a
+structure off, its group says so, since the volume is that of a part.
 """
 
 from collections.abc import Mapping
@@ -39,7 +39,7 @@ def make_report(
     """A report of measurements (what measurements.json holds), which refers to a Segmentation and to source."""
     with lenient():
         found = [structure for structure in STRUCTURES if measurements["structures"][structure.key]["volume_ml"]]
-        # A report must measure something: where nothing was found, that is ten times 0 mL.
+        # A report must hold at least one measurement: where nothing was found, it lists all ten with 0 mL.
         groups = [_group(structure, measurements, segmentation, header) for structure in found or STRUCTURES]
         report = MeasurementReport(
             observation_context=ObservationContext(observer_device_context=_observer(measurements)),
