@@ -72,6 +72,9 @@ def test_hard_folders_give_the_labels_of_the_plain_series(make, engine, plain, t
     assert result.aortic_valve_mm == plain.aortic_valve_mm
     np.testing.assert_allclose(result.origin_mm, plain.origin_mm, atol=1e-4)
     told = " ".join(result.measurements["warnings"])
+    choice = result.measurements["source"]["choice"]
+    assert (choice is not None) == (make is make_study)
+    assert choice is None or choice.startswith("one of 2 CT series: contrast in the blood, axial slices, cardiac")
     assert ("copies" in told) == (make is make_copies) and ("took the series" in told) == (make is make_study)
     assert PATIENT not in told and dicom_cases.ROOT not in told
 

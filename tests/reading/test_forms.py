@@ -3,6 +3,7 @@
 import bz2
 import gzip
 import lzma
+import os
 import struct
 import subprocess
 import sys
@@ -203,6 +204,24 @@ def test_libraries_print_nothing_beside_the_line(suffix: str, tmp_path: Path) ->
     path.write_bytes(content)
     done = subprocess.run([sys.executable, "-c", LOUD, path], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout.count("\n"), done.stderr) == (0, 1, ""), done
+
+
+@pytest.mark.parametrize("place", (2, 3))
+def test_the_command_line_shows_nothing_of_what_libraries_print(place: int, tmp_path: Path) -> None:
+    """libjpeg says "Corrupt JPEG data" by itself."""
+    path = scans.write_dicom(SCAN, tmp_path / "series", compressor="JPEG")
+    content = bytearray((path / "IM0020").read_bytes())
+    middle = len(content) // place
+    content[middle : middle + 200] = np.random.default_rng(0).bytes(200)
+    (path / "IM0020").write_bytes(content)
+    command = [sys.executable, "-m", "whs_fast", "run", path, "-o", tmp_path / "out"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2 and done.stderr.count("\n") == 1, done
+    assert "found a damaged slice among the 46 of the series, expected intact files: IM0020" in done.stderr
+    loud = subprocess.run(
+        command, capture_output=True, text=True, check=False, env=os.environ | {"WHS_FAST_DEBUG": "1"}
+    )
+    assert "Corrupt JPEG data" in loud.stderr
 
 
 @pytest.mark.parametrize(

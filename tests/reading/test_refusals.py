@@ -7,6 +7,7 @@ the command line too, which must end with status 2, say the same line, and leave
 import gzip
 import re
 import struct
+import warnings
 import zipfile
 import zlib
 from collections.abc import Callable
@@ -471,6 +472,7 @@ def test_refused_with_one_line(name: str, tmp_path: Path, capfd: pytest.CaptureF
 @pytest.mark.parametrize("suffix, length", ((".nii", 352), (".nrrd", 420), (".mha", 330)))
 def test_damaged_headers_are_read_or_refused_and_nothing_else(suffix: str, length: int, tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
+    warnings.simplefilter("error")  # they would be lines beside the message
     path = tmp_path / f"scan{suffix}"
     sitk.WriteImage(scans.to_image(SCAN), str(path), False)
     whole = path.read_bytes()

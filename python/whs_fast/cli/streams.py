@@ -31,7 +31,11 @@ class Guarded(io.FileIO):
 
 
 def guard() -> Guarded:
-    """Puts guarded streams in the place of sys.stdout and sys.stderr, and returns the former."""
+    """Puts guarded streams in the place of sys.stdout and sys.stderr, and returns the former.
+
+    sys.stderr writes to a descriptor of its own, so that reading can turn away what C libraries print to descriptor 2
+    (`whs_fast.reading.itk`); not where WHS_FAST_DEBUG=1 asks for all that there is.
+    """
     for number in range(3):
         try:
             os.fstat(number)
@@ -42,7 +46,8 @@ def guard() -> Guarded:
             os.set_inheritable(number, True)
     output = Guarded(1, "w", closefd=False)
     sys.stdout = _text(output, sys.stdout)
-    sys.stderr = _text(Guarded(2, "w", closefd=False), sys.stderr)
+    errors = 2 if os.environ.get("WHS_FAST_DEBUG") == "1" else os.dup(2)
+    sys.stderr = _text(Guarded(errors, "w", closefd=False), sys.stderr)
     return output
 
 

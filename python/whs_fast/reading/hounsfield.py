@@ -37,9 +37,10 @@ def convert(
     slice. Raises InputError for other values that are not finite and for those that do not fit into int16; where whole
     is asked for, also for any NaN and for values that rounding would change.
     """
-    values: NDArray[Any] = (
-        block if (slope, intercept) == (1.0, 0.0) else block * np.float64(slope) + np.float64(intercept)
-    )
+    values: NDArray[Any] = block
+    if (slope, intercept) != (1.0, 0.0):
+        with np.errstate(all="ignore"):  # what overflows is refused below
+            values = block * np.float64(slope) + np.float64(intercept)
     low, high = values.min(), values.max()
     if np.isnan(low) and not whole and _is_outside(np.isnan(values)):
         values = np.nan_to_num(values, nan=AIR_HU, posinf=np.inf, neginf=-np.inf)

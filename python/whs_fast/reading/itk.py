@@ -9,6 +9,7 @@ process in a thousand dies of it. So all that reading needs is made here, in the
 """
 
 import os
+import sys
 import threading
 import warnings
 from collections.abc import Iterator
@@ -24,9 +25,11 @@ _before = ExitStack()
 
 @contextmanager
 def silence() -> Iterator[None]:
-    """Keep the warnings of SimpleITK and pydicom, which quote headers, off the terminal.
+    """Keep the warnings of SimpleITK and pydicom, which quote headers, off the terminal, and what C libraries print.
 
-    The settings are global, so the last of nested or parallel users restores them.
+    The latter where Python's standard error has a descriptor of its own, as the command line gives it: elsewhere, as in
+    a service, other threads print to that of the libraries too. The settings are global, so the last of nested or
+    parallel users restores them.
     """
     global _depth
     with _lock:
@@ -36,6 +39,7 @@ def silence() -> Iterator[None]:
             sitk.ProcessObject.SetGlobalWarningDisplay(False)
             _before.enter_context(warnings.catch_warnings())
             warnings.filterwarnings("ignore", module="pydicom")
+            _turn_away()
         _depth += 1
     try:
         yield
@@ -44,6 +48,20 @@ def silence() -> Iterator[None]:
             _depth -= 1
             if _depth == 0:
                 _before.close()
+
+
+def _turn_away() -> None:
+    """Point descriptor 2, to which C libraries print, at nothing until all is restored, unless Python prints there."""
+    try:
+        if sys.stderr.fileno() == 2:
+            return
+        before = os.dup(2)
+    except (AttributeError, OSError, ValueError):  # no standard error, or one without a descriptor
+        return
+    _before.callback(os.close, before)
+    _before.callback(os.dup2, before, 2)
+    with Path(os.devnull).open("wb") as nothing:
+        os.dup2(nothing.fileno(), 2)
 
 
 def open_header(path: Path, image_io: str, *, private: bool = False) -> sitk.ImageFileReader | None:

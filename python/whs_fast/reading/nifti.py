@@ -85,7 +85,9 @@ def parse_nifti(path: Path, head: bytes, name: str) -> Header:
     while len(sizes) > 3 and sizes[-1] == 1:
         sizes.pop()
     shape = three_sizes(sizes, name)
-    affine, places, note = _place(fields, shape, name)
+    with np.errstate(all="ignore"):  # what overflows is refused
+        affine, places, note = _place(fields, shape, name)
+        directions = affine[:, :3] / np.linalg.norm(affine[:, :3], axis=0)
     if code not in _TYPES:
         raise InputError(
             f"{name}: found voxels of NIfTI type {code} (colour, vector or complex), expected one number a voxel"
@@ -97,7 +99,6 @@ def parse_nifti(path: Path, head: bytes, name: str) -> Header:
     dtype = np.dtype(order + _TYPES[int(code)])
     unit = _MM_PER_UNIT.get(int(fields["units"][0]) & 7, 1.0)
     spacing = np.array(pixdim[1:4], dtype=np.float64) * unit
-    directions = affine[:, :3] / np.linalg.norm(affine[:, :3], axis=0)
     return Header(
         Layout(path, shape, dtype, 0, int(offset), compressed, float(slope), float(intercept)),
         make_grid(shape, spacing, affine[:, 3] * unit, directions),

@@ -48,6 +48,7 @@ class ScanPhase:
     folder: str
     _scan: Candidate = field(repr=False)
     _name: str = field(repr=False)
+    _choice: str | None = field(repr=False)
 
 
 @contextmanager
@@ -66,10 +67,11 @@ def open_phases(
                 raise InputError(f"{name}: found a single scan, expected a DICOM folder or zip to have phases")
             folder = stack.enter_context(unpacked(Path(source), name))
             scans = find_scans(folder, name, series=series, threads=choose_threads(threads))
-            phases = phases_beside(choose(scans, None, name)[0], scans)
+            best, _, choice = choose(scans, None, name)
+            phases = phases_beside(best, scans)
             if phases[0].phase == Phase():
                 raise InputError(f"{name}: found a scan whose phase is not told, expected one with phases")
-        yield tuple(ScanPhase(scan.phase.label, scan.phase.folder, scan, name) for scan in phases)
+        yield tuple(ScanPhase(scan.phase.label, scan.phase.folder, scan, name, choice) for scan in phases)
 
 
 def list_series(source: str | os.PathLike[str], *, threads: int | None = None) -> list[SeriesLine]:
@@ -131,7 +133,8 @@ def read(
     if isinstance(source, ScanPhase):
         _refuse_choice(series, phase, "phase")
         with telling(source._name):
-            return _settled(read_scan(source._scan, source._name, threads=choose_threads(threads)), source._name)
+            volume = read_scan(source._scan, source._name, threads=choose_threads(threads))
+            return _settled(replace(volume, choice=source._choice), source._name)
     name, wanted = name_of(source), None if phase is None else parse_phase(phase)
     with telling(name):
         path = Path(source)

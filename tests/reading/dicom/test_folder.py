@@ -114,6 +114,26 @@ def test_what_is_no_image_by_its_name_may_be_closed(tmp_path: Path, monkeypatch:
     ]
 
 
+@pytest.mark.parametrize("name", ("LOCKFILE", "VERSION", "index", "series.xyz"))
+def test_what_is_named_unlike_the_slices_may_be_closed(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = write(SCAN, tmp_path / "study")
+    (study / name).write_bytes(b"data")
+    without_permission(monkeypatch, study / name)
+    found = read(study)
+    assert_same_volume(found, SCAN)
+    assert_told(found, rf"{name} could not be read \(permission denied\); by its name it is no image")
+
+
+def test_where_slices_are_named_at_random_any_file_may_be_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    study = write(SCAN, tmp_path / "study")
+    for number, path in enumerate(sorted(study.iterdir())):
+        path.rename(study / "ABCDEFGHIJKL"[number])
+    without_permission(monkeypatch, study / "L")
+    assert_refused(study, r"cannot read L \(permission denied\)")
+
+
 def test_pipes_are_passed_over(tmp_path: Path) -> None:
     study = write(SCAN, tmp_path / "study")
     os.mkfifo(study / "pipe")

@@ -31,6 +31,7 @@ _SYNTAXES_UNREAD = {
 # What lies beside images, by the ends of names and by whole names: nobody misses it.
 _NO_IMAGES = {".db", ".htm", ".html", ".inf", ".ini", ".jpg", ".json", ".log", ".pdf", ".png", ".txt", ".xml"}
 _OF_THE_SYSTEM = {"lost+found", "System Volume Information", "$RECYCLE.BIN", ".Spotlight-V100", ".Trashes", ".DS_Store"}
+_MOST_KINDS = 3  # of names, apart from their numbers, where the images of a folder are named alike
 _DAMAGED = "damaged"
 
 
@@ -52,6 +53,7 @@ class _Unread:
 
     path: Path
     reason: str
+    is_file: bool = False
 
 
 def find_slices(folder: Path, name: str, *, threads: int) -> Found:
@@ -66,7 +68,7 @@ def find_slices(folder: Path, name: str, *, threads: int) -> Found:
         try:
             return _look(path, name)
         except OSError as error:
-            return _Unread(path, _reason(error))
+            return _Unread(path, _reason(error), is_file=True)
 
     found: list[Slice] = []
     for looked in map_in_threads(look, paths, threads):
@@ -135,7 +137,7 @@ def _check_unread(unread: list[_Unread], folder: Path, name: str, count: int, im
             f"{name}: found a damaged or truncated CT slice among its {count} files, expected intact files: "
             f"{name_inside(damaged, folder, images)}"
         )
-    passed = [one for one in unread if one.path.suffix.lower() in _NO_IMAGES or one.path.name in _OF_THE_SYSTEM]
+    passed = [one for one in unread if _is_no_image(one, images)]
     missed = [one for one in unread if one not in passed]
     if missed:
         first = f"{name_inside(missed[0].path, folder, images)} ({missed[0].reason.lower()})"
@@ -145,6 +147,15 @@ def _check_unread(unread: list[_Unread], folder: Path, name: str, count: int, im
         f"{name_inside(one.path, folder, images)} could not be read ({one.reason.lower()}); by its name it is no image"
         for one in passed
     )
+
+
+def _is_no_image(one: _Unread, images: list[Path]) -> bool:
+    """Whether a name is that of no image: by itself, or because the images' names are all of other kinds."""
+    name = one.path.name
+    if name in _OF_THE_SYSTEM or one.path.suffix.lower() in _NO_IMAGES:
+        return True
+    kinds = {re.sub(r"\d+", "#", path.name) for path in images}
+    return one.is_file and 1 <= len(kinds) <= _MOST_KINDS and re.sub(r"\d+", "#", name) not in kinds
 
 
 def _look(path: Path, name: str) -> list[Slice] | _Unread:

@@ -136,8 +136,8 @@ def read_scan(candidate: Candidate, name: str, *, threads: int) -> Volume:
         candidate.first.number,
         candidate.phase.label if candidate.phase != Phase() else None,
     )
-    notes = (*candidate.notes, *((f"{copies} copies of slices were passed over",) if copies else ()), *mended)
-    notes = (*notes, *stack.notes)
+    copied = (f"{copies} copies of slices were passed over",) if copies else ()
+    notes = (*candidate.notes, *copied, *mended, *stack.notes)
     return Volume(array, stack.spacing_mm, stack.origin_mm, stack.direction, source, notes, "dicom")
 
 
