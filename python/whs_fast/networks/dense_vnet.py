@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from whs_fast import _kernels
 from whs_fast.errors import InputError, ModelError
+from whs_fast.networks.installed import check_installed
 
 Layer = tuple[NDArray[np.int8], list[float], list[float], int]
 
@@ -72,6 +73,7 @@ class DenseVNet:
     @cached_property
     def _layers(self) -> dict[str, Any]:
         """Arguments of the kernel."""
+        check_installed([self._file])
         try:
             with np.load(self._file) as arrays:
                 names = list(dict.fromkeys(key.split("/")[0] for key in arrays.files))
