@@ -123,7 +123,7 @@ void separable(Source source, View3<typename Finish::Voxel> out, const Sampling&
 template <class Finish>
 void general(Source source, View3<typename Finish::Voxel> out, const Sampling& sampling, Finish finish, int threads) {
     const Affine& map = sampling.out_to_source;
-    const auto [sz, sy, sx] = sampling.samples;
+    const std::int64_t sz = sampling.samples[0], sy = sampling.samples[1], sx = sampling.samples[2];
     const auto count = static_cast<double>(sz * sy * sx);
     parallel_chunks(out.nz * out.ny, 16, threads, [&](std::int64_t begin, std::int64_t end, int) {
         std::vector<double> sums(static_cast<std::size_t>(out.nx));

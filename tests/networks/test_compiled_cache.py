@@ -151,6 +151,52 @@ def test_what_openvino_does_not_take_is_compiled_anew_and_kept(cache, folder):
         assert compiled_cache.load(file.stem) != nonsense
 
 
+def test_two_versions_share_the_cache_and_neither_takes_the_others_networks(cache, folder, monkeypatch):
+    answer = localiser(folder)(slices())[0]
+    (first,) = cache.iterdir()
+    monkeypatch.setattr(
+        "whs_fast.networks.openvino_model.describe_runtime", lambda: {"openvino": "another", "cpu": "", "formats": ""}
+    )
+    np.testing.assert_array_equal(localiser(folder)(slices())[0], answer)
+    (second,) = set(cache.iterdir()) - {first}
+    before = second.stat().st_mtime_ns, second.stat().st_ino
+    monkeypatch.undo()
+    np.testing.assert_array_equal(localiser(folder)(slices())[0], answer)
+    assert (second.stat().st_mtime_ns, second.stat().st_ino) == before and len(list(cache.iterdir())) == 2
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits as Linux has them")
+def test_a_full_disk_under_the_cache_leaves_no_partial_file_and_does_not_end_a_run(cache, folder):
+    """A file may not grow beyond 1,000 bytes: writing fails in the middle, as on a full disk."""
+    program = f"""
+import resource, signal
+from pathlib import Path
+from whs_fast.networks.openvino_model import Model
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+Model(Path({str(folder)!r}) / "squeezenet_axial.xml", threads=1, shapes=((1, 1, 192, 192),)).prepare()
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=False)
+    assert (done.returncode, done.stdout + done.stderr) == (0, b"")
+    assert list(cache.iterdir()) == []
+
+
+@pytest.mark.skipif(sys.platform != "linux" or os.getuid() != 0, reason="needs to become a user without a home")
+@pytest.mark.parametrize("home", [{}, {"HOME": "/nonexistent"}, {"HOME": "/proc"}])
+def test_without_a_home_nothing_is_kept_and_nothing_fails(home):
+    program = """
+import os
+from whs_fast.networks import compiled_cache
+os.setgid(54321)
+os.setuid(54321)
+compiled_cache.store("key", b"content")
+assert compiled_cache.load("key") is None
+"""
+    environment = {key: value for key, value in os.environ.items() if key not in ("HOME", "WHS_FAST_CACHE")}
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, env=environment | home, check=False)
+    assert (done.returncode, done.stdout + done.stderr) == (0, b"")
+
+
 def test_processes_share_the_cache(cache, folder):
     program = f"""
 from pathlib import Path

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from whs_fast import _kernels
 from whs_fast.errors import InputError, ModelError
 from whs_fast.networks.constants import read_constants
-from whs_fast.networks.installed import hash_files, ir_files
+from whs_fast.networks.installed import check_installed, hash_files, ir_files
 
 Layer = tuple[NDArray[np.int8], list[float], list[float], int]
 
@@ -82,6 +82,7 @@ class DenseVNet:
     @cached_property
     def _layers(self) -> dict[str, Any]:
         """What the file holds, as the kernel takes it."""
+        check_installed(self._files)
         try:
             constants = read_constants(self._files[0])
             names = [key.removesuffix("/weights") for key in constants if key.endswith("/weights")]

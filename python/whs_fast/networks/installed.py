@@ -3,16 +3,39 @@
 import hashlib
 import json
 from collections.abc import Sequence
+from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from whs_fast.errors import ModelError
 
+_INSTALLED = Path(str(resources.files("whs_fast") / "models"))
+_LIST = "SHA256SUMS"  # as sha256sum writes and checks it: sha256sum *.xml *.bin > SHA256SUMS
+
 
 def models_folder() -> Path:
     """Folder of the models that were installed with the package."""
-    return Path(str(resources.files("whs_fast") / "models"))
+    return _INSTALLED
+
+
+def check_installed(files: Sequence[Path]) -> None:
+    """Checks that models of the installation are those that were installed; a folder of somebody's own has no list.
+
+    Raises ModelError for a file that the list lacks or whose content it does not name.
+    """
+    for file in files:
+        if file.parent == _INSTALLED and hash_files([file]) != _listed(_INSTALLED / _LIST).get(file.name):
+            raise ModelError(f"{file}: found a file that {_LIST} beside it does not name, expected the one installed")
+
+
+@cache
+def _listed(file: Path) -> dict[str, str]:
+    try:
+        lines = file.read_text(encoding="utf-8").splitlines()
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{file}: found no readable list of hashes, expected that of the installation") from error
+    return {name.strip(): sha256 for sha256, _, name in (line.partition(" ") for line in lines)}
 
 
 def describe_models(folder: Path) -> dict[str, dict[str, Any]]:

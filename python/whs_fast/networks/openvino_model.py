@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from whs_fast.errors import ModelError
 from whs_fast.machine import cpu_features
 from whs_fast.networks import compiled_cache
-from whs_fast.networks.installed import hash_files, ir_files
+from whs_fast.networks.installed import check_installed, hash_files, ir_files
 
 _hidden = sys.modules.get("openvino_telemetry")
 sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]  # OpenVINO then falls back on a stub of its own
@@ -127,12 +127,13 @@ class Model:
         return [np.ascontiguousarray(array) for array in inputs]
 
     def prepare(self) -> None:
-        """Compiles the network now, if that was not done yet. Raises ModelError where it cannot be."""
+        """Compiles the network now, if that was not done yet. Raises ModelError where it cannot be or was altered."""
         with self._lock:
             if self._request is None:
                 self._request = self._compile()
 
     def _compile(self) -> Any:
+        check_installed(self._files)
         options = self._options()
         key = self._key(options)
         kept = compiled_cache.load(key)
