@@ -15,7 +15,6 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
 
@@ -31,7 +30,7 @@ from whs_fast.evaluation.overlap import count_pairs, dice_matrix, overall_figure
 from whs_fast.localising import localise
 from whs_fast.network import models_folder
 from whs_fast.reading import read
-from whs_fast.segmentation import region_grid, segment
+from whs_fast.segmentation import Network, region_grid, segment
 
 from bench.float_network import as_int8, openvino_network
 from training.localisers import slice_predictors
@@ -40,10 +39,10 @@ from training.localisers import slice_predictors
 CAPS = {"avx_vnni": "AVX2_VNNI", "avx2": "AVX2", "portable": "SSE41"}
 
 
-def float_network(threads: int) -> Callable[[NDArray[np.uint8]], NDArray[np.int8]]:
-    """The network of the checkpoint in FP32, as whs_fast.segmentation.segment calls it."""
+def float_network(threads: int) -> Network:
+    """The network of the checkpoint in FP32, whole, as whs_fast.segmentation.segment calls it."""
     compiled = openvino_network(threads)
-    return lambda region: as_int8(compiled(region[None, None])[0][0])
+    return lambda region, wanted: as_int8(compiled(region[None, None])[0][0])
 
 
 def overlaps(found: NDArray[np.uint8], reference: NDArray[np.uint8]) -> NDArray[np.int64]:

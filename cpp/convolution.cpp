@@ -112,7 +112,7 @@ PackedConvolution::PackedConvolution(const std::vector<std::int8_t>& words, std:
     }
 }
 
-void PackedConvolution::operator()(const std::uint8_t* const* taps, LaneRange lanes, std::uint8_t* const* out) const {
+void PackedConvolution::operator()(const std::uint8_t* const* taps, Range lanes, std::uint8_t* const* out) const {
     std::vector<const std::uint8_t*> in_order;
     for (const Pass& pass : passes_) {
         in_order.resize(pass.order.size());

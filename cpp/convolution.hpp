@@ -12,6 +12,7 @@
 
 #include "convolution_kernels.hpp"
 #include "pairing.hpp"
+#include "views.hpp"
 
 #include <cstdint>
 #include <string>
@@ -30,11 +31,6 @@ Instructions instructions_named(const std::string& name);
 // Whether their kernels take taps in pairs (pairing.hpp).
 bool in_pairs(Instructions instructions);
 
-// Lanes [first, last).
-struct LaneRange {
-    std::int64_t first, last;
-};
-
 // Weights of one convolution in the order in which one set of instructions reads them.
 class PackedConvolution {
   public:
@@ -47,7 +43,7 @@ class PackedConvolution {
 
     // Some lanes of each output group of four channels; out[group] and taps[tap] point at lane 0. Up to kOverrun lanes
     // past the last are read, none is written.
-    void operator()(const std::uint8_t* const* taps, LaneRange lanes, std::uint8_t* const* out) const;
+    void operator()(const std::uint8_t* const* taps, Range lanes, std::uint8_t* const* out) const;
 
     std::int64_t taps() const { return taps_; }
 

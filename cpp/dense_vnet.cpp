@@ -5,8 +5,10 @@
 // no tile has a halo.
 #include "dense_vnet.hpp"
 
+#include "parallel.hpp"
 #include "stages.hpp"
 
+#include <algorithm>
 #include <stdexcept>
 #include <string>
 
@@ -94,8 +96,8 @@ DenseVNet::DenseVNet(const QuantisedDenseVNet& network, Instructions instruction
 
 DenseVNet::~DenseVNet() = default;
 
-std::vector<StageTime> DenseVNet::run(View3<const std::uint8_t> region, View4<std::int8_t> logits,
-                                      std::int64_t planes_per_step, int threads) const {
+std::vector<StageTime> DenseVNet::run(View3<const std::uint8_t> region, View4<std::int8_t> logits, const Box& wanted,
+                                      std::int64_t planes_per_step, int threads, const Watch& watch) const {
     const PackedDenseVNet& network = *network_;
     const std::int64_t multiple = std::int64_t{1} << network.stacks.size();
     for (const std::int64_t side : region.extent())
@@ -104,6 +106,17 @@ std::vector<StageTime> DenseVNet::run(View3<const std::uint8_t> region, View4<st
     require(region.extent() == Index3{2 * logits.nz, 2 * logits.ny, 2 * logits.nx} && logits.nc == network.last.outputs,
             "logits must have half the region's extents and the classes last");
     require(planes_per_step > 0, "planes_per_step must be at least 1");
+    const auto within = [](const Range& range, std::int64_t n) {
+        return 0 <= range.first && range.first <= range.last && range.last <= n;
+    };
+    require(within(wanted.planes, logits.nz) && within(wanted.rows, logits.ny) && within(wanted.columns, logits.nx),
+            "the wanted box must lie within the logits");
+    const std::int64_t made = wanted.planes.size() * wanted.rows.size() * wanted.columns.size();
+    if (made < logits.voxels())
+        std::fill_n(logits.data, logits.voxels() * logits.nc, std::int8_t{0});
+    require_threads(threads);
+    if (made == 0)
+        return {};
     Stages stages(region, logits, planes_per_step, threads);
     std::vector<std::size_t> joined{stages.add_pool(network.pool)};
     std::size_t newest = stages.add_entry(network.entry, network.stacks.front());
@@ -120,7 +133,7 @@ std::vector<StageTime> DenseVNet::run(View3<const std::uint8_t> region, View4<st
     for (std::size_t level = 1; level < skips.size(); ++level)
         joined.push_back(stages.add_upsample(skips[level], std::int64_t{1} << level));
     stages.add_last(network.last, joined);
-    return stages.run();
+    return stages.run(wanted, watch);
 }
 
 } // namespace whs

@@ -5,6 +5,7 @@
 #include "views.hpp"
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -45,6 +46,10 @@ struct StageTime {
     double seconds;
 };
 
+// Called now and then, by the thread that called the kernel, with the share of the work that is done. What it throws
+// ends the work.
+using Watch = std::function<void(double share)>;
+
 // The network with its weights packed for one set of instructions; many threads may run it at once.
 class DenseVNet {
   public:
@@ -52,11 +57,11 @@ class DenseVNet {
     DenseVNet(const QuantisedDenseVNet& network, Instructions instructions);
     ~DenseVNet();
 
-    // Logits [z / 2, y / 2, x / 2, class] of a region whose sides are multiples of 8. planes_per_step planes at half
-    // resolution are made at a time: memory and time depend on it, the result does not. Throws std::invalid_argument
-    // where the extents do not fit.
-    std::vector<StageTime> run(View3<const std::uint8_t> region, View4<std::int8_t> logits,
-                               std::int64_t planes_per_step, int threads) const;
+    // Logits [z / 2, y / 2, x / 2, class] of a region whose sides are multiples of 8: those in the wanted box; 0
+    // elsewhere. planes_per_step planes at half resolution are made at a time: memory and time depend on it, the result
+    // does not. Throws std::invalid_argument where the extents do not fit.
+    std::vector<StageTime> run(View3<const std::uint8_t> region, View4<std::int8_t> logits, const Box& wanted,
+                               std::int64_t planes_per_step, int threads, const Watch& watch) const;
 
   private:
     std::unique_ptr<const struct PackedDenseVNet> network_;

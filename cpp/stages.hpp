@@ -30,7 +30,8 @@ class Stages {
     std::size_t add_upsample(std::size_t input, std::int64_t factor);
     std::size_t add_last(const PackedLayer& layer, const std::vector<std::size_t>& inputs);
 
-    std::vector<StageTime> run();
+    // Makes a box of the logits.
+    std::vector<StageTime> run(const Box& wanted, const Watch& watch);
 
   private:
     struct Scratch { // of a thread

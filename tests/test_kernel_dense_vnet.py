@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 import references
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from whs_fast import _kernels as kernels
 
+SIDES = (32, 48, 40)
 rng = np.random.default_rng(7)
 
 
@@ -48,7 +49,7 @@ def network():
 
 @pytest.fixture(scope="module")
 def case(network):
-    region = rng.integers(0, 256, (32, 48, 40)).astype(np.uint8)
+    region = rng.integers(0, 256, SIDES).astype(np.uint8)
     return region, references.dense_vnet(network, region)
 
 
@@ -79,6 +80,32 @@ def test_fewer_stacks(levels):
     region = rng.integers(0, 256, (12, 16, 20)).astype(np.uint8)
     found, _ = run(network, region, instructions=kernels.instruction_sets()[0])
     np.testing.assert_array_equal(found, references.dense_vnet(network, region))
+
+
+extents = st.tuples(*[st.tuples(st.integers(0, side // 2), st.integers(0, side // 2)).map(sorted) for side in SIDES])
+
+
+@settings(max_examples=40)
+@given(extents, st.sampled_from([1, 2, 7]), st.integers(1, 8), st.sampled_from(kernels.instruction_sets()))
+@example([[0, 0], [3, 9], [2, 4]], 2, 1, "portable")
+@example([[0, 16], [0, 24], [0, 20]], 2, 2, "portable")
+@example([[15, 16], [0, 1], [19, 20]], 1, 3, "portable")
+@example([[0, 1], [23, 24], [0, 1]], 7, 3, "portable")
+def test_a_wanted_box_is_the_whole_inside_and_zero_outside(
+    network, case, wanted, planes_per_step, threads, instructions
+):
+    region, whole = case
+    box = tuple(slice(*ends) for ends in wanted)
+    expected = np.zeros_like(whole)
+    expected[box] = whole[box]
+    options = {"planes_per_step": planes_per_step, "threads": threads, "instructions": instructions}
+    np.testing.assert_array_equal(run(network, region, wanted=wanted, **options)[0], expected)
+
+
+def test_a_box_beyond_the_logits_is_refused(network, case):
+    for wanted in ([(0, 17), (0, 24), (0, 20)], [(-1, 16), (0, 24), (0, 20)], [(0, 16), (9, 8), (0, 20)]):
+        with pytest.raises(ValueError, match="wanted box must lie within the logits"):
+            run(network, case[0], wanted=wanted)
 
 
 def test_sums_beyond_sixteen_bits_are_exact():

@@ -9,6 +9,7 @@ Architecture: Gibson et al., IEEE Trans Med Imaging 2018, doi 10.1109/TMI.2018.2
 
 import hashlib
 import os
+from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 
 from whs_fast import _kernels
 from whs_fast.errors import InputError, ModelError
+from whs_fast.volume import Box
 
 Layer = tuple[NDArray[np.int8], list[float], list[float], int]
 
@@ -42,15 +44,30 @@ class DenseVNet:
         """Hexadecimal SHA-256 of the file."""
         return hashlib.sha256(self._file.read_bytes()).hexdigest()
 
-    def __call__(self, region: NDArray[np.uint8]) -> NDArray[np.int8]:
-        """Logits on one integer scale, int8[z/2, y/2, x/2, 11], of a region, uint8[z, y, x], sides multiples of 8."""
-        return self.time_stages(region)[0]
+    def __call__(
+        self, region: NDArray[np.uint8], wanted: Box | None = None, *, progress: Callable[[float], None] | None = None
+    ) -> NDArray[np.int8]:
+        """Logits on one integer scale, int8[z/2, y/2, x/2, 11], of a region, uint8[z, y, x], sides multiples of 8.
 
-    def time_stages(self, region: NDArray[np.uint8]) -> tuple[NDArray[np.int8], list[tuple[str, float]]]:
+        wanted is the box of logits to make; the others are 0. progress is called now and then with the share that is
+        done; what it raises ends the work.
+        """
+        return self.time_stages(region, wanted, progress=progress)[0]
+
+    def time_stages(
+        self, region: NDArray[np.uint8], wanted: Box | None = None, *, progress: Callable[[float], None] | None = None
+    ) -> tuple[NDArray[np.int8], list[tuple[str, float]]]:
         """The logits, and each stage of the network with its seconds of work, of all threads together."""
         z, y, x = (side // 2 for side in region.shape)
         logits = np.empty((z, y, x, len(self._layers["last"][0])), np.int8)
-        times = self._packed(region, logits, planes_per_step=self._planes_per_step, threads=self._threads)
+        times = self._packed(
+            region,
+            logits,
+            wanted=wanted,
+            planes_per_step=self._planes_per_step,
+            threads=self._threads,
+            progress=progress,
+        )
         return logits, times
 
     @cached_property

@@ -9,13 +9,14 @@ doi 10.1007/s12265-021-10166-0, and the Dense V-Net of Gibson et al., IEEE Trans
 doi 10.1109/TMI.2018.2806309.
 """
 
+import itertools
 from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from whs_fast import _kernels
-from whs_fast.volume import Grid, Triple, Volume, axis_aligned_grid, index_map, samples_per_voxel
+from whs_fast.volume import Box, Grid, Triple, Volume, axis_aligned_grid, index_map, samples_per_voxel
 
 REGION_SHAPE = (320, 320, 320)  # z, y, x
 REGION_SPACING_MM = (0.7, 0.7, 1.0)  # x, y, z
@@ -23,19 +24,35 @@ LATTICE_MM = 2.0
 WINDOW_HU = (-300.0, 800.0)
 AIR_HU = -1024
 
-Network = Callable[[NDArray[np.uint8]], NDArray[np.int8]]
+Network = Callable[[NDArray[np.uint8], Box], NDArray[np.int8]]
 
 
 def segment(volume: Volume, region: Grid, network: Network, *, threads: int) -> NDArray[np.uint8]:
     """Labels 0 to 10, uint8[z, y, x], on the scan's own grid.
 
-    volume is the scan, int16 HU; region as region_grid has it. network takes the region as read_region gives it
-    to int8 logits [z/2, y/2, x/2, 11] on one shared integer scale. Outside the region all is 0.
+    volume is the scan, int16 HU; region as region_grid has it. network takes the region as read_region gives it, and
+    the box of logits that are wanted, to int8 logits [z/2, y/2, x/2, 11] on one shared integer scale. Outside the
+    region all is 0.
     """
-    logits = network(read_region(volume, region, threads=threads))
+    logits = network(read_region(volume, region, threads=threads), wanted_logits(volume.grid, region))
     labels = np.empty(volume.grid.shape, np.uint8)
     _kernels.upsample_argmax(logits, labels, index_map(volume.grid, region), threads=threads)
     return labels
+
+
+def wanted_logits(scan: Grid, region: Grid) -> Box:
+    """The box of logits from which the labels of a scan are sampled; empty where it lies outside the region."""
+    to_region = index_map(scan, region)
+    ends = np.array([-0.001, 0.001]) + np.array([0.0, 1.0]) * (np.array(scan.shape)[:, None] - 1)
+    corners = np.array(list(itertools.product(*ends))) @ to_region[:, :3].T + to_region[:, 3]
+    lowest = np.maximum(corners.min(axis=0), -0.5)
+    highest = np.minimum(corners.max(axis=0), np.array(region.shape) - 0.5)
+    if (lowest > highest).any():
+        return (0, 0), (0, 0), (0, 0)
+    # Voxel c of the region lies at (c + 0.5) / 2 - 0.5 among the logits, between its neighbours on both sides.
+    first = np.floor((lowest + 0.5) / 2 - 0.5).clip(0).astype(int).tolist()
+    last = np.minimum(np.floor((highest + 0.5) / 2 - 0.5) + 2, np.array(region.shape) // 2).astype(int).tolist()
+    return (first[0], last[0]), (first[1], last[1]), (first[2], last[2])
 
 
 def region_grid(scan: Grid, valve_mm: Triple) -> Grid:

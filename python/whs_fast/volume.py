@@ -18,6 +18,7 @@ from whs_fast.errors import InputError
 from whs_fast.source import Source
 
 Triple: TypeAlias = tuple[float, float, float]
+Box: TypeAlias = tuple[tuple[int, int], tuple[int, int], tuple[int, int]]  # of voxels: first and last + 1 in z, y, x
 Direction: TypeAlias = tuple[float, float, float, float, float, float, float, float, float]
 
 MOST_SAMPLES = 16
