@@ -15,6 +15,7 @@
 #include "views.hpp"
 
 #include <cstdint>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -41,9 +42,9 @@ class PackedConvolution {
     PackedConvolution(const std::vector<std::int8_t>& words, std::vector<float> scale, std::vector<float> bias,
                       std::vector<std::uint8_t> shares, Instructions instructions, int most = kMostWeight);
 
-    // Some lanes of each output group of four channels; out[group] and taps[tap] point at lane 0. Up to kOverrun lanes
-    // past the last are read, none is written.
-    void operator()(const std::uint8_t* const* taps, Range lanes, std::uint8_t* const* out) const;
+    // Some runs of lanes of each output group of four channels; out[group] and taps[tap] point at lane 0. Up to
+    // kOverrun lanes past the last are read, none is written.
+    void operator()(const std::uint8_t* const* taps, std::span<const Range> runs, std::uint8_t* const* out) const;
 
     std::int64_t taps() const { return taps_; }
 

@@ -63,8 +63,8 @@ bool may_make(const std::vector<Stage>& stages, const Stage& stage, std::int64_t
 
 } // namespace
 
-std::vector<StageTime> run_flow(std::vector<Stage> stages, const Box& wanted, std::int64_t planes_per_step, int threads,
-                                const Watch& watch) {
+std::vector<StageTime> run_flow(std::vector<Stage>& stages, const Box& wanted, std::int64_t planes_per_step,
+                                int threads, const Watch& watch) {
     using Clock = std::chrono::steady_clock;
     struct Task {
         std::size_t stage;

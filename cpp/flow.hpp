@@ -43,7 +43,7 @@ struct Stage {
 
 // Makes what a box of the last stage needs of all stages: of the last one planes_per_step planes in each step, of the
 // others in proportion.
-std::vector<StageTime> run_flow(std::vector<Stage> stages, const Box& wanted, std::int64_t planes_per_step, int threads,
-                                const Watch& watch);
+std::vector<StageTime> run_flow(std::vector<Stage>& stages, const Box& wanted, std::int64_t planes_per_step,
+                                int threads, const Watch& watch);
 
 } // namespace whs

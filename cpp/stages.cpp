@@ -33,14 +33,15 @@ std::vector<Source> sources(const Planes& planes, std::int64_t groups) {
 
 } // namespace
 
-Stages::Stages(View3<const std::uint8_t> region, View4<std::int8_t> logits, std::int64_t planes_per_step, int threads)
-    : region_(region), logits_(logits), planes_per_step_(planes_per_step) {
+Stages::Stages(View3<const std::uint8_t> region, View4<std::int8_t> logits, std::int64_t planes_per_step, int threads,
+               const Stages* of_air)
+    : region_(region), logits_(logits), planes_per_step_(planes_per_step), of_air_(of_air) {
     require_threads(threads);
     scratch_.resize(static_cast<std::size_t>(threads));
 }
 
 std::vector<StageTime> Stages::run(const Box& wanted, const Watch& watch) {
-    return run_flow(std::move(stages_), wanted, planes_per_step_, static_cast<int>(scratch_.size()), watch);
+    return run_flow(stages_, wanted, planes_per_step_, threads(), watch);
 }
 
 const Planes& Stages::add_tensor(std::vector<std::uint8_t> zeros, std::int64_t rows, std::int64_t columns,
@@ -74,24 +75,44 @@ std::size_t Stages::add_rows(Stage stage, std::int64_t groups, MakeRow make_row)
     return add_stage(std::move(stage));
 }
 
+void Stages::add_air(Seen seen, std::int64_t radius) {
+    const std::size_t stage = stages_.size();
+    const Stage& answers = of_air_->stages_[stage];
+    if (radius <= std::min({answers.planes, answers.out->rows, answers.out->columns}) / 2)
+        air_.emplace(stage, Air{std::move(seen), radius, answers.out, answers.planes});
+}
+
 // A convolution into the groups of its tensor from first_group on.
 std::size_t Stages::add_convolution(Stage stage, const PackedLayer& layer, std::int64_t first_group, Gather gather) {
     const PackedConvolution& convolution = layer.convolution;
     const Planes& out = *stage.out;
     const std::int64_t groups = groups_of(layer.outputs), work = out.pitch * convolution.taps() * layer.outputs;
     stage.rows_per_piece = std::clamp<std::int64_t>(kPieceWork / work, 1, out.rows);
-    stage.make = [=, this, &convolution, &out, gather = std::move(gather)](const Piece& piece, const Box& box) {
+    const auto found = air_.find(stages_.size());
+    const Air* air = found == air_.end() ? nullptr : &found->second;
+    stage.make = [=, this, planes = stage.planes, &convolution, &out, gather = std::move(gather)](const Piece& piece,
+                                                                                                  const Box& box) {
         Taps& taps = scratch(piece).taps;
         taps.clear();
         gather(piece.plane, taps);
         std::uint8_t* to[kMostGroups];
         for (std::int64_t group = 0; group < groups; ++group)
             to[group] = out.at(piece.plane, first_group + group);
-        if (box.columns.size() == out.columns) // one long row
-            convolution(taps.data(), {piece.rows.first * out.pitch, piece.rows.last * out.pitch}, to);
-        else
-            for (std::int64_t row = piece.rows.first; row < piece.rows.last; ++row)
-                convolution(taps.data(), {row * out.pitch + box.columns.first, row * out.pitch + box.columns.last}, to);
+        std::vector<Range>& runs = scratch(piece).runs;
+        runs.clear();
+        for (std::int64_t row = piece.rows.first; row < piece.rows.last; ++row)
+            for (std::int64_t column = box.columns.first, end; column < box.columns.last; column = end) {
+                end = air == nullptr ? box.columns.last
+                                     : std::min(box.columns.last, (column / kAirBlock + 1) * kAirBlock);
+                if (air != nullptr && !air->seen.any_in_block(piece.plane, row, column))
+                    copy_air(*air, out, planes, piece.plane, row, {column, end}, first_group, groups);
+                else if (const Range run{row * out.pitch + column, row * out.pitch + end};
+                         !runs.empty() && runs.back().last + (column == 0) == run.first)
+                    runs.back().last = run.last; // over the word between rows, too
+                else
+                    runs.push_back(run);
+            }
+        convolution(taps.data(), runs, to);
         out.write_outside(piece.plane, first_group, groups, piece.rows, box.rows);
     };
     return add_stage(std::move(stage));
@@ -99,6 +120,9 @@ std::size_t Stages::add_convolution(Stage stage, const PackedLayer& layer, std::
 
 std::size_t Stages::add_whole(Stage stage, const PackedLayer& layer, std::int64_t first_group,
                               std::vector<Source> sources) {
+    const auto air = air_.find(stage.needs.front().stage);
+    if (air != air_.end())
+        add_air(air->second.seen.dilated(threads()), air->second.radius + 1);
     return add_convolution(std::move(stage), layer, first_group,
                            [planes = stage.planes, sources = std::move(sources)](std::int64_t plane, Taps& taps) {
                                gather_whole(sources, planes, plane, taps);
@@ -119,6 +143,8 @@ std::size_t Stages::add_entry(const PackedLayer& layer, const PackedStack& next)
         add_rows({.name = "entry: words", .planes = in_planes, .rows_per_piece = 40, .out = &split}, 1,
                  [=, this, &split](const RowAt& at, RowScratch&) { split_voxels(region_, split, at); });
     const Planes& out = add_tensor(zeros(layer, next), logits_.ny, logits_.nx, kept_for(next, planes));
+    if (of_air_ != nullptr)
+        add_air(Seen::in_region(region_, threads()).dilated(threads()), 1);
     return add_convolution(
         {.name = "entry", .planes = planes, .out = &out, .needs = {{splitter, {2, 1, -2, 2}, {1, 1, -1, 1}}}}, layer, 0,
         [=, &split](std::int64_t plane, Taps& taps) { gather_entry(split, in_planes, plane, taps); });
@@ -141,6 +167,8 @@ std::size_t Stages::add_down(const std::string& name, const PackedLayer& layer, 
                   .needs = {{input, {1, 1, 0, 0}, {2, 1, 0, 1}}}},
                  whole.groups, [&whole, &split](const RowAt& at, RowScratch&) { split_words(whole, split, at); });
     const Planes& out = add_tensor(zeros(layer, next), rows, columns, kept_for(next, planes));
+    if (const auto air = air_.find(input); air != air_.end())
+        add_air(air->second.seen.halved(threads()).dilated(threads()), (air->second.radius + 2) / 2);
     return add_convolution(
         {.name = name, .planes = planes, .out = &out, .needs = {{splitter, {2, 1, -1, 1}, {1, 1, -1, 0}}}}, layer, 0,
         [=, &whole, &split](std::int64_t plane, Taps& taps) {
