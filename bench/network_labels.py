@@ -15,7 +15,6 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
 
@@ -31,7 +30,7 @@ from whs_fast.reading.scan import read
 from whs_fast.steps.clean import clean
 from whs_fast.steps.localise import localise
 from whs_fast.steps.region import region_grid
-from whs_fast.steps.segment import segment
+from whs_fast.steps.segment import Network, segment
 from whs_fast.study.evaluation.overlap import count_pairs, dice_matrix, overall_figures
 
 from bench.float_network import as_int8, openvino_network
@@ -41,10 +40,10 @@ from training.localisers import slice_predictors
 CAPS = {"avx_vnni": "AVX2_VNNI", "avx2": "AVX2", "portable": "SSE41"}
 
 
-def float_network(threads: int) -> Callable[..., NDArray[np.int8]]:
-    """The network of the checkpoint in FP32, as whs_fast.steps.segment.segment calls it."""
+def float_network(threads: int) -> Network:
+    """The network of the checkpoint in FP32, whole, as whs_fast.steps.segment.segment calls it."""
     compiled = openvino_network(threads)
-    return lambda region, progress=None: as_int8(compiled(region[None, None])[0][0])
+    return lambda region, wanted=None, *, progress=None: as_int8(compiled(region[None, None])[0][0])
 
 
 def overlaps(found: NDArray[np.uint8], reference: NDArray[np.uint8]) -> NDArray[np.int64]:

@@ -14,11 +14,14 @@
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
 #include <nanobind/stl/array.h>
+#include <nanobind/stl/optional.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/tuple.h>
 #include <nanobind/stl/vector.h>
 
+#include <array>
 #include <memory>
+#include <optional>
 #include <span>
 #include <tuple>
 
@@ -37,6 +40,7 @@ template <class T>
 using Logits = nb::ndarray<T, nb::numpy, nb::ndim<4>, nb::c_contig, nb::device::cpu>;
 using Kernels = nb::ndarray<const std::int8_t, nb::numpy, nb::ndim<5>, nb::c_contig, nb::device::cpu>;
 using Layer = std::tuple<Kernels, std::vector<float>, std::vector<float>, std::uint8_t>;
+using Wanted = std::array<std::array<std::int64_t, 2>, 3>;
 using NoGil = nb::gil_scoped_release;
 
 template <class T>
@@ -160,7 +164,14 @@ void make_dense_vnet(whs::DenseVNet* place, std::tuple<float, float, std::uint8_
 }
 
 auto run_dense_vnet(const whs::DenseVNet& network, Volume<const std::uint8_t> region, Logits<std::int8_t> logits,
-                    std::int64_t planes_per_step, int threads, const nb::object& progress) {
+                    const std::optional<Wanted>& wanted, std::int64_t planes_per_step, int threads,
+                    const nb::object& progress) {
+    const whs::View4<std::int8_t> made = view(logits);
+    whs::Box box{{0, made.nz}, {0, made.ny}, {0, made.nx}};
+    if (wanted) {
+        const auto& [planes, rows, columns] = *wanted;
+        box = {{planes[0], planes[1]}, {rows[0], rows[1]}, {columns[0], columns[1]}};
+    }
     const auto watch = [&progress](double share) {
         const nb::gil_scoped_acquire held;
         if (PyErr_CheckSignals() != 0) // Ctrl-C, while the kernel goes on
@@ -171,7 +182,7 @@ auto run_dense_vnet(const whs::DenseVNet& network, Volume<const std::uint8_t> re
     std::vector<whs::StageTime> times;
     {
         const NoGil released;
-        times = network.run(view(region), view(logits), planes_per_step, threads, watch);
+        times = network.run(view(region), made, box, planes_per_step, threads, watch);
     }
     std::vector<std::tuple<std::string, double>> named;
     for (whs::StageTime& time : times)
@@ -234,12 +245,13 @@ clamp(round_half_even(s * scale[o] + bias[o]), 0, 255), of the last layer less 1
 that stands for 0. pool is (scale, bias, zero) for the mean of 3 x 3 x 3 voxels. Raises ValueError for layers that do
 not follow from one another and for instructions that this machine lacks.)")
         .def("__call__", &run_dense_vnet, "region"_a.noconvert(), "logits"_a.noconvert(), nb::kw_only(),
-             "planes_per_step"_a = 2, "threads"_a = 1, "progress"_a = nb::none(),
+             "wanted"_a = nb::none(), "planes_per_step"_a = 2, "threads"_a = 1, "progress"_a = nb::none(),
              R"(Run over a region of uint8, streamed along z; return [(stage, seconds of all threads)].
 
-logits: int8 z / 2, y / 2, x / 2, class; the region's extents are multiples of 8. progress is called, in the calling
-thread, with the share of the work that is done; what it raises ends the work. The same bits for all planes_per_step,
-instructions and threads. Raises ValueError for extents that do not fit.)");
+logits: int8 z / 2, y / 2, x / 2, class; the region's extents are multiples of 8. wanted: first and last + 1 of the
+logits' z, y and x that are to be made, None for all; the others are 0. progress is called, in the calling thread, with
+the share of the work that is done; what it raises ends the work. The same bits for all planes_per_step, instructions
+and threads. Raises ValueError for extents that do not fit and a box that does not lie within the logits.)");
 
     m.def("connected_components", &connected_components, "labels"_a.noconvert(), "out"_a.noconvert(),
           "connectivity"_a = 26, nb::kw_only(), "threads"_a = 1,

@@ -112,22 +112,24 @@ PackedConvolution::PackedConvolution(const std::vector<std::int8_t>& words, std:
     }
 }
 
-void PackedConvolution::operator()(const std::uint8_t* const* taps, LaneRange lanes, std::uint8_t* const* out) const {
+void PackedConvolution::operator()(const std::uint8_t* const* taps, std::span<const Range> runs,
+                                   std::uint8_t* const* out) const {
     std::vector<const std::uint8_t*> in_order;
     for (const Pass& pass : passes_) {
         in_order.resize(pass.order.size());
         for (std::size_t slot = 0; slot < in_order.size(); ++slot)
             in_order[slot] = taps[pass.order[slot]];
         const bool as_given = in_order.empty();
-        pass.kernel({.weights = pass.weights.data(),
-                     .taps = as_given ? taps_ : static_cast<std::int64_t>(in_order.size()),
-                     .tap = as_given ? taps : in_order.data(),
-                     .share = shares_.data(),
-                     .start = pass.start.data(),
-                     .scale = scale_.data() + pass.first_output,
-                     .bias = bias_.data() + pass.first_output,
-                     .out = out + pass.first_output / 4},
-                    lanes.first, lanes.last);
+        const ConvolutionPass over_taps{.weights = pass.weights.data(),
+                                        .taps = as_given ? taps_ : static_cast<std::int64_t>(in_order.size()),
+                                        .tap = as_given ? taps : in_order.data(),
+                                        .share = shares_.data(),
+                                        .start = pass.start.data(),
+                                        .scale = scale_.data() + pass.first_output,
+                                        .bias = bias_.data() + pass.first_output,
+                                        .out = out + pass.first_output / 4};
+        for (const Range& run : runs)
+            pass.kernel(over_taps, run.first, run.last);
     }
 }
 

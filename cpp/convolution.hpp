@@ -12,8 +12,10 @@
 
 #include "convolution_kernels.hpp"
 #include "pairing.hpp"
+#include "views.hpp"
 
 #include <cstdint>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -30,11 +32,6 @@ Instructions instructions_named(const std::string& name);
 // Whether their kernels take taps in pairs (pairing.hpp).
 bool in_pairs(Instructions instructions);
 
-// Lanes [first, last).
-struct LaneRange {
-    std::int64_t first, last;
-};
-
 // Weights of one convolution in the order in which one set of instructions reads them.
 class PackedConvolution {
   public:
@@ -45,9 +42,9 @@ class PackedConvolution {
     PackedConvolution(const std::vector<std::int8_t>& words, std::vector<float> scale, std::vector<float> bias,
                       std::vector<std::uint8_t> shares, Instructions instructions, int most = kMostWeight);
 
-    // Some lanes of each output group of four channels; out[group] and taps[tap] point at lane 0. Up to kOverrun lanes
-    // past the last are read, none is written.
-    void operator()(const std::uint8_t* const* taps, LaneRange lanes, std::uint8_t* const* out) const;
+    // Some runs of lanes of each output group of four channels; out[group] and taps[tap] point at lane 0. Up to
+    // kOverrun lanes past the last are read, none is written.
+    void operator()(const std::uint8_t* const* taps, std::span<const Range> runs, std::uint8_t* const* out) const;
 
     std::int64_t taps() const { return taps_; }
 

@@ -12,9 +12,9 @@ struct Lanes : Lanes512 {
 } // namespace
 
 ConvolutionKernels avx512_vnni_kernels() {
-    return {.four = &convolve<WordBlock<Lanes, 4, 6>>,
-            .eight = &convolve<WordBlock<Lanes, 8, 3>>,
-            .twelve = &convolve<WordBlock<Lanes, 12, 2>>};
+    return {.four = &convolve<WordBlock<Lanes, 4, 6>, WordBlock<Lanes, 4, 2>>,
+            .eight = &convolve<WordBlock<Lanes, 8, 3>, WordBlock<Lanes, 8, 1>>,
+            .twelve = &convolve<WordBlock<Lanes, 12, 2>, WordBlock<Lanes, 12, 1>>};
 }
 
 } // namespace whs

@@ -107,21 +107,24 @@ struct PairBlock {
     }
 };
 
-// A ConvolutionKernel.
-template <class Block>
+// A ConvolutionKernel: blocks, and smaller ones for the lanes that are left.
+template <class Block, class Rest = Block>
 void convolve(const ConvolutionPass& pass, std::int64_t first, std::int64_t last) {
     std::int64_t lane = first;
     for (; lane + Block::lanes <= last; lane += Block::lanes)
         Block::make(pass, lane, pass.out, lane);
+    for (; lane + Rest::lanes <= last; lane += Rest::lanes)
+        Rest::make(pass, lane, pass.out, lane);
     if (lane == last)
         return;
     // The lanes past the last belong to somebody else.
-    alignas(64) std::uint8_t spare[Block::outputs / 4][4 * Block::lanes];
-    std::uint8_t* to_spare[Block::outputs / 4];
-    for (int group = 0; group < Block::outputs / 4; ++group)
+    constexpr int groups = Block::outputs / 4;
+    alignas(64) std::uint8_t spare[groups][4 * Rest::lanes];
+    std::uint8_t* to_spare[groups];
+    for (int group = 0; group < groups; ++group)
         to_spare[group] = spare[group];
-    Block::make(pass, lane, to_spare, 0);
-    for (int group = 0; group < Block::outputs / 4; ++group)
+    Rest::make(pass, lane, to_spare, 0);
+    for (int group = 0; group < groups; ++group)
         std::memcpy(pass.out[group] + 4 * lane, spare[group], static_cast<std::size_t>(4 * (last - lane)));
 }
 

@@ -5,8 +5,11 @@
 // no tile has a halo.
 #include "dense_vnet.hpp"
 
+#include "parallel.hpp"
 #include "stages.hpp"
 
+#include <algorithm>
+#include <mutex>
 #include <stdexcept>
 #include <string>
 
@@ -68,33 +71,74 @@ void check(const QuantisedDenseVNet& network) {
 
 } // namespace
 
+constexpr std::int64_t kAirSide = 64; // of the region of air: level 1 sees 7 voxels far, of 32
+
 struct PackedDenseVNet {
     QuantisedPool pool;
     PackedLayer entry;
     std::vector<PackedStack> stacks;
     std::vector<PackedLayer> skips, downs;
     PackedLayer last;
+    mutable std::once_flag asked;
+    mutable std::unique_ptr<Stages> of_air;
+
+    PackedDenseVNet(const QuantisedDenseVNet& network, Instructions instructions)
+        : pool(network.pool), entry(pack_entry(network.entry, instructions)),
+          last(pack_whole(network.last, instructions, 1)) {
+        for (const QuantisedStack& stack : network.stacks) {
+            PackedStack& layers = stacks.emplace_back();
+            for (const QuantisedLayer& layer : stack)
+                layers.push_back(pack_whole(layer, instructions));
+        }
+        for (const QuantisedLayer& skip : network.skips)
+            skips.push_back(pack_whole(skip, instructions));
+        for (const QuantisedLayer& down : network.downs)
+            downs.push_back(pack_halving(down, instructions));
+    }
+
+    void add_to(Stages& to) const {
+        std::vector<std::size_t> joined{to.add_pool(pool)};
+        std::size_t newest = to.add_entry(entry, stacks.front());
+        std::vector<std::size_t> drawn;
+        for (std::size_t level = 0; level < stacks.size(); ++level) {
+            const std::string number = std::to_string(level + 1);
+            for (const PackedLayer& layer : stacks[level])
+                newest = to.add_layer("stack " + number, layer, newest);
+            drawn.push_back(to.add_skip("skip " + number, skips[level], newest));
+            if (level < downs.size())
+                newest = to.add_down("down " + number, downs[level], newest, stacks[level + 1]);
+        }
+        joined.push_back(drawn.front());
+        for (std::size_t level = 1; level < drawn.size(); ++level)
+            joined.push_back(to.add_upsample(drawn[level], std::int64_t{1} << level));
+        to.add_last(last, joined);
+    }
+
+    // Asked for once, by the first region that is large enough to have use for it.
+    const Stages& answers_of_air(int threads) const {
+        std::call_once(asked, [&] {
+            constexpr std::int64_t half = kAirSide / 2;
+            const std::vector<std::uint8_t> region(kAirSide * kAirSide * kAirSide);
+            std::vector<std::int8_t> logits(static_cast<std::size_t>(half * half * half * last.outputs));
+            auto stages = std::make_unique<Stages>(
+                View3<const std::uint8_t>{region.data(), kAirSide, kAirSide, kAirSide},
+                View4<std::int8_t>{logits.data(), half, half, half, last.outputs}, half, threads, nullptr);
+            add_to(*stages);
+            stages->run({{0, half}, {0, half}, {0, half}}, [](double) {});
+            of_air = std::move(stages);
+        });
+        return *of_air;
+    }
 };
 
 DenseVNet::DenseVNet(const QuantisedDenseVNet& network, Instructions instructions) {
     check(network);
-    PackedDenseVNet packed{network.pool, pack_entry(network.entry, instructions),  {}, {},
-                           {},           pack_whole(network.last, instructions, 1)};
-    for (const QuantisedStack& stack : network.stacks) {
-        PackedStack& layers = packed.stacks.emplace_back();
-        for (const QuantisedLayer& layer : stack)
-            layers.push_back(pack_whole(layer, instructions));
-    }
-    for (const QuantisedLayer& skip : network.skips)
-        packed.skips.push_back(pack_whole(skip, instructions));
-    for (const QuantisedLayer& down : network.downs)
-        packed.downs.push_back(pack_halving(down, instructions));
-    network_ = std::make_unique<const PackedDenseVNet>(std::move(packed));
+    network_ = std::make_unique<const PackedDenseVNet>(network, instructions);
 }
 
 DenseVNet::~DenseVNet() = default;
 
-std::vector<StageTime> DenseVNet::run(View3<const std::uint8_t> region, View4<std::int8_t> logits,
+std::vector<StageTime> DenseVNet::run(View3<const std::uint8_t> region, View4<std::int8_t> logits, const Box& wanted,
                                       std::int64_t planes_per_step, int threads, const Watch& watch) const {
     const PackedDenseVNet& network = *network_;
     const std::int64_t multiple = std::int64_t{1} << network.stacks.size();
@@ -104,23 +148,21 @@ std::vector<StageTime> DenseVNet::run(View3<const std::uint8_t> region, View4<st
     require(region.extent() == Index3{2 * logits.nz, 2 * logits.ny, 2 * logits.nx} && logits.nc == network.last.outputs,
             "logits must have half the region's extents and the classes last");
     require(planes_per_step > 0, "planes_per_step must be at least 1");
-    Stages stages(region, logits, planes_per_step, threads);
-    std::vector<std::size_t> joined{stages.add_pool(network.pool)};
-    std::size_t newest = stages.add_entry(network.entry, network.stacks.front());
-    std::vector<std::size_t> skips;
-    for (std::size_t level = 0; level < network.stacks.size(); ++level) {
-        const std::string number = std::to_string(level + 1);
-        for (const PackedLayer& layer : network.stacks[level])
-            newest = stages.add_layer("stack " + number, layer, newest);
-        skips.push_back(stages.add_skip("skip " + number, network.skips[level], newest));
-        if (level < network.downs.size())
-            newest = stages.add_down("down " + number, network.downs[level], newest, network.stacks[level + 1]);
-    }
-    joined.push_back(skips.front());
-    for (std::size_t level = 1; level < skips.size(); ++level)
-        joined.push_back(stages.add_upsample(skips[level], std::int64_t{1} << level));
-    stages.add_last(network.last, joined);
-    return stages.run(watch);
+    const auto within = [](const Range& range, std::int64_t n) {
+        return 0 <= range.first && range.first <= range.last && range.last <= n;
+    };
+    require(within(wanted.planes, logits.nz) && within(wanted.rows, logits.ny) && within(wanted.columns, logits.nx),
+            "the wanted box must lie within the logits");
+    const std::int64_t made = wanted.planes.size() * wanted.rows.size() * wanted.columns.size();
+    if (made < logits.voxels())
+        std::fill_n(logits.data, logits.voxels() * logits.nc, std::int8_t{0});
+    require_threads(threads);
+    if (made == 0)
+        return {};
+    const bool large = std::min({region.nz, region.ny, region.nx}) >= kAirSide;
+    Stages stages(region, logits, planes_per_step, threads, large ? &network.answers_of_air(threads) : nullptr);
+    network.add_to(stages);
+    return stages.run(wanted, watch);
 }
 
 } // namespace whs

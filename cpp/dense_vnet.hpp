@@ -57,10 +57,10 @@ class DenseVNet {
     DenseVNet(const QuantisedDenseVNet& network, Instructions instructions);
     ~DenseVNet();
 
-    // Logits [z / 2, y / 2, x / 2, class] of a region whose sides are multiples of 8. planes_per_step planes at half
-    // resolution are made at a time: memory and time depend on it, the result does not. Throws std::invalid_argument
-    // where the extents do not fit.
-    std::vector<StageTime> run(View3<const std::uint8_t> region, View4<std::int8_t> logits,
+    // Logits [z / 2, y / 2, x / 2, class] of a region whose sides are multiples of 8: those in the wanted box; 0
+    // elsewhere. planes_per_step planes at half resolution are made at a time: memory and time depend on it, the result
+    // does not. Throws std::invalid_argument where the extents do not fit.
+    std::vector<StageTime> run(View3<const std::uint8_t> region, View4<std::int8_t> logits, const Box& wanted,
                                std::int64_t planes_per_step, int threads, const Watch& watch) const;
 
   private:

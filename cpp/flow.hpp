@@ -11,15 +11,21 @@
 
 namespace whs {
 
-// Which planes of another stage the plane z of a stage needs: z * up / down + first to z * up / down + last.
+// Which voxels of another stage the voxel i of a stage needs along an axis: i * up / down + first to
+// i * up / down + last.
+struct Reach {
+    std::int64_t up, down, first, last;
+};
+
 struct Need {
     std::size_t stage;
-    std::int64_t up, down, first, last;
+    Reach along_z, in_plane;
 };
 
 // Some rows of a plane, and the thread that makes them.
 struct Piece {
-    std::int64_t plane, first_row, last_row;
+    std::int64_t plane;
+    Range rows;
     int worker;
 };
 
@@ -30,12 +36,14 @@ struct Stage {
     const Planes* out = nullptr;
     bool opens = true; // whether it is the first to write a plane of `out`, in place of one that may still be in use
     std::vector<Need> needs = {};
-    std::function<void(const Piece&)> make = {};
-    std::int64_t done = 0; // planes
+    std::function<void(const Piece&, const Box& box)> make = {};
+    Box box = {};          // what of it is wanted
+    std::int64_t done = 0; // the next plane
 };
 
-// Makes all planes of all stages: of the last one planes_per_step in each step, of the others in proportion.
-std::vector<StageTime> run_flow(std::vector<Stage> stages, std::int64_t planes_per_step, int threads,
-                                const Watch& watch);
+// Makes what a box of the last stage needs of all stages: of the last one planes_per_step planes in each step, of the
+// others in proportion.
+std::vector<StageTime> run_flow(std::vector<Stage>& stages, const Box& wanted, std::int64_t planes_per_step,
+                                int threads, const Watch& watch);
 
 } // namespace whs

@@ -82,17 +82,17 @@ class Planes {
     }
     std::uint8_t zero(std::int64_t group) const { return zeros_[static_cast<std::size_t>(group)]; }
 
-    // Writes what lies around the rows [first, last) of a plane of some groups.
-    void write_outside(std::int64_t plane, std::int64_t first_group, std::int64_t count, std::int64_t first,
-                       std::int64_t last) const {
+    // Writes what lies around some of the wanted rows of a plane of some groups. Rows that are not wanted may go.
+    void write_outside(std::int64_t plane, std::int64_t first_group, std::int64_t count, const Range& some,
+                       const Range& wanted) const {
         for (std::int64_t group = first_group; group < first_group + count; ++group) {
             const auto line = static_cast<std::size_t>(4 * (pitch + 1));
-            for (std::int64_t row = first; row < last; ++row)
+            for (std::int64_t row = some.first; row < some.last; ++row)
                 std::memset(at(plane, group, row) + 4 * columns, zero(group), 4);
-            if (first == 0)
-                std::memset(at(plane, group) - line, zero(group), line);
-            if (last == rows)
-                std::memset(at(plane, group, rows), zero(group), line);
+            if (some.first == wanted.first)
+                std::memset(at(plane, group, some.first) - line, zero(group), line);
+            if (some.last == wanted.last)
+                std::memset(at(plane, group, some.last), zero(group), line);
         }
     }
 

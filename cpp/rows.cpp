@@ -135,13 +135,14 @@ void upsample_row(const Planes& in, std::int64_t in_planes, std::int64_t factor,
         interleave<4>(phases, columns, to);
 }
 
-void logits_row(const Planes& in, View4<std::int8_t> logits, std::int64_t plane, std::int64_t row) {
+void logits_row(const Planes& in, View4<std::int8_t> logits, std::int64_t plane, std::int64_t row,
+                const Range& columns) {
     const std::int64_t classes = logits.nc;
     std::int8_t* to = logits.data + (plane * logits.ny + row) * logits.nx * classes;
     for (std::int64_t group = 0; 4 * group < classes; ++group) {
         const std::uint8_t* from = in.at(plane, group, row);
         const auto count = static_cast<std::size_t>(std::min<std::int64_t>(4, classes - 4 * group));
-        for (std::int64_t column = 0; column < logits.nx; ++column) {
+        for (std::int64_t column = columns.first; column < columns.last; ++column) {
             std::uint32_t word;
             std::memcpy(&word, from + 4 * column, 4);
             word ^= 0x80808080; // 128 less

@@ -36,6 +36,7 @@ void upsample_row(const Planes& in, std::int64_t in_planes, std::int64_t factor,
                   RowScratch& scratch);
 
 // From the integers around 128 of a plane's groups to int8 with the class last.
-void logits_row(const Planes& in, View4<std::int8_t> logits, std::int64_t plane, std::int64_t row);
+void logits_row(const Planes& in, View4<std::int8_t> logits, std::int64_t plane, std::int64_t row,
+                const Range& columns);
 
 } // namespace whs

@@ -10,6 +10,17 @@ namespace whs {
 
 using Index3 = std::array<std::int64_t, 3>;
 
+// [first, last) along an axis.
+struct Range {
+    std::int64_t first = 0, last = 0;
+
+    std::int64_t size() const { return last - first; }
+};
+
+struct Box {
+    Range planes, rows, columns;
+};
+
 template <class T>
 struct View3 {
     T* data;

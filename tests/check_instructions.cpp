@@ -66,7 +66,8 @@ std::vector<std::uint8_t> convolved(const Case& c, Instructions instructions, in
     std::vector<std::uint8_t*> groups;
     for (std::int64_t group = 0; group < c.outputs / 4; ++group)
         groups.push_back(out.data() + group * c.lanes() * 4);
-    convolution(taps.data(), {c.first, c.last}, groups.data());
+    const Range lanes{c.first, c.last};
+    convolution(taps.data(), {&lanes, 1}, groups.data());
     return out;
 }
 

@@ -81,6 +81,11 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* bytes, std::size_t siz
     const Index3 half{about(data, extent[0] / 2, 10), about(data, extent[1] / 2, 10), about(data, extent[2] / 2, 10)};
     const std::int64_t given = about(data, classes, 70), planes = about(data, 2, 5);
     const int threads = data.ConsumeIntegralInRange(0, 3);
+    const auto range = [&data](std::int64_t n) {
+        const std::int64_t first = data.ConsumeIntegralInRange<std::int64_t>(-1, n);
+        return Range{first, data.ConsumeIntegralInRange<std::int64_t>(first - 1, n + 1)};
+    };
+    const Box wanted{range(half[0]), range(half[1]), range(half[2])};
     std::vector<std::uint8_t> region = fuzz::values<std::uint8_t>(data, fuzz::product(extent));
 
     std::vector<std::int8_t> logits[2];
@@ -90,8 +95,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* bytes, std::size_t siz
         const View4<std::int8_t> out{logits[i].data(), half[0], half[1], half[2], given};
         const std::string instructions = i == 0 ? "portable" : instruction_sets().front();
         try {
-            whs::dense_vnet(network, fuzz::view(region, extent), out, i == 0 ? planes : 2 * planes,
-                            instructions_named(instructions), i == 0 ? 1 : threads, [](double) {});
+            const DenseVNet packed(network, instructions_named(instructions));
+            packed.run(fuzz::view(region, extent), out, wanted, i == 0 ? planes : 2 * planes, i == 0 ? 1 : threads,
+                       [](double) {});
             done[i] = true;
         } catch (const std::invalid_argument&) {
         }

@@ -18,6 +18,7 @@ from whs_fast.dicom_source import Source
 from whs_fast.errors import InputError
 
 Triple: TypeAlias = tuple[float, float, float]
+Box: TypeAlias = tuple[tuple[int, int], tuple[int, int], tuple[int, int]]  # of voxels: first and last + 1 in z, y, x
 Direction: TypeAlias = tuple[float, float, float, float, float, float, float, float, float]
 
 AIR_HU = -1024  # also what everything outside a scan counts as

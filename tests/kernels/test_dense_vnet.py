@@ -7,11 +7,12 @@ from threading import get_ident
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from support import references
 from whs_fast import _kernels as kernels
 
+SIDES = (32, 48, 40)
 rng = np.random.default_rng(7)
 
 
@@ -53,7 +54,7 @@ def network():
 
 @pytest.fixture(scope="module")
 def case(network):
-    region = rng.integers(0, 256, (32, 48, 40)).astype(np.uint8)
+    region = rng.integers(0, 256, SIDES).astype(np.uint8)
     return region, references.dense_vnet(network, region)
 
 
@@ -84,6 +85,76 @@ def test_fewer_stacks(levels):
     region = rng.integers(0, 256, (12, 16, 20)).astype(np.uint8)
     found, _ = run(network, region, instructions=kernels.instruction_sets()[0])
     np.testing.assert_array_equal(found, references.dense_vnet(network, region))
+
+
+extents = st.tuples(*[st.tuples(st.integers(0, side // 2), st.integers(0, side // 2)).map(sorted) for side in SIDES])
+
+
+@settings(max_examples=40)
+@given(extents, st.sampled_from([1, 2, 7]), st.integers(1, 8), st.sampled_from(kernels.instruction_sets()))
+@example([[0, 0], [3, 9], [2, 4]], 2, 1, "portable")
+@example([[0, 16], [0, 24], [0, 20]], 2, 2, "portable")
+@example([[15, 16], [0, 1], [19, 20]], 1, 3, "portable")
+@example([[0, 1], [23, 24], [0, 1]], 7, 3, "portable")
+def test_a_wanted_box_is_the_whole_inside_and_zero_outside(
+    network, case, wanted, planes_per_step, threads, instructions
+):
+    region, whole = case
+    box = tuple(slice(*ends) for ends in wanted)
+    expected = np.zeros_like(whole)
+    expected[box] = whole[box]
+    options = {"planes_per_step": planes_per_step, "threads": threads, "instructions": instructions}
+    np.testing.assert_array_equal(run(network, region, wanted=wanted, **options)[0], expected)
+
+
+def air_with(things, shape):
+    """A region of air with boxes of anything in it."""
+    region = np.zeros(shape, np.uint8)
+    for low, size in things:
+        box = tuple(slice(min(n - 1, a), min(n, a + b)) for a, b, n in zip(low, size, shape, strict=True))
+        region[box] = rng.integers(1, 256, region[box].shape)
+    return region
+
+
+places = st.tuples(*[st.sampled_from([0, 1, 17, 31, 40, 62, 63, 71, 79])] * 3)
+sizes = st.tuples(*[st.sampled_from([1, 2, 9, 30])] * 3)
+
+
+@pytest.fixture(scope="module")
+def shallow():
+    return draw_network(((4,) * 3, (4,)), (4, 4), 4, 3)
+
+
+@settings(max_examples=12)
+@given(st.lists(st.tuples(places, sizes), max_size=4), st.integers(1, 8), st.sampled_from([1, 2, 7]), st.data())
+@example([], 2, 2, None)
+@example([((0, 0, 0), (1, 1, 1)), ((71, 63, 79), (1, 1, 1))], 3, 1, None)
+def test_what_sees_only_air_is_exact(shallow, things, threads, planes_per_step, data):
+    """Regions large enough for answers of air to be copied; what is not air lies anywhere, on each face too."""
+    region = air_with(things, (72, 64, 80))
+    expected = references.dense_vnet(shallow, region)
+    options = {"threads": threads, "planes_per_step": planes_per_step}
+    for instructions in kernels.instruction_sets():
+        np.testing.assert_array_equal(run(shallow, region, instructions, **options)[0], expected)
+    if data is not None:
+        wanted = [sorted(data.draw(st.tuples(*[st.integers(0, n // 2)] * 2))) for n in region.shape]
+        box = tuple(slice(*ends) for ends in wanted)
+        kept = np.zeros_like(expected)
+        kept[box] = expected[box]
+        np.testing.assert_array_equal(run(shallow, region, wanted=wanted, **options)[0], kept)
+
+
+def test_air_is_exact_in_a_deep_network(network):
+    """Stacks that see farther than the small region of air tells do without it."""
+    region = air_with([((30, 20, 70), (20, 30, 34)), ((63, 71, 5), (1, 1, 1))], (64, 72, 104))
+    for instructions in kernels.instruction_sets()[:1]:
+        np.testing.assert_array_equal(run(network, region, instructions)[0], references.dense_vnet(network, region))
+
+
+def test_a_box_beyond_the_logits_is_refused(network, case):
+    for wanted in ([(0, 17), (0, 24), (0, 20)], [(-1, 16), (0, 24), (0, 20)], [(0, 16), (9, 8), (0, 20)]):
+        with pytest.raises(ValueError, match="wanted box must lie within the logits"):
+            run(network, case[0], wanted=wanted)
 
 
 def test_sums_beyond_sixteen_bits_are_exact():

@@ -1,14 +1,29 @@
 """From a scan to labels on its own grid, with a predictor that knows where it looks."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from whs_fast import _kernels as kernels
 from whs_fast.steps.region import REGION_SHAPE, REGION_SPACING_MM, region_grid
-from whs_fast.steps.segment import read_region, segment
-from whs_fast.volume import MOST_SAMPLES, Grid, Volume, index_map, index_to_mm, mm_to_index, samples_per_voxel
+from whs_fast.steps.segment import read_region, segment, wanted_logits
+from whs_fast.volume import (
+    MOST_SAMPLES,
+    Grid,
+    Volume,
+    axis_aligned_grid,
+    index_map,
+    index_to_mm,
+    mm_to_index,
+    samples_per_voxel,
+)
 
 VALVE_MM = (10.0, -20.0, 30.0)
 TILT = 0.4
 OBLIQUE = (1.0, 0.0, 0.0, 0.0, np.cos(TILT), -np.sin(TILT), 0.0, np.sin(TILT), np.cos(TILT))
+NOISE = np.random.default_rng(3).integers(1, 100, (32, 24, 40, 3)).astype(np.int8)
 FLIPPED = (-1.0, 0.0, 0.0, 0.0, -1.0, 0.0, 0.0, 0.0, 1.0)
 
 
@@ -24,7 +39,7 @@ def patient_points(grid):
     return np.tensordot(grid.affine, np.stack([x, y, z, np.ones_like(x)]), 1)[:3]
 
 
-def octants(region, *, progress=None):
+def octants(region, wanted, *, progress=None):
     """Logits that say in which eighth of the region a voxel lies: labels 1 to 8, by z, y and x from the middle."""
     half = [n // 2 for n in region.shape]
     low = np.indices(half) >= np.reshape([n // 2 for n in half], (3, 1, 1, 1))
@@ -47,6 +62,39 @@ def test_labels_lie_where_the_region_says(direction):
     clear = (np.abs(from_valve) > 1e-6).all(axis=0) & (np.abs(np.abs(from_valve) - reach) > 1e-6).all(axis=0)
     assert set(np.unique(labels)) == set(range(9))
     np.testing.assert_array_equal(labels[clear], expected[clear])
+
+
+rotations = st.sampled_from([(1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0), FLIPPED, OBLIQUE])
+
+
+@settings(max_examples=60)
+@given(
+    rotations,
+    st.tuples(*[st.floats(-190, 190)] * 3),
+    st.tuples(*[st.integers(1, 12)] * 3),
+    st.sampled_from([(0.7, 0.7, 1.0), (0.4, 0.9, 3.0), (20.0, 10.0, 7.0)]),
+)
+def test_labels_need_no_logits_outside_the_wanted_box(direction, shift, shape, spacing_mm):
+    """Scans small and large, inside, across each face of and beyond the region."""
+    grid = scan(direction, shape, spacing_mm).grid
+    grid = replace(grid, origin_mm=tuple(np.add(grid.origin_mm, shift)))
+    region = axis_aligned_grid(VALVE_MM, (64, 48, 80), (4.0, 5.0, 4.0))
+    box = tuple(slice(*ends) for ends in wanted_logits(grid, region))
+    kept = np.zeros_like(NOISE)
+    kept[box] = NOISE[box]
+    labels, of_kept = (np.empty(shape, np.uint8) for _ in range(2))
+    kernels.upsample_argmax(NOISE, labels, index_map(grid, region))
+    kernels.upsample_argmax(kept, of_kept, index_map(grid, region))
+    np.testing.assert_array_equal(of_kept, labels)
+
+
+def test_the_wanted_box_is_no_larger_than_needed():
+    region = axis_aligned_grid(VALVE_MM, (64, 48, 80), (4.0, 5.0, 4.0))
+    assert wanted_logits(region, region) == ((0, 32), (0, 24), (0, 40))
+    part = axis_aligned_grid(VALVE_MM, (4, 8, 2), (4.0, 5.0, 4.0))  # voxels 30 to 33, 20 to 27 and 39 to 40
+    assert wanted_logits(part, region) == ((14, 18), (9, 15), (19, 21))
+    beyond = replace(part, origin_mm=(1000.0, 0.0, 0.0))
+    assert wanted_logits(beyond, region) == ((0, 0), (0, 0), (0, 0))
 
 
 def test_the_middle_of_the_region_is_the_valve():

@@ -22,6 +22,7 @@ from whs_fast import _kernels
 from whs_fast.errors import InputError, ModelError
 from whs_fast.networks.constants import read_constants
 from whs_fast.networks.installed import check_installed, hash_files, ir_files
+from whs_fast.volume import Box
 
 Layer = tuple[NDArray[np.int8], list[float], list[float], int]
 
@@ -53,22 +54,28 @@ class DenseVNet:
         return {"name": "native", "device": "CPU", "instructions": self.instructions, "threads": self._threads}
 
     def __call__(
-        self, region: NDArray[np.uint8], *, progress: Callable[[float], None] | None = None
+        self, region: NDArray[np.uint8], wanted: Box | None = None, *, progress: Callable[[float], None] | None = None
     ) -> NDArray[np.int8]:
         """Logits on one integer scale, int8[z/2, y/2, x/2, 11], of a region, uint8[z, y, x], sides multiples of 8.
 
-        progress is called now and then with the share that is done; what it raises ends the work.
+        wanted is the box of logits to make; the others are 0. progress is called now and then with the share that is
+        done; what it raises ends the work.
         """
-        return self.time_stages(region, progress=progress)[0]
+        return self.time_stages(region, wanted, progress=progress)[0]
 
     def time_stages(
-        self, region: NDArray[np.uint8], *, progress: Callable[[float], None] | None = None
+        self, region: NDArray[np.uint8], wanted: Box | None = None, *, progress: Callable[[float], None] | None = None
     ) -> tuple[NDArray[np.int8], list[tuple[str, float]]]:
         """The logits, and each stage of the network with its seconds of work, of all threads together."""
         z, y, x = (side // 2 for side in region.shape)
         logits = np.empty((z, y, x, len(self._layers["last"][0])), np.int8)
         times = self._packed(
-            region, logits, planes_per_step=self._planes_per_step, threads=self._threads, progress=progress
+            region,
+            logits,
+            wanted=wanted,
+            planes_per_step=self._planes_per_step,
+            threads=self._threads,
+            progress=progress,
         )
         return logits, times
 

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whs_fast.networks.openvino_model import Model
+from whs_fast.volume import Box
 
 
 class OpenVINODenseVNet:
@@ -41,12 +42,12 @@ class OpenVINODenseVNet:
         return {"name": "openvino", "device": device, "instructions": None, "threads": self._threads}
 
     def __call__(
-        self, region: NDArray[np.uint8], *, progress: Callable[[float], None] | None = None
+        self, region: NDArray[np.uint8], wanted: Box | None = None, *, progress: Callable[[float], None] | None = None
     ) -> NDArray[np.int8]:
         """Logits on one integer scale, int8[z/2, y/2, x/2, 11], of a region, uint8[z, y, x].
 
-        progress is called before and after with 0 and 1, and what it raises ends the work there: in between lies a
-        single inference, which nothing can interrupt.
+        All are made, whichever box of them is wanted. progress is called before and after with 0 and 1, and what it
+        raises ends the work there: in between lies a single inference, which nothing can interrupt.
         """
         report = progress or (lambda share: None)
         report(0.0)

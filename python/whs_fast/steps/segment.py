@@ -4,11 +4,11 @@ The region lies along the patient axes, so the network always sees the heart the
 stored. It goes from the int16 scan to the network's uint8 in one kernel, and from the network's half-resolution logits
 to labels on the scan's own grid in another: neither a float region nor full-resolution logits ever exist.
 
-Region, voxel size and the choice of half resolution follow Sharobeem et al., J Cardiovasc Transl Res 2021,
-doi 10.1007/s12265-021-10166-0, and the Dense V-Net of Gibson et al., IEEE Trans Med Imaging 2018,
-doi 10.1109/TMI.2018.2806309.
+The choice of half resolution follows Sharobeem et al., J Cardiovasc Transl Res 2021, doi 10.1007/s12265-021-10166-0,
+and the Dense V-Net of Gibson et al., IEEE Trans Med Imaging 2018, doi 10.1109/TMI.2018.2806309.
 """
 
+import itertools
 from collections.abc import Callable
 from typing import Protocol
 
@@ -17,13 +17,17 @@ from numpy.typing import NDArray
 
 from whs_fast import _kernels
 from whs_fast.steps.region import WINDOW_HU
-from whs_fast.volume import AIR_HU, Grid, Volume, index_map, samples_per_voxel
+from whs_fast.volume import AIR_HU, Box, Grid, Volume, index_map, samples_per_voxel
 
 Progress = Callable[[float], None]
 
 
 class Network(Protocol):
-    def __call__(self, region: NDArray[np.uint8], *, progress: Progress | None = None) -> NDArray[np.int8]: ...
+    """Dense V-Net, whatever runs it; wanted is the box of logits that will be looked at."""
+
+    def __call__(
+        self, region: NDArray[np.uint8], wanted: Box | None = None, *, progress: Progress | None = None
+    ) -> NDArray[np.int8]: ...
 
 
 def segment(
@@ -31,14 +35,30 @@ def segment(
 ) -> NDArray[np.uint8]:
     """Labels 0 to 10, uint8[z, y, x], on the scan's own grid.
 
-    volume is the scan, int16 HU; region as region_grid has it. network takes the region as read_region gives it to int8
-    logits [z/2, y/2, x/2, 11] on one shared integer scale, and tells progress which share of its work is done. Outside
-    the region all is 0.
+    volume is the scan, int16 HU; region as region_grid has it. network takes the region as read_region gives it, and
+    the box of logits that are wanted, to int8 logits [z/2, y/2, x/2, 11] on one shared integer scale, and tells
+    progress which share of its work is done. Outside the region all is 0.
     """
-    logits = network(read_region(volume, region, threads=threads), progress=progress)
+    wanted = wanted_logits(volume.grid, region)
+    logits = network(read_region(volume, region, threads=threads), wanted, progress=progress)
     labels = np.empty(volume.grid.shape, np.uint8)
     _kernels.upsample_argmax(logits, labels, index_map(volume.grid, region), threads=threads)
     return labels
+
+
+def wanted_logits(scan: Grid, region: Grid) -> Box:
+    """The box of logits from which the labels of a scan are sampled; empty where it lies outside the region."""
+    to_region = index_map(scan, region)
+    ends = np.array([-0.001, 0.001]) + np.array([0.0, 1.0]) * (np.array(scan.shape)[:, None] - 1)
+    corners = np.array(list(itertools.product(*ends))) @ to_region[:, :3].T + to_region[:, 3]
+    lowest = np.maximum(corners.min(axis=0), -0.5)
+    highest = np.minimum(corners.max(axis=0), np.array(region.shape) - 0.5)
+    if (lowest > highest).any():
+        return (0, 0), (0, 0), (0, 0)
+    # Voxel c of the region lies at (c + 0.5) / 2 - 0.5 among the logits, between its neighbours on both sides.
+    first = np.floor((lowest + 0.5) / 2 - 0.5).clip(0).astype(int).tolist()
+    last = np.minimum(np.floor((highest + 0.5) / 2 - 0.5) + 2, np.array(region.shape) // 2).astype(int).tolist()
+    return (first[0], last[0]), (first[1], last[1]), (first[2], last[2])
 
 
 def read_region(volume: Volume, region: Grid, *, threads: int) -> NDArray[np.uint8]:
