@@ -103,6 +103,14 @@ def test_the_schema_describes_every_field_and_refuses_others_meaning(folder, sma
 
 def test_links_between_documents_lead_somewhere():
     root = DOCS.parent
-    for document in [*DOCS.glob("*.md"), root / "README.md", root / "CONTRIBUTING.md"]:
+    for document in [*DOCS.glob("*.md"), *root.glob("*.md")]:
         for target in re.findall(r"\]\(([^)#:]+)\)", document.read_text("utf-8")):
             assert (document.parent / target).exists(), f"{document.name}: {target}"
+
+
+def test_every_promise_names_a_test_that_is_there():
+    rows = re.findall(r"^\| (?!promise|---).*$", (DOCS / "reliability.md").read_text("utf-8"), re.MULTILINE)
+    assert len(rows) > 30
+    for row in rows:
+        file, name = re.search(r"`(tests/[\w/]+\.py)::(test_\w+)` \|$", row).groups()
+        assert re.search(rf"^def {name}\(", (DOCS.parent / file).read_text("utf-8"), re.MULTILINE), row

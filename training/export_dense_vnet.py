@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from training.crops import draw_crop
 from training.dense_vnet_ir import Layer, write
+from training.hashes import list_hashes
 from training.networks import DenseVNet
 from training.train_dense_vnet import load_averaged
 
@@ -162,6 +163,7 @@ def main() -> None:
     layers = quantise(load_averaged(options.checkpoint).eval(), calibration_crops(options.crops, options.side))
     options.out.mkdir(parents=True, exist_ok=True)
     write(layers, options.out / "dense_vnet.xml")
+    list_hashes(options.out)
 
 
 if __name__ == "__main__":

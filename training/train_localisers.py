@@ -24,6 +24,7 @@ from whs_fast.steps.localise import localise
 from whs_fast.volume import Volume
 
 from training.anatomies import SOURCES
+from training.hashes import list_hashes
 from training.localisers import (
     AXES,
     BACKBONES,
@@ -248,6 +249,7 @@ def main() -> None:
             checkpoint = options.out / f"{options.backbone}_{axis}.pt"
             slices = calibration_slices(options.pool, axis)
             export_localiser(checkpoint, options.backbone, axis, slices, options.models)
+        list_hashes(options.models)
     else:
         train(
             options.pool, options.out, options.backbone, options.axis, minutes=options.minutes, steps=options.steps,

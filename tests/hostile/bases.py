@@ -1,16 +1,22 @@
 """Small intact files of every kind that is read, for `mutating` to spoil."""
 
 import io
+import json
+import tempfile
 import zipfile
 from collections.abc import Callable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import SimpleITK as sitk
 from support import dicom_cases, scans
+from support.phantom import make_models
+from whs_fast.engine import Engine
 from whs_fast.measure_labels import measure
 from whs_fast.reading.scan import read
+from whs_fast.steps import region
 from whs_fast.structures import STRUCTURES
 from whs_fast.volume import Volume
 from whs_fast.writing.label_maps import write_labels
@@ -119,12 +125,26 @@ LABELS: dict[str, Callable[[Path], Files]] = {
     "labels, NRRD": lambda folder: _label_map(folder, "labels.nrrd"),
     "labels, MetaImage": lambda folder: _label_map(folder, "labels.mha", compressed=True),
 }
-KINDS = (*SCANS, *LABELS)
+# The same files through a whole run: what the reader lets pass, the other steps must take as well.
+RUNS = {f"run, {kind}": SCANS[kind] for kind in ("NIfTI", "NRRD", "MetaImage", "DICOM")}
+_MAKERS = SCANS | LABELS | RUNS
+KINDS = tuple(_MAKERS)
+
+
+@cache
+def _engine() -> Engine:
+    """Networks of a few operations, and a small region: a run costs a tenth of a second."""
+    region.REGION_SHAPE = (96, 96, 96)
+    return Engine(threads=1, models=make_models(Path(tempfile.mkdtemp())))
+
+
+def _refuse(constant: str) -> None:
+    raise AssertionError(f"measurements.json holds {constant}")
 
 
 def make_base(kind: str, folder: Path) -> Files:
     """The files of a kind; folder is empty, before and after."""
-    return {**SCANS, **LABELS}[kind](folder)
+    return _MAKERS[kind](folder)
 
 
 def opened(kind: str, folder: Path, files: Files) -> Path:
@@ -135,8 +155,15 @@ def opened(kind: str, folder: Path, files: Files) -> Path:
 
 
 def take(kind: str, path: Path) -> None:
-    """Reads a scan, or measures a label map, and checks what the steps of a run trust in."""
-    if kind in SCANS:
+    """Reads a scan and checks what the steps of a run trust in; or runs it, or measures a label map."""
+    if kind in RUNS:
+        with tempfile.TemporaryDirectory() as out:
+            result = _engine().run(path)
+            result.save(out, formats=("nifti", "seg.nrrd"))
+            assert result.labels.shape == result.scan.array.shape
+            assert sitk.ReadImage(f"{out}/labels.nii.gz").GetSize() == result.labels.shape[::-1]
+            json.loads(Path(out, "measurements.json").read_text("utf-8"), parse_constant=_refuse)
+    elif kind in SCANS:
         volume = read(path, threads=1)
         assert volume.array.dtype == np.int16 and volume.array.flags.c_contiguous and volume.array.ndim == 3
         assert volume.array.min() >= -1024

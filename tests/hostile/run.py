@@ -10,6 +10,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
+from hostile.bases import KINDS
 from hostile.trying import Outcome, nth_tries, run_tries, tally
 
 
@@ -18,12 +19,13 @@ def main() -> int:
     parser.add_argument("--count", type=int, default=20_000)
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--only", help="KIND:NUMBER")
+    parser.add_argument("--kind", choices=KINDS, help="tries of one kind alone")
     options = parser.parse_args()
     if options.only:
         kind, _, number = options.only.rpartition(":")
         tries = [(kind, int(number))]
     else:
-        tries = nth_tries(options.count, options.first)
+        tries = nth_tries(options.count, options.first, (options.kind,) if options.kind else KINDS)
     counts, findings, most = tally(_told(run_tries(tries)))
     for kind, count in counts.items():
         print(f"{kind:<28}", ", ".join(f"{number} {what}" for what, number in sorted(count.items())))

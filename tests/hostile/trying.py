@@ -13,7 +13,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -44,9 +44,9 @@ class Outcome:
         return self.what not in (READ, REFUSED)
 
 
-def nth_tries(count: int, first: int = 0) -> list[Try]:
+def nth_tries(count: int, first: int = 0, kinds: Sequence[str] = KINDS) -> list[Try]:
     """So many tries, the kinds in turn."""
-    return [(KINDS[number % len(KINDS)], number // len(KINDS)) for number in range(first, first + count)]
+    return [(kinds[number % len(kinds)], number // len(kinds)) for number in range(first, first + count)]
 
 
 def run_tries(tries: Iterable[Try], *, seconds: int = MOST_SECONDS, taking: str = "") -> Iterator[Outcome]:
@@ -66,6 +66,7 @@ def _in_a_process(tries: list[Try], seconds: int, taking: str) -> Iterator[Outco
     path = os.pathsep.join([str(Path(__file__).parent.parent), os.environ.get("PYTHONPATH", "")])
     environment = os.environ | {"PYTHONPATH": path, "OPENBLAS_NUM_THREADS": "1", "WHS_FAST_CACHE": "off"}
     with (
+        tempfile.TemporaryDirectory() as place,
         tempfile.TemporaryFile() as errors,
         subprocess.Popen(
             [sys.executable, "-c", program],
@@ -73,7 +74,7 @@ def _in_a_process(tries: list[Try], seconds: int, taking: str) -> Iterator[Outco
             stdout=subprocess.PIPE,
             stderr=errors,
             text=True,
-            env=environment,
+            env=environment | {"TMPDIR": place},
         ) as process,
     ):
         said = 0

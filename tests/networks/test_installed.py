@@ -10,6 +10,8 @@ from whs_fast.networks import installed
 from whs_fast.networks.dense_vnet import DenseVNet
 from whs_fast.networks.openvino_model import Model
 
+from training.hashes import list_hashes
+
 SHIPPED = sorted(file for file in installed.models_folder().iterdir() if file.suffix in (".xml", ".bin"))
 FILES = [f"{name}.{end}" for name in ("dense_vnet", "squeezenet_axial", "squeezenet_coronal") for end in ("xml", "bin")]
 
@@ -43,6 +45,13 @@ def test_every_model_is_listed_with_its_hash():
     listed = (installed.models_folder() / "SHA256SUMS").read_text("utf-8").split()[1::2]
     assert sorted(listed) == [file.name for file in SHIPPED]
     installed.check_installed(SHIPPED)
+
+
+def test_the_training_writes_the_list(copy):
+    before = (copy / "SHA256SUMS").read_text("utf-8")
+    (copy / "SHA256SUMS").unlink()
+    list_hashes(copy)
+    assert sorted((copy / "SHA256SUMS").read_text("utf-8").splitlines()) == sorted(before.splitlines())
 
 
 @pytest.mark.parametrize("file", SHIPPED, ids=lambda file: file.name)

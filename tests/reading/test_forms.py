@@ -237,3 +237,22 @@ def test_long_headers_cost_little(suffix: str, old: bytes, new: bytes, tmp_path:
     path.write_bytes(path.read_bytes().replace(old, new, 1))
     with pytest.raises(InputError):
         read(path)
+
+
+@pytest.mark.parametrize("suffix, field", ((".nhdr", "data file: "), (".mhd", "ElementDataFile = ")))
+def test_voxels_lie_beside_their_header_and_nowhere_else(suffix: str, field: str, tmp_path: Path) -> None:
+    """Below it is beside it, whatever the names are."""
+    header = scans.write_scan(SCAN, tmp_path / f"scan{suffix}")
+    data = next(path for path in tmp_path.iterdir() if path != header)
+    text = header.read_text("latin-1")
+    assert f"{field}{data.name}" in text
+    (tmp_path / "Größe").mkdir()
+    inside = data.rename(tmp_path / "Größe" / data.name)
+    (tmp_path / "deeper").mkdir()
+    for place in (f"Größe/{data.name}", f"./Größe/{data.name}"):
+        header.write_bytes(text.replace(f"{field}{data.name}", f"{field}{place}").encode())
+        assert_same_volume(read(header), SCAN)
+    for place in (str(inside), f"deeper/../Größe/{data.name}", f"../{tmp_path.name}/Größe/{data.name}", "/dev/zero"):
+        header.write_bytes(text.replace(f"{field}{data.name}", f"{field}{place}").encode())
+        with pytest.raises(InputError, match="names a data file outside its folder, expected it beside the header"):
+            read(header)

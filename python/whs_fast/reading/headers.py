@@ -48,9 +48,14 @@ def make_grid(shape: tuple[int, int, int], spacing: ArrayLike, origin: ArrayLike
 def find_detached(
     path: Path, target: str, shape: tuple[int, int, int], dtype: np.dtype[Any], skip: int, compressed: bool, name: str
 ) -> Layout:
-    """Layout of voxels in a file of their own beside the header; a skip of -1 means that they are its last bytes."""
+    """Layout of voxels in a file of their own beside the header; a skip of -1 means that they are its last bytes.
+
+    A header may not name a file anywhere else: whoever sent it would choose what is read.
+    """
     if not target or target.upper().startswith("LIST") or "%" in target:
         raise InputError(f"{name}: found voxels spread over several files, expected one data file")
+    if Path(target).is_absolute() or ".." in Path(target).parts:
+        raise InputError(f"{name}: names a data file outside its folder, expected it beside the header")
     data = path.parent / target
     if not data.is_file():
         raise InputError(f"{name}: found no data file {data.name}, expected it beside the header")
