@@ -211,7 +211,7 @@ def test_what_is_saved_is_what_was_found(again, tmp_path):
 
 def test_saving_refuses_earlier_results_unless_told(again, tmp_path):
     again.save(tmp_path / "out", formats=("nifti", "seg.nrrd"))
-    with pytest.raises(InputError, match="found earlier results"):
+    with pytest.raises(InputError, match="holds earlier results"):
         again.save(tmp_path / "out")
     again.save(tmp_path / "out", overwrite=True)
     assert not (tmp_path / "out" / "labels.seg.nrrd").exists()
@@ -316,7 +316,7 @@ def test_wrong_options_are_refused(models, options, text):
 def test_a_missing_model_is_named(tmp_path, name):
     make_models(tmp_path)
     (tmp_path / name).unlink()
-    with pytest.raises(ModelError, match=f"{name}: found no such file"):
+    with pytest.raises(ModelError, match=f"{name}: no such model file"):
         Engine(models=tmp_path)
 
 

@@ -81,7 +81,7 @@ def test_earlier_results_are_refused_before_the_scan_is_read(scan, tmp_path, cap
     (out / "measurements.json").write_text("{}")
     monkeypatch.setattr(engine_module, "read", lambda *a, **k: pytest.fail("the scan was read"))
     assert main(["run", str(scan), "-o", str(out)]) == 2
-    assert said(capsys)[1].startswith(f"whs-fast: {out}: found earlier results (measurements.json)")
+    assert said(capsys)[1].startswith(f"whs-fast: {out}: holds earlier results (measurements.json)")
     assert (out / "measurements.json").read_text() == "{}"
 
 
@@ -102,8 +102,11 @@ def test_overwriting_replaces_them(scan, tmp_path):
         (["run", "scan.nii.gz", "-o", "out", "--threads", "many"], "'many' is not a valid integer"),
         (["run", "scan.nii.gz", "-o", "out", "--localiser", "resnet"], "'resnet' is not one of"),
         (["run", "scan.nii.gz", "-o", "out", "--backend", "cuda"], "'cuda' is not one of 'auto', 'native', 'openvino'"),
-        (["run", "scan.nii.gz", "-o", "out", "--device", "TPU"], "found no 'TPU' on this machine, choose one of CPU"),
-        (["run", "scan.nii.gz", "-o", "out", "--backend", "native", "--device", "AUTO"], "native runs on CPU alone"),
+        (["run", "scan.nii.gz", "-o", "out", "--device", "TPU"], "this machine has no 'TPU', choose one of CPU"),
+        (
+            ["run", "scan.nii.gz", "-o", "out", "--backend", "native", "--device", "AUTO"],
+            "native backend runs only on the CPU",
+        ),
         (["run", "scan.nii.gz", "-o", "out", "--formats", "jpeg"], "format: 'jpeg' is unknown"),
         (["run", "scan.nii.gz", "-o", "out", "--formats", ","], "formats: expected one or more of nifti, seg.nrrd"),
         (["run", "not there.nii.gz", "-o", "out"], "not there.nii.gz"),
@@ -123,7 +126,7 @@ def test_wrong_input_and_options_are_status_2_and_leave_nothing(tmp_path, monkey
 def test_a_file_in_the_way_of_the_output_is_status_3(scan, tmp_path, capsys):
     (tmp_path / "file").write_text("mine")
     assert main(["run", str(scan), "-o", str(tmp_path / "file")]) == 3
-    assert said(capsys)[1] == f"whs-fast: {tmp_path / 'file'}: found a file, expected a folder to write results into"
+    assert said(capsys)[1] == f"whs-fast: {tmp_path / 'file'}: is a file; the results need a folder"
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="the system has no limit on the size of files")
@@ -171,7 +174,7 @@ def test_a_fault_of_ours_is_status_1_with_one_line(scan, tmp_path, capsys, monke
 def test_a_missing_model_is_status_1(scan, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(engine_module, "models_folder", lambda: tmp_path / "nowhere")
     assert main(["run", str(scan), "-o", str(tmp_path / "out")]) == 1
-    assert "dense_vnet.xml: found no such file, expected a model of the installation" in said(capsys)[1]
+    assert "dense_vnet.xml: no such model file" in said(capsys)[1]
 
 
 def test_warnings_go_to_standard_error(scan, tmp_path, capsys, monkeypatch):

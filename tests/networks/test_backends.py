@@ -99,11 +99,11 @@ def test_files_are_named_and_hashed(load, tmp_path):
         shutil.copy(MODEL, tmp_path)
         shutil.copy(MODEL.with_suffix(".bin"), tmp_path)
         (tmp_path / f"dense_vnet{missing}").unlink()
-        with pytest.raises(ModelError, match=rf"dense_vnet\{missing}: found no such file"):
+        with pytest.raises(ModelError, match=rf"dense_vnet\{missing}: no such model file"):
             load(tmp_path / "dense_vnet.xml")
     (tmp_path / "dense_vnet.xml").write_text("<net")
     (tmp_path / "dense_vnet.bin").touch()
-    with pytest.raises(ModelError, match=r"dense_vnet\.xml: found "):
+    with pytest.raises(ModelError, match=r"dense_vnet\.xml: does not "):
         load(tmp_path / "dense_vnet.xml").prepare()
 
 
@@ -178,9 +178,12 @@ def test_auto_is_native_where_a_fast_form_is_there(monkeypatch):
     ("options", "text"),
     [
         ({"backend": "cuda"}, "backend: 'cuda' is unknown, choose one of auto, native, openvino"),
-        ({"device": "TPU"}, "device: found no 'TPU' on this machine, choose one of CPU, AUTO"),
-        ({"backend": "openvino", "device": "GPU"}, "found no 'GPU' on this machine, choose one of CPU, AUTO"),
-        ({"backend": "native", "device": "AUTO"}, "native runs on CPU alone, not 'AUTO'; openvino has CPU, AUTO"),
+        ({"device": "TPU"}, "device: this machine has no 'TPU', choose one of CPU, AUTO"),
+        ({"backend": "openvino", "device": "GPU"}, "this machine has no 'GPU', choose one of CPU, AUTO"),
+        (
+            {"backend": "native", "device": "AUTO"},
+            "the native backend runs only on the CPU; openvino has CPU, AUTO",
+        ),
     ],
 )
 def test_what_this_machine_lacks_is_refused_with_what_it_has(options, text, monkeypatch):

@@ -72,7 +72,7 @@ def test_an_altered_model_is_not_run(name, copy):
     alter(copy / name)
     with pytest.raises(ModelError) as caught:
         prepare(copy, name)
-    message = f"{copy / name}: found a file that SHA256SUMS beside it does not name, expected the one installed"
+    message = f"{copy / name}: not the file that was installed, by its hash in SHA256SUMS; install whs_fast again"
     assert str(caught.value) == message
 
 

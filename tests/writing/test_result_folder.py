@@ -37,7 +37,7 @@ def test_files_of_others_in_the_folder_stay(tmp_path):
 @pytest.mark.parametrize("name", RESULT_NAMES)
 def test_earlier_results_are_refused_before_anything_is_written(tmp_path, name):
     (tmp_path / name).write_text("old")
-    with pytest.raises(InputError, match="found earlier results"):
+    with pytest.raises(InputError, match="holds earlier results"):
         write(tmp_path, "new")
     assert tree(tmp_path) == {name: "old"}
 
@@ -98,12 +98,12 @@ def test_the_message_of_a_fault_names_the_users_folder(tmp_path):
 @pytest.mark.parametrize("below", ["", "sub"])
 def test_a_file_in_the_way_is_an_output_error(tmp_path, below):
     (tmp_path / "file").write_text("mine")
-    with pytest.raises(OutputError, match="found a file, expected a folder"):
+    with pytest.raises(OutputError, match="is a file; the results need a folder"):
         check_folder(tmp_path / "file" / below, overwrite=True)
     assert tree(tmp_path) == {"file": "mine"}
 
 
 def test_a_folder_without_permission_is_an_output_error(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "access", lambda path, mode: False)  # the superuser may write anywhere
-    with pytest.raises(OutputError, match="without permission"):
+    with pytest.raises(OutputError, match="no permission to write"):
         check_folder(tmp_path / "new", overwrite=False)

@@ -5,7 +5,7 @@ import click
 
 @click.command("info")
 def command() -> None:
-    """Show versions, models with hashes and scores, CPU features, backends and devices."""
+    """Show versions, models, CPU features, backends and devices."""
     from importlib.metadata import version
 
     from whs_fast import _kernels
@@ -28,7 +28,8 @@ def command() -> None:
     devices = ", ".join(available_devices())
     click.echo(f"backends    native (CPU), openvino ({devices}); auto takes {choose_backend('auto', 'CPU')}")
     click.echo(f"formats     {runtime['formats']}; int8 and float32 are used, bfloat16 never")
-    click.echo(f"inflater    {zlib.__name__.partition('.')[0]}, for .nii.gz and the like; isal is the faster one")
+    inflater = zlib.__name__.partition(".")[0]
+    click.echo(f"inflater    {inflater}, of compressed files; isal (pip install 'whs-fast[fast]') is the faster one")
     click.echo(f"cache       compiled networks in {cache_folder() or 'no folder'} ({VARIABLE}=FOLDER or off)")
     click.echo("models")
     for name, model in describe_models(models_folder()).items():

@@ -30,7 +30,7 @@ def choose_backend(backend: str, device: str) -> str:
         return ("native" if fast else "openvino") if backend == "auto" else backend
     devices = available_devices()
     if device not in devices:
-        raise InputError(f"device: found no {device!r} on this machine, choose one of {', '.join(devices)}")
+        raise InputError(f"device: this machine has no {device!r}, choose one of {', '.join(devices)}")
     if backend == "native":
-        raise InputError(f"device: backend native runs on CPU alone, not {device!r}; openvino has {', '.join(devices)}")
+        raise InputError(f"device: the native backend runs only on the CPU; openvino has {', '.join(devices)}")
     return "openvino"

@@ -84,7 +84,7 @@ class DenseVNet:
         try:
             return _kernels.DenseVNet(**self._layers, instructions=self.instructions)
         except ValueError as error:
-            raise ModelError(f"{self._files[0]}: found {error}, expected the layers of a network") from error
+            raise ModelError(f"{self._files[0]}: does not hold the layers of a network ({error})") from error
 
     @cached_property
     def _layers(self) -> dict[str, Any]:
@@ -105,7 +105,7 @@ class DenseVNet:
                 "last": layers["last"],
             }
         except (OSError, ValueError, KeyError) as error:
-            raise ModelError(f"{self._files[0]}: found {error}, expected the layers of a network") from error
+            raise ModelError(f"{self._files[0]}: does not hold the layers of a network ({error})") from error
 
 
 def chosen_instructions() -> str:

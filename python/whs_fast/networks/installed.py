@@ -26,7 +26,7 @@ def check_installed(files: Sequence[Path]) -> None:
     """
     for file in files:
         if file.parent == _INSTALLED and hash_files([file]) != _listed(_INSTALLED / _LIST).get(file.name):
-            raise ModelError(f"{file}: found a file that {_LIST} beside it does not name, expected the one installed")
+            raise ModelError(f"{file}: not the file that was installed, by its hash in {_LIST}; install whs_fast again")
 
 
 @cache
@@ -34,7 +34,7 @@ def _listed(file: Path) -> dict[str, str]:
     try:
         lines = file.read_text(encoding="utf-8").splitlines()
     except (OSError, ValueError) as error:
-        raise ModelError(f"{file}: found no readable list of hashes, expected that of the installation") from error
+        raise ModelError(f"{file}: cannot be read, and without it no model runs; install whs_fast again") from error
     return {name.strip(): sha256 for sha256, _, name in (line.partition(" ") for line in lines)}
 
 
@@ -48,7 +48,7 @@ def describe_models(folder: Path) -> dict[str, dict[str, Any]]:
     try:
         scores: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise ModelError(f"{file}: found no readable list of models, expected that of the installation") from error
+        raise ModelError(f"{file}: cannot be read; install whs_fast again") from error
     return {
         network: {
             "sha256": {path.stem: hash_files(ir_files(path)) for path in sorted(folder.glob(f"{network}*.xml"))},
@@ -63,7 +63,7 @@ def ir_files(path_xml: Path) -> tuple[Path, Path]:
     files = (path_xml, path_xml.with_suffix(".bin"))
     for file in files:
         if not file.is_file():
-            raise ModelError(f"{file}: found no such file, expected a model of the installation")
+            raise ModelError(f"{file}: no such model file")
     return files
 
 

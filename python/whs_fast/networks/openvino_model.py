@@ -147,9 +147,7 @@ class Model:
             ready = _core().compile_model(network, self._device, options)
         except RuntimeError as error:
             reason = " ".join(str(error).split())
-            raise ModelError(
-                f"{self._files[0]}: found a model that does not compile ({reason}), expected IR"
-            ) from error
+            raise ModelError(f"{self._files[0]}: does not compile ({reason})") from error
         with suppress(RuntimeError):
             compiled_cache.store(key, ready.export_model().getvalue())
         return ready.create_infer_request()

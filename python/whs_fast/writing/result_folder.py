@@ -29,13 +29,13 @@ def check_folder(folder: Path, *, overwrite: bool, names: Sequence[str] = RESULT
     while not nearest.exists() and nearest != nearest.parent:
         nearest = nearest.parent
     if not nearest.is_dir():
-        raise OutputError(f"{nearest}: found a file, expected a folder to write results into")
+        raise OutputError(f"{nearest}: is a file; the results need a folder")
     if not os.access(nearest, os.W_OK | os.X_OK):
-        raise OutputError(f"{nearest}: found a folder without permission to write, expected one with it")
+        raise OutputError(f"{nearest}: no permission to write in this folder")
     found = [name for name in names if (folder / name).exists()]
     if found and not overwrite:
         raise InputError(
-            f"{folder}: found earlier results ({found[-1]}), expected none, or --overwrite (overwrite=True)"
+            f"{folder}: holds earlier results ({found[-1]}); replace them with --overwrite (overwrite=True)"
         )
 
 
@@ -61,7 +61,7 @@ def written_aside(folder: Path, *, overwrite: bool, names: Sequence[str] = RESUL
         raise OutputError(str(error).replace(str(aside), str(folder))) from error
     except OSError as error:
         reason = (error.strerror or str(error)).splitlines()[0]
-        raise OutputError(f"{folder}: found that writing failed ({reason}), expected a folder with room") from error
+        raise OutputError(f"{folder}: writing failed ({reason}); the results need a folder with free space") from error
 
 
 def write_file(path: Path, text: str, *, overwrite: bool) -> None:

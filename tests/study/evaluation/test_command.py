@@ -156,7 +156,7 @@ def test_pairs_one_case_and_a_scheme(folders, tmp_path, capsys):
     assert found[0]["dice_n"] == "1" and found[0]["pearson_r"] == found[0]["agreement_lower"] == ""
     capsys.readouterr()
     assert main(arguments) == 2
-    assert "found earlier results (evaluation.json), expected none, or --overwrite" in capsys.readouterr().err
+    assert "holds earlier results (evaluation.json); replace them with --overwrite" in capsys.readouterr().err
     assert main([*arguments, "--overwrite"]) == 0
 
 
