@@ -7,6 +7,8 @@
 
 #include "stages.hpp"
 
+#include <algorithm>
+#include <cmath>
 #include <stdexcept>
 #include <string>
 
@@ -18,6 +20,10 @@ void require(bool holds, const std::string& what) {
         throw std::invalid_argument("dense_vnet: " + what);
 }
 
+bool finite(const std::vector<float>& values) {
+    return std::all_of(values.begin(), values.end(), [](float value) { return std::isfinite(value); });
+}
+
 void check_layer(const QuantisedLayer& layer, const std::string& name, std::int64_t inputs, std::int64_t side = 3) {
     require(layer.inputs == inputs,
             name + " has " + std::to_string(layer.inputs) + " inputs, must have " + std::to_string(inputs));
@@ -25,6 +31,7 @@ void check_layer(const QuantisedLayer& layer, const std::string& name, std::int6
     const auto outputs = static_cast<std::size_t>(layer.outputs);
     require(layer.scale.size() == outputs && layer.bias.size() == outputs,
             name + " must have a scale and a bias an output");
+    require(finite(layer.scale) && finite(layer.bias), name + " has a scale or a bias that is not finite");
 }
 
 void check_width(const QuantisedLayer& layer, const std::string& name) {
@@ -46,6 +53,7 @@ void check(const QuantisedDenseVNet& network, View3<const std::uint8_t> region, 
                 logits.nc == network.last.outputs,
             "logits must have half the region's extents and the classes last");
     require(planes_per_step > 0, "planes_per_step must be at least 1");
+    require(finite({network.pool.scale, network.pool.bias}), "the pool has a scale or a bias that is not finite");
     check_layer(network.entry, "entry", 1, 5);
     check_width(network.entry, "entry");
     std::int64_t channels = network.entry.outputs, joined = 1;
