@@ -9,6 +9,7 @@
 #include "stages.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <mutex>
 #include <stdexcept>
 #include <string>
@@ -21,6 +22,10 @@ void require(bool holds, const std::string& what) {
         throw std::invalid_argument("dense_vnet: " + what);
 }
 
+bool finite(const std::vector<float>& values) {
+    return std::all_of(values.begin(), values.end(), [](float value) { return std::isfinite(value); });
+}
+
 void check_layer(const QuantisedLayer& layer, const std::string& name, std::int64_t inputs, std::int64_t side = 3) {
     require(layer.inputs == inputs,
             name + " has " + std::to_string(layer.inputs) + " inputs, must have " + std::to_string(inputs));
@@ -28,6 +33,7 @@ void check_layer(const QuantisedLayer& layer, const std::string& name, std::int6
     const auto outputs = static_cast<std::size_t>(layer.outputs);
     require(layer.scale.size() == outputs && layer.bias.size() == outputs,
             name + " must have a scale and a bias an output");
+    require(finite(layer.scale) && finite(layer.bias), name + " has a scale or a bias that is not finite");
 }
 
 void check_width(const QuantisedLayer& layer, const std::string& name) {
@@ -40,6 +46,7 @@ void check(const QuantisedDenseVNet& network) {
     const std::size_t levels = network.stacks.size();
     require(levels > 0 && levels <= 3 && network.skips.size() == levels && network.downs.size() == levels - 1,
             "there must be one to three stacks, a skip from each and a convolution between each two");
+    require(finite({network.pool.scale, network.pool.bias}), "the pool has a scale or a bias that is not finite");
     check_layer(network.entry, "entry", 1, 5);
     check_width(network.entry, "entry");
     std::int64_t channels = network.entry.outputs, joined = 1;

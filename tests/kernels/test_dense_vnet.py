@@ -256,3 +256,18 @@ def test_layers_that_do_not_fit_are_refused(network):
         run(network, region, threads=0)
     with pytest.raises(ValueError, match="half the region's extents"):
         kernels.DenseVNet(**network)(region, np.zeros((8, 8, 8, 3), np.int8))
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("part", [1, 2])
+def test_a_scale_or_bias_that_is_not_finite_is_refused(network, part, value):
+    region = np.zeros((16, 16, 16), np.uint8)
+    for name, where in (("entry", "entry"), ("last", "the last layer")):
+        layer = list(network[name])
+        layer[part] = [value, *layer[part][1:]]
+        with pytest.raises(ValueError, match=f"{where} has a scale or a bias that is not finite"):
+            run(network | {name: tuple(layer)}, region)
+    pool = list(network["pool"])
+    pool[part - 1] = value
+    with pytest.raises(ValueError, match="the pool has a scale or a bias that is not finite"):
+        run(network | {"pool": tuple(pool)}, region)
