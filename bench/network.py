@@ -2,7 +2,8 @@
 
 `python bench/network.py [--threads 4]`. All take the same region of the shipped sample, prepared beforehand:
 
-- whs_fast: our own integer kernel, uint8 region -> int8 logits, 320^3;
+- whs_fast: our own integer kernel, uint8 region -> int8 logits, 320^3, of which it makes what the sample can ask for
+  and copies what sees only air; and the same of a region of noise, where it can skip nothing;
 - OpenVINO INT8: the same integers as the graph that ships, whole;
 - torch FP32: the same network from its checkpoint, inference mode, contiguous and channels_last_3d;
 - OpenVINO FP32: the same network converted without quantisation, whole, precision pinned to f32;
@@ -35,19 +36,20 @@ from whs_fast.networks.installed import models_folder
 from whs_fast.networks.openvino_model import Model, describe_runtime
 from whs_fast.reading.scan import read
 from whs_fast.steps.region import REGION_SHAPE, REGION_SPACING_MM, region_grid
-from whs_fast.steps.segment import read_region
-from whs_fast.volume import index_to_mm
+from whs_fast.steps.segment import read_region, wanted_logits
+from whs_fast.volume import Box, index_to_mm
 
 from bench.float_network import openvino_network, torch_network
 
 PATCH, PATCH_MM = 128, 1.5
 
 
-def sample_region(threads: int) -> NDArray[np.uint8]:
-    """The uint8 region about the middle of the shipped sample."""
+def sample_region(threads: int) -> tuple[NDArray[np.uint8], Box]:
+    """The uint8 region about the middle of the shipped sample, and the logits that the sample can ask for."""
     sample = read(str(resources.files("whs_fast") / "data" / "sample.nii.gz"))
     middle = index_to_mm(sample.grid, tuple((n - 1) / 2 for n in sample.array.shape))
-    return read_region(sample, region_grid(sample.grid, middle), threads=threads)
+    region = region_grid(sample.grid, middle)
+    return read_region(sample, region, threads=threads), wanted_logits(sample.grid, region)
 
 
 def torch_run(region: NDArray[np.uint8], memory_format: torch.memory_format) -> Callable[[], object]:
@@ -103,14 +105,16 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     torch.manual_seed(0)
-    region = sample_region(options.threads)
+    region, wanted = sample_region(options.threads)
+    noise = np.random.default_rng(0).integers(1, 256, region.shape).astype(np.uint8)
     patches = nnunet_patches()
     patch = f"nnU-Net torch FP32, {patches} patches"
     network = DenseVNet(models_folder() / "dense_vnet.xml", threads=options.threads)
     graph = Model(models_folder() / "dense_vnet.xml", threads=options.threads)
     compiled = openvino_network(options.threads)
     networks: dict[str, Callable[[], object]] = {
-        "whs_fast INT8": lambda: network(region),
+        "whs_fast INT8": lambda: network(region, wanted),
+        "whs_fast INT8, nothing skipped": lambda: network(noise),
         "OpenVINO INT8": lambda: graph(region),
         "torch FP32 contiguous": torch_run(region, torch.contiguous_format),
         "torch FP32 channels_last_3d": torch_run(region, torch.channels_last_3d),
