@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import SimpleITK as sitk
@@ -133,8 +134,7 @@ KINDS = tuple(_MAKERS)
 
 @cache
 def _engine() -> Engine:
-    """Networks of a few operations, and a small region: a run costs a tenth of a second."""
-    region.REGION_SHAPE = (96, 96, 96)
+    """Networks of a few operations."""
     return Engine(threads=1, models=make_models(Path(tempfile.mkdtemp())))
 
 
@@ -157,7 +157,9 @@ def opened(kind: str, folder: Path, files: Files) -> Path:
 def take(kind: str, path: Path) -> None:
     """Reads a scan and checks what the steps of a run trust in; or runs it, or measures a label map."""
     if kind in RUNS:
-        with tempfile.TemporaryDirectory() as out:
+        # In a small region, where a run costs a tenth of a second.
+        small = patch.object(region, "REGION_SHAPE", (96, 96, 96))
+        with small, tempfile.TemporaryDirectory() as out:
             result = _engine().run(path)
             result.save(out, formats=("nifti", "seg.nrrd"))
             assert result.labels.shape == result.scan.array.shape
