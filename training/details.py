@@ -55,7 +55,8 @@ def mix_blood(image: torch.Tensor, tissues: torch.Tensor, reach_mm: float, spaci
     """
     coarse = tissues[::STRIDE, ::STRIDE, ::STRIDE]
     hu = image[::STRIDE, ::STRIDE, ::STRIDE]
-    reach = [max(1, round(reach_mm / s / STRIDE / 2)) for s in spacing_mm[::-1]]
+    farthest = [(n - 1) // 2 for n in coarse.shape]  # no window is larger than the volume
+    reach = [min(f, max(1, round(reach_mm / s / STRIDE / 2))) for f, s in zip(farthest, spacing_mm[::-1], strict=True)]
     size = [2 * r + 1 for r in reach]
     for group in (RIGHT, LEFT):
         inside = torch.isin(coarse, torch.tensor(group, dtype=torch.uint8)).float()

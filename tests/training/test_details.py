@@ -53,6 +53,14 @@ def test_blood_mixes_across_a_mouth_and_nowhere_else():
     assert along.diff().min() > -1
 
 
+def test_blood_mixes_in_a_volume_smaller_than_its_reach():
+    tissues = torch.full((8, 12, 16), RA, dtype=torch.uint8)
+    tissues[:4] = VEINS
+    image = torch.where(tissues == RA, 400.0, 60.0)
+    details.mix_blood(image, tissues, 30.0, SPACING)
+    assert image.min() > 59.99 and image.max() < 400.01
+
+
 def test_vessels_stay_where_they_may_be_and_take_little_room():
     tissues, _ = ball(24, LIVER)
     image = torch.zeros(tissues.shape)
