@@ -193,6 +193,8 @@ auto run_dense_vnet(const whs::DenseVNet& network, Volume<const std::uint8_t> re
 } // namespace
 
 NB_MODULE(_kernels, m) {
+    // A program may end while it holds an engine, in a global variable for instance: nobody needs to be told.
+    nb::set_leak_warnings(false);
     m.doc() = "Kernels over C-contiguous arrays indexed z, y, x. They know voxel indices only, never millimetres.";
 
     m.def("resample_linear", &resample_linear, "source"_a.noconvert(), "out"_a.noconvert(), "out_to_source"_a,

@@ -46,4 +46,4 @@ under() {
 }
 
 under address libasan.so libubsan.so libstdc++.so -- -m 'not peer'
-under thread libtsan.so libstdc++.so -- -m 'not peer' -k 'thread or dense_vnet and equals_the_definition'
+under thread libtsan.so libstdc++.so -- -m 'not peer' -k 'thread or dense_vnet and equals_the_definition or wanted_box or only_air'

@@ -1,7 +1,6 @@
 """SIGTERM, SIGHUP and Ctrl-C: one line, a status that names the signal, and nothing left behind."""
 
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -12,6 +11,7 @@ import pytest
 from support import dicom_cases, scans
 from support.dicom_cases import SCAN, write
 from support.phantom import make_models, make_phantom
+from support.streams import without_progress
 from whs_fast import engine as engine_module
 from whs_fast.cli import main
 from whs_fast.cli.commands import COMMANDS
@@ -74,11 +74,6 @@ def interrupt(patch, arguments, *numbers, ignored=(), environment=None):
             process.send_signal(number)
         error = process.communicate()[1]
     return process.returncode, without_progress(error)
-
-
-def without_progress(error):
-    """Standard error less the lines that say how far a slow machine is, such as " 20%  segment"."""
-    return re.sub(r"^ *\d+%  \w+\n", "", error, flags=re.M)
 
 
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
