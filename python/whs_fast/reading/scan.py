@@ -41,7 +41,9 @@ LEAST_SPACING_MM, MOST_SPACING_MM = 0.05, 12.0
 class ScanPhase:
     """One phase of a scan that `open_phases` has found: a source like a path, for as long as the scan is open.
 
-    label is what `--phase` calls it, such as "35%"; folder the name for its results, such as phase_35.
+    Attributes:
+        label: what `--phase` calls it, such as "35%".
+        folder: a name for the folder of its results, such as phase_35.
     """
 
     label: str
@@ -55,10 +57,19 @@ class ScanPhase:
 def open_phases(
     source: str | os.PathLike[str], *, series: str | None = None, threads: int | None = None
 ) -> Iterator[tuple[ScanPhase, ...]]:
-    """Open a DICOM folder or zip and give every phase of the scan that `read` would choose, in order.
+    """Opens a DICOM folder or zip and gives every phase of the scan that a run would choose, in order.
 
-    The phases may be images of one series or series of their own; threads as for `read`. Raises InputError as `read`
-    does.
+    Args:
+        source: the folder or zip. The phases may be images of one series, or series of their own.
+        series: UID of the series to take the phases of; left out, that of the thinnest contrast cardiac series.
+        threads: CPU threads that read headers, all available ones where None.
+
+    Returns:
+        A context manager that gives the phases, each of which `Engine.run` takes while the block lasts.
+
+    Raises:
+        InputError: there is no such series, or it has no phases; one line says why.
+        OutputError: a zip cannot be unpacked for lack of space.
     """
     name = name_of(source)
     with ExitStack() as stack:
@@ -75,9 +86,19 @@ def open_phases(
 
 
 def list_series(source: str | os.PathLike[str], *, threads: int | None = None) -> list[SeriesLine]:
-    """Every series of a DICOM folder or zip, and which of them `read` would take.
+    """Lists the series of a DICOM folder or zip, and which of them a run would take.
 
-    threads as for `read`. Raises InputError as `read` does.
+    Args:
+        source: the folder or zip.
+        threads: CPU threads that read headers, all available ones where None.
+
+    Returns:
+        One entry a series, in the order of the files: uid, modality, description, phases (as `phase` takes them),
+        distance_mm between slices, number of slices, whether it is chosen, and the traits that decide about that.
+
+    Raises:
+        InputError: there is no DICOM image, or a CT slice cannot be read.
+        OutputError: a zip cannot be unpacked for lack of space.
     """
     name = name_of(source)
     with telling(name):
