@@ -210,6 +210,8 @@ def localise(volume: Volume, predict: Mapping[str, Predict], *, threads: int) ->
     warnings = tuple(
         f"aortic valve: the {name} slices do not agree on its place, check the position" for name in doubtful
     )
+    if len(doubtful) == len(AXES):
+        warnings += ("aortic valve: found along no axis; the scan may show no contrast-filled heart",)
     return ValvePoint(_put_inside(grid, found), not doubtful, slices_read, warnings)
 
 
