@@ -4,9 +4,8 @@ Both have the same interface, give the same bytes and notice the same damage; is
 cut within its last few bytes it may hold back the last voxel, which is then refused where zlib has just read them all.
 """
 
-try:
-    from isal import isal_zlib as zlib
-except ImportError:
-    import zlib
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any
 
-__all__ = ["zlib"]
+zlib: Any = import_module("isal.isal_zlib" if find_spec("isal") else "zlib")
