@@ -11,7 +11,7 @@ from typing import Any
 from whs_fast.errors import ModelError
 
 _INSTALLED = Path(str(resources.files("whs_fast") / "models"))
-_LIST = "SHA256SUMS"  # as sha256sum writes and checks it: sha256sum *.xml *.bin > SHA256SUMS
+_LIST = "SHA256SUMS"  # in the form of sha256sum, written by the exports of training
 
 
 def models_folder() -> Path:
