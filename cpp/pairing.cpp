@@ -1,7 +1,8 @@
 #include "pairing.hpp"
 
 #include <algorithm>
-#include <optional>
+#include <limits>
+#include <numeric>
 
 namespace whs {
 namespace {
@@ -15,6 +16,12 @@ struct Load {
             const std::int8_t weight = slot.weights[i / 4][i % 4];
             (weight > 0 ? positive : negative)[i / 2] += weight;
         }
+    }
+    int heaviest() const {
+        int most = 0;
+        for (std::size_t lane = 0; lane < 8; ++lane)
+            most = std::max<int>({most, positive[lane], -negative[lane]});
+        return most;
     }
     bool fits(const Load& other, int most) const {
         for (std::size_t lane = 0; lane < 8; ++lane)
@@ -58,23 +65,33 @@ std::vector<Slot> pair_taps(std::span<const std::int8_t> words, std::int64_t tap
     }
     if (alone.empty())
         alone.push_back({0, {}});
-    std::vector<Slot> paired;
-    std::vector<Load> loads(alone.begin(), alone.end());
-    std::vector<bool> placed(alone.size());
-    for (std::size_t first = 0; first < alone.size(); ++first) {
-        if (placed[first])
+    const std::vector<Load> loads(alone.begin(), alone.end());
+    std::vector<std::size_t> by_weight(alone.size());
+    std::iota(by_weight.begin(), by_weight.end(), std::size_t{0});
+    // Those that hardly anything goes with choose first; of the others any two go together.
+    std::stable_sort(by_weight.begin(), by_weight.end(), [&](std::size_t a, std::size_t b) {
+        return std::max(loads[a].heaviest(), most / 2) > std::max(loads[b].heaviest(), most / 2);
+    });
+    constexpr std::size_t none = std::numeric_limits<std::size_t>::max();
+    std::vector<std::size_t> partner(alone.size(), none);
+    for (auto first = by_weight.begin(); first != by_weight.end(); ++first) {
+        if (partner[*first] != none)
             continue;
-        paired.push_back(alone[first]);
-        std::size_t second = first + 1;
-        while (second < alone.size() && (placed[second] || !loads[first].fits(loads[second], most)))
-            ++second;
-        if (second < alone.size()) {
-            placed[second] = true;
-            paired.push_back(alone[second]);
-        } else {
-            paired.push_back({alone[first].tap, {}});
+        const auto second = std::find_if(first + 1, by_weight.end(), [&](std::size_t other) {
+            return partner[other] == none && loads[*first].fits(loads[other], most);
+        });
+        partner[*first] = *first;
+        if (second != by_weight.end()) {
+            partner[*first] = *second;
+            partner[*second] = *first;
         }
     }
+    std::vector<Slot> paired; // in the order of the taps, as their words lie in memory
+    for (std::size_t first = 0; first < alone.size(); ++first)
+        if (partner[first] >= first) {
+            paired.push_back(alone[first]);
+            paired.push_back(partner[first] > first ? alone[partner[first]] : Slot{alone[first].tap, {}});
+        }
     return paired;
 }
 
