@@ -29,8 +29,8 @@ struct PackedLayer {
     std::uint8_t zero;
 };
 
-// Stride 1, 3 x 3 x 3 taps. The layer's inputs fill the words of the sources in turn; pooled: the first input is a source
-// of three columns. planes is how many the sources have.
+// Stride 1, 3 x 3 x 3 taps. The layer's inputs fill the words of the sources in turn; pooled: the first input is a
+// source of three columns. planes is how many the sources have.
 PackedLayer pack_whole(const QuantisedLayer& layer, Instructions instructions, bool pooled = false);
 void gather_whole(const std::vector<Source>& sources, std::int64_t planes, std::int64_t plane, Taps& taps);
 
