@@ -96,13 +96,15 @@ PackedConvolution::PackedConvolution(const std::vector<std::int8_t>& words, std:
             pass.start.push_back(std::accumulate(of_pass + output * taps_ * 4, of_pass + (output + 1) * taps_ * 4, 0) *
                                  kernels.less);
         if (kernels.in_pairs) {
-            const std::vector<Slot> slots =
-                pair_taps({of_pass, static_cast<std::size_t>(count * taps_ * 4)}, taps_, most);
-            for (std::size_t slot = 0; slot < slots.size(); slot += 2)
+            const Paired paired = pair_taps({of_pass, static_cast<std::size_t>(count * taps_ * 4)}, taps_, most);
+            pass.in_fours = paired.in_fours;
+            for (std::size_t slot = 0, together; slot < paired.slots.size(); slot += together) {
+                together = static_cast<std::int64_t>(slot) < paired.in_fours ? 4 : 2;
                 for (std::size_t output = 0; output < 4; ++output)
-                    for (const Slot& of_pair : {slots[slot], slots[slot + 1]})
-                        pass.weights.push_back(word(of_pair.weights[output]));
-            for (const Slot& slot : slots)
+                    for (std::size_t i = slot; i < slot + together; ++i)
+                        pass.weights.push_back(word(paired.slots[i].weights[output]));
+            }
+            for (const Slot& slot : paired.slots)
                 pass.order.push_back(static_cast<std::int32_t>(slot.tap));
         } else {
             for (std::int64_t tap = 0; tap < taps_; ++tap)
@@ -122,6 +124,7 @@ void PackedConvolution::operator()(const std::uint8_t* const* taps, std::span<co
         const bool as_given = in_order.empty();
         const ConvolutionPass over_taps{.weights = pass.weights.data(),
                                         .taps = as_given ? taps_ : static_cast<std::int64_t>(in_order.size()),
+                                        .in_fours = pass.in_fours,
                                         .tap = as_given ? taps : in_order.data(),
                                         .share = shares_.data(),
                                         .start = pass.start.data(),

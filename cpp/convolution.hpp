@@ -29,7 +29,7 @@ std::vector<std::string> instruction_sets();
 // Throws std::invalid_argument for one that is not among them.
 Instructions instructions_named(const std::string& name);
 
-// Whether their kernels take taps in pairs (pairing.hpp).
+// Whether their kernels take taps in pairs and fours (pairing.hpp).
 bool in_pairs(Instructions instructions);
 
 // Weights of one convolution in the order in which one set of instructions reads them.
@@ -56,6 +56,7 @@ class PackedConvolution {
         std::int64_t first_output;
         std::vector<std::int32_t> weights;
         std::vector<std::int32_t> start; // of each output
+        std::int64_t in_fours = 0;
         std::vector<std::int32_t> order; // in which it takes the taps; empty: as they are
     };
 

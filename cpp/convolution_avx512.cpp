@@ -6,9 +6,10 @@ namespace whs {
 namespace {
 
 struct Lanes : Lanes512 {
-    static Sums multiply_add(Sums sums, Words a, Words for_a, Words b, Words for_b) {
-        const __m512i both = _mm512_add_epi16(_mm512_maddubs_epi16(a, for_a), _mm512_maddubs_epi16(b, for_b));
-        return _mm512_add_epi32(sums, _mm512_madd_epi16(both, _mm512_set1_epi16(1)));
+    static Words multiply(Words words, Words weight) { return _mm512_maddubs_epi16(words, weight); }
+    static Words add(Words a, Words b) { return _mm512_add_epi16(a, b); }
+    static Sums widen_add(Sums sums, Words met) {
+        return _mm512_add_epi32(sums, _mm512_madd_epi16(met, _mm512_set1_epi16(1)));
     }
 };
 

@@ -71,7 +71,7 @@ struct WordBlock {
     }
 };
 
-// Four outputs of two taps at a time, whose products meet in 16 bits (pairing.hpp).
+// Four outputs of two or four taps at a time, whose products meet in 16 bits (pairing.hpp).
 template <class Lanes, int X>
 struct PairBlock {
     static constexpr int outputs = 4;
@@ -79,31 +79,47 @@ struct PairBlock {
 
     static WHS_NOINLINE void make(const ConvolutionPass& pass, std::int64_t lane, std::uint8_t* const* out,
                                   std::int64_t out_lane) {
-        typename Lanes::Sums sums[4 * X];
+        Sums sums;
         repeat<4 * X>([&](auto i) WHS_INLINE_LAMBDA {
             sums[decltype(i)::value] = Lanes::fill(pass.start[decltype(i)::value / X]);
         });
-        const std::int32_t* weights = pass.weights;
-        for (std::int64_t t = 0; t < pass.taps; t += 2) {
-            const std::uint8_t *a = pass.tap[t] + 4 * lane, *b = pass.tap[t + 1] + 4 * lane;
-            prefetch(a + 2 * 4 * lanes); // two blocks ahead
-            prefetch(b + 2 * 4 * lanes);
-            typename Lanes::Words of_a[X], of_b[X];
-            repeat<X>([&](auto x) WHS_INLINE_LAMBDA {
-                of_a[decltype(x)::value] = Lanes::load(a + 4 * Lanes::width * x);
-                of_b[decltype(x)::value] = Lanes::load(b + 4 * Lanes::width * x);
-            });
-            repeat<4>([&](auto o) WHS_INLINE_LAMBDA {
-                const auto for_a = Lanes::broadcast(weights[2 * o]), for_b = Lanes::broadcast(weights[2 * o + 1]);
-                repeat<X>([&](auto x) WHS_INLINE_LAMBDA {
-                    constexpr int i = decltype(o)::value * X + decltype(x)::value;
-                    sums[i] =
-                        Lanes::multiply_add(sums[i], of_a[decltype(x)::value], for_a, of_b[decltype(x)::value], for_b);
-                });
-            });
-            weights += 8;
-        }
+        std::int64_t t = 0;
+        for (; t < pass.in_fours; t += 4)
+            add<4>(sums, pass.tap + t, 4 * lane, pass.weights + 4 * t);
+        for (; t < pass.taps; t += 2)
+            add<2>(sums, pass.tap + t, 4 * lane, pass.weights + 4 * t);
         store_block<Lanes, 4, X>(sums, pass, out, out_lane);
+    }
+
+  private:
+    using Sums = typename Lanes::Sums[4 * X];
+
+    template <int T>
+    static WHS_INLINE void add(Sums& sums, const std::uint8_t* const* tap, std::int64_t offset,
+                               const std::int32_t* weights) {
+        typename Lanes::Words words[T * X];
+        repeat<T>([&](auto t) WHS_INLINE_LAMBDA {
+            const std::uint8_t* features = tap[decltype(t)::value] + offset;
+            prefetch(features + 2 * 4 * lanes); // two blocks ahead
+            repeat<X>([&](auto x) WHS_INLINE_LAMBDA {
+                words[decltype(t)::value * X + decltype(x)::value] = Lanes::load(features + 4 * Lanes::width * x);
+            });
+        });
+        repeat<4>([&](auto o) WHS_INLINE_LAMBDA {
+            typename Lanes::Words weight[T];
+            repeat<T>([&](auto t) WHS_INLINE_LAMBDA {
+                weight[decltype(t)::value] = Lanes::broadcast(weights[T * decltype(o)::value + decltype(t)::value]);
+            });
+            repeat<X>([&](auto x) WHS_INLINE_LAMBDA {
+                typename Lanes::Words met = Lanes::multiply(words[decltype(x)::value], weight[0]);
+                repeat<T - 1>([&](auto before) WHS_INLINE_LAMBDA {
+                    constexpr int t = decltype(before)::value + 1;
+                    met = Lanes::add(met, Lanes::multiply(words[t * X + decltype(x)::value], weight[t]));
+                });
+                constexpr int i = decltype(o)::value * X + decltype(x)::value;
+                sums[i] = Lanes::widen_add(sums[i], met);
+            });
+        });
     }
 };
 

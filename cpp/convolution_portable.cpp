@@ -1,4 +1,5 @@
-// Any processor: plain loops over bytes in pairs of taps, in 16 bits, which compilers turn into vectors of any width.
+// Any processor: plain loops over bytes in pairs and fours of taps, in 16 bits, which compilers turn into vectors of
+// any width.
 #include "convolution_kernel.hpp"
 
 #include <algorithm>
@@ -15,39 +16,43 @@ struct Block {
         alignas(64) std::int32_t sums[4][lanes];
         for (int output = 0; output < 4; ++output)
             std::fill_n(sums[output], lanes, pass.start[output]);
-        const std::int32_t* weights = pass.weights;
-        for (std::int64_t t = 0; t < pass.taps; t += 2, weights += 8) {
-            Channels a, b;
-            split(pass.tap[t] + 4 * lane, a);
-            split(pass.tap[t + 1] + 4 * lane, b);
-            for (int output = 0; output < 4; ++output)
-                add(a, b, weights + 2 * output, sums[output]);
-        }
+        std::int64_t t = 0;
+        for (; t < pass.in_fours; t += 4)
+            add<4>(pass.tap + t, 4 * lane, pass.weights + 4 * t, sums);
+        for (; t < pass.taps; t += 2)
+            add<2>(pass.tap + t, 4 * lane, pass.weights + 4 * t, sums);
         for (int output = 0; output < 4; ++output)
             for (std::int64_t i = 0; i < lanes; ++i)
                 out[0][4 * (out_lane + i) + output] = rescale(sums[output][i], pass.scale[output], pass.bias[output]);
     }
 
   private:
-    using Channels = std::int16_t[4][lanes];
-
-    static void split(const std::uint8_t* words, Channels& channels) {
-        for (std::int64_t i = 0; i < lanes; ++i)
-            for (int channel = 0; channel < 4; ++channel)
-                channels[channel][i] = words[4 * i + channel];
-    }
-    static void add(const Channels& a, const Channels& b, const std::int32_t* weights, std::int32_t* sums) {
-        std::int8_t w[8];
-        std::memcpy(w, weights, sizeof w);
-        std::int16_t met[2][lanes];
-        for (const int half : {0, 2}) {
-            const std::int16_t wa = w[half], wb = w[half + 1], wc = w[half + 4], wd = w[half + 5];
+    template <int T>
+    static void add(const std::uint8_t* const* tap, std::int64_t offset, const std::int32_t* weights,
+                    std::int32_t (&sums)[4][lanes]) {
+        alignas(64) std::int16_t channels[4 * T][lanes];
+        for (int t = 0; t < T; ++t)
             for (std::int64_t i = 0; i < lanes; ++i)
-                met[half / 2][i] = static_cast<std::int16_t>(a[half][i] * wa + a[half + 1][i] * wb + b[half][i] * wc +
-                                                             b[half + 1][i] * wd);
+                for (int channel = 0; channel < 4; ++channel)
+                    channels[4 * t + channel][i] = tap[t][offset + 4 * i + channel];
+        for (int output = 0; output < 4; ++output) {
+            std::int8_t w[4 * T];
+            std::memcpy(w, weights + T * output, sizeof w);
+            alignas(64) std::int16_t met[2][lanes];
+            for (const int half : {0, 1})
+                for (std::int64_t i = 0; i < lanes; ++i) {
+                    std::int16_t sum = 0;
+                    repeat<T>([&](auto t) WHS_INLINE_LAMBDA {
+                        constexpr int first = 4 * decltype(t)::value;
+                        const int at = first + 2 * half;
+                        sum =
+                            static_cast<std::int16_t>(sum + channels[at][i] * w[at] + channels[at + 1][i] * w[at + 1]);
+                    });
+                    met[half][i] = sum;
+                }
+            for (std::int64_t i = 0; i < lanes; ++i)
+                sums[output][i] += met[0][i] + met[1][i];
         }
-        for (std::int64_t i = 0; i < lanes; ++i)
-            sums[i] += met[0][i] + met[1][i];
     }
     static std::uint8_t rescale(std::int32_t sum, float scale, float bias) {
         const float scaled = static_cast<float>(sum) * scale;

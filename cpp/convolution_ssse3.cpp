@@ -14,10 +14,9 @@ struct Lanes {
     static Sums fill(std::int32_t value) { return _mm_set1_epi32(value); }
     static Words load(const std::uint8_t* p) { return _mm_loadu_si128(reinterpret_cast<const __m128i*>(p)); }
     static Words broadcast(std::int32_t word) { return fill(word); }
-    static Sums multiply_add(Sums sums, Words a, Words for_a, Words b, Words for_b) {
-        const __m128i both = _mm_add_epi16(_mm_maddubs_epi16(a, for_a), _mm_maddubs_epi16(b, for_b));
-        return _mm_add_epi32(sums, _mm_madd_epi16(both, _mm_set1_epi16(1)));
-    }
+    static Words multiply(Words words, Words weight) { return _mm_maddubs_epi16(words, weight); }
+    static Words add(Words a, Words b) { return _mm_add_epi16(a, b); }
+    static Sums widen_add(Sums sums, Words met) { return _mm_add_epi32(sums, _mm_madd_epi16(met, _mm_set1_epi16(1))); }
     static __m128i rescale(Sums sums, float scale, float bias) {
         const __m128 scaled = _mm_mul_ps(_mm_cvtepi32_ps(sums), _mm_set1_ps(scale));
         const __m128 shifted = _mm_add_ps(scaled, _mm_set1_ps(bias));

@@ -91,7 +91,7 @@ struct PackedDenseVNet {
 
     PackedDenseVNet(const QuantisedDenseVNet& network, Instructions instructions)
         : pool(network.pool), entry(pack_entry(network.entry, instructions)),
-          last(pack_whole(network.last, instructions, 1)) {
+          last(pack_whole(network.last, instructions, true)) {
         for (const QuantisedStack& stack : network.stacks) {
             PackedStack& layers = stacks.emplace_back();
             for (const QuantisedLayer& layer : stack)

@@ -6,12 +6,6 @@
 namespace whs {
 namespace {
 
-// A word whose first channel is the value, the others 0.
-void write_word(std::uint8_t* to, std::uint32_t value) {
-    to[0] = static_cast<std::uint8_t>(value);
-    to[1] = to[2] = to[3] = 0;
-}
-
 // Neighbours of output voxel i of an axis and the weight of the upper one, of 2 * factor.
 struct Between {
     Between(std::int64_t i, std::int64_t factor, std::int64_t n) {
@@ -83,13 +77,17 @@ void pool_row(const QuantisedPool& pool, View3<const std::uint8_t> region, const
     const auto value = [&](std::size_t column, float share) {
         const std::uint16_t* sum = sums.data() + 2 * column;
         const float mean = static_cast<float>(sum[0] + sum[1] + sum[2]) * share + pool.bias;
-        return static_cast<std::uint32_t>(std::min(std::max(mean, 0.0F), 255.0F) + 0.5F);
+        return static_cast<std::uint8_t>(std::min(std::max(mean, 0.0F), 255.0F) + 0.5F);
     };
-    std::uint8_t* to = out.at(plane, group, row);
+    std::vector<std::uint8_t>& means = scratch.bytes;
+    means.assign(columns + 3, pool.zero); // what lies outside on both sides, and a byte that has no weight
     const float share = pool.scale / static_cast<float>(3 * lines);
     for (std::size_t column = 0; column < columns; ++column)
-        write_word(to + 4 * column, value(column, share));
-    write_word(to, value(0, pool.scale / static_cast<float>(2 * lines)));
+        means[column + 1] = value(column, share);
+    means[1] = value(0, pool.scale / static_cast<float>(2 * lines));
+    std::uint8_t* to = out.at(plane, group, row);
+    for (std::size_t column = 0; column < columns; ++column)
+        std::memcpy(to + 4 * column, means.data() + column, 4);
 }
 
 void upsample_row(const Planes& in, std::int64_t in_planes, std::int64_t factor, const Planes& out, const RowAt& at,
@@ -110,12 +108,14 @@ void upsample_row(const Planes& in, std::int64_t in_planes, std::int64_t factor,
     scratch.line.resize(static_cast<std::size_t>(bytes + 8));
     std::uint16_t* line = scratch.line.data() + 4;
     const int halved = factor == 2 ? 0 : 1;
-    for (std::int64_t i = 0; i < bytes; ++i)
-        line[i] = static_cast<std::uint16_t>((a[i] * wa + b[i] * wb + c[i] * wc + d[i] * wd + halved) >> halved);
+    for (std::int64_t i = 0; i < bytes; ++i) {
+        const auto sum = static_cast<std::uint16_t>(a[i] * wa + b[i] * wb + c[i] * wc + d[i] * wd + halved);
+        line[i] = static_cast<std::uint16_t>(sum >> halved);
+    }
     std::copy_n(line, 4, line - 4);
     std::copy_n(line + bytes - 4, 4, line + bytes);
-    scratch.phases.resize(static_cast<std::size_t>(factor * bytes));
-    std::uint8_t* phases = scratch.phases.data();
+    scratch.bytes.resize(static_cast<std::size_t>(factor * bytes));
+    std::uint8_t* phases = scratch.bytes.data();
     const int shift = factor == 2 ? 6 : 8;
     for (std::int64_t phase = 0; phase < factor; ++phase) {
         const Between x(phase + factor, factor, 3); // as in the middle of a row

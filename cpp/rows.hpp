@@ -13,7 +13,7 @@ namespace whs {
 // Memory of one thread, kept from one row to the next.
 struct RowScratch {
     std::vector<std::uint16_t> line;
-    std::vector<std::uint8_t> phases;
+    std::vector<std::uint8_t> bytes;
 };
 
 struct RowAt {
@@ -27,7 +27,8 @@ void split_voxels(View3<const std::uint8_t> region, const Planes& out, const Row
 // Words of the even and odd columns of the even and odd rows of a group: rows of four groups.
 void split_words(const Planes& in, const Planes& out, const RowAt& at);
 
-// Mean of 3 x 3 x 3 voxels with stride 2; voxels outside the region do not count.
+// Mean of 3 x 3 x 3 voxels with stride 2; voxels outside the region do not count. A word holds those of columns x - 1,
+// x and x + 1.
 void pool_row(const QuantisedPool& pool, View3<const std::uint8_t> region, const Planes& out, const RowAt& at,
               RowScratch& scratch);
 

@@ -217,7 +217,7 @@ std::size_t Stages::add_last(const PackedLayer& layer, const std::vector<std::si
     for (const std::size_t input : inputs) {
         const Planes& from = *stages_[input].out;
         for (std::int64_t group = 0; group < from.groups; ++group)
-            joined.push_back({&from, group});
+            joined.push_back({&from, group, input == inputs.front()});
         needs.push_back({input, kAround, kAround});
     }
     const Planes& integers = add_tensor(zeros(layer.outputs, 128), logits_.ny, logits_.nx, planes_per_step_);

@@ -31,24 +31,28 @@ PackedLayer packed(const QuantisedLayer& layer, const std::vector<std::int8_t>& 
             layer.zero};
 }
 
-PackedLayer pack(const QuantisedLayer& layer, std::int64_t in_first, const Order& order, Instructions instructions) {
-    const std::int64_t groups = 1 + groups_of(layer.inputs - in_first);
-    const std::int64_t outputs = 4 * groups_of(layer.outputs), taps = 27 * groups;
-    std::vector<std::int8_t> words(static_cast<std::size_t>(outputs * taps * 4));
+PackedLayer pack(const QuantisedLayer& layer, bool pooled, const Order& order, Instructions instructions) {
+    const std::int64_t alone = pooled ? 1 : 0, groups = groups_of(layer.inputs - alone);
+    const std::int64_t plane_taps = 3 * alone + 9 * groups, outputs = 4 * groups_of(layer.outputs);
+    std::vector<std::int8_t> words(static_cast<std::size_t>(outputs * 3 * plane_taps * 4));
     for (std::int64_t output = 0; output < layer.outputs; ++output)
-        for (std::int64_t input = 0; input < layer.inputs; ++input) {
-            const std::int64_t place = input < in_first ? input : input - in_first + 4;
-            const std::int8_t* weights = layer.weights + (output * layer.inputs + input) * 27;
-            for (std::int64_t z = 0; z < 3; ++z)
-                for (std::int64_t i = 0; i < 9; ++i) {
-                    const std::int64_t tap = (z * groups + place / 4) * 9 + i;
-                    words[static_cast<std::size_t>((output * taps + tap) * 4 + place % 4)] =
-                        weights[9 * z + order.taps[static_cast<std::size_t>(i)]];
-                }
-        }
+        for (std::int64_t input = 0; input < layer.inputs; ++input)
+            for (std::int64_t z = 0; z < 3; ++z) {
+                const std::int8_t* weights = layer.weights + ((output * layer.inputs + input) * 3 + z) * 9;
+                std::int8_t* plane = words.data() + (output * 3 + z) * plane_taps * 4;
+                for (std::int64_t i = 0; i < 9; ++i)
+                    if (input < alone)
+                        plane[i / 3 * 4 + i % 3] = weights[i];
+                    else
+                        plane[(3 * alone + (input - alone) / 4 * 9 + i) * 4 + (input - alone) % 4] =
+                            weights[order.taps[static_cast<std::size_t>(i)]];
+            }
     std::vector<std::uint8_t> shares;
-    for (std::int64_t plane = 0; plane < 3 * groups; ++plane)
-        shares.insert(shares.end(), order.shares.begin(), order.shares.end());
+    for (std::int64_t z = 0; z < 3; ++z) {
+        shares.resize(shares.size() + static_cast<std::size_t>(3 * alone));
+        for (std::int64_t group = 0; group < groups; ++group)
+            shares.insert(shares.end(), order.shares.begin(), order.shares.end());
+    }
     return packed(layer, words, std::move(shares), instructions);
 }
 
@@ -56,22 +60,23 @@ bool within(std::int64_t plane, std::int64_t planes) { return plane >= 0 && plan
 
 } // namespace
 
-PackedLayer pack_whole(const QuantisedLayer& layer, Instructions instructions, std::int64_t first_inputs) {
-    return pack(layer, first_inputs, kRows, instructions);
+PackedLayer pack_whole(const QuantisedLayer& layer, Instructions instructions, bool pooled) {
+    return pack(layer, pooled, kRows, instructions);
 }
 
 void gather_whole(const std::vector<Source>& sources, std::int64_t planes, std::int64_t plane, Taps& taps) {
     for (std::int64_t z = plane - 1; z <= plane + 1; ++z)
-        for (const auto& [source, group] : sources) {
+        for (const auto& [source, group, three_columns] : sources) {
             const std::uint8_t* words = within(z, planes) ? source->at(z, group) : source->outside(group);
+            const std::int64_t beside = three_columns ? 0 : 1;
             for (std::int64_t y = -1; y <= 1; ++y)
-                for (std::int64_t x = -1; x <= 1; ++x)
+                for (std::int64_t x = -beside; x <= beside; ++x)
                     taps.push_back(words + 4 * (y * source->pitch + x));
         }
 }
 
 PackedLayer pack_halving(const QuantisedLayer& layer, Instructions instructions) {
-    return pack(layer, 4, kPhases, instructions);
+    return pack(layer, false, kPhases, instructions);
 }
 
 void gather_halving(const Planes& split, std::int64_t groups, std::int64_t planes, std::int64_t plane, Taps& taps) {

@@ -16,10 +16,11 @@ using Taps = std::vector<const std::uint8_t*>;
 
 inline std::int64_t groups_of(std::int64_t channels) { return (channels + 3) / 4; }
 
-// Four channels of an input: a group of some planes.
+// Four channels of an input: a group of some planes. Or one channel, of which a word holds three columns.
 struct Source {
     const Planes* planes;
     std::int64_t group;
+    bool three_columns = false;
 };
 
 struct PackedLayer {
@@ -28,9 +29,9 @@ struct PackedLayer {
     std::uint8_t zero;
 };
 
-// Stride 1, 3 x 3 x 3 taps. The layer's inputs fill the words of the sources in turn, of which the first may hold fewer
-// than four (first_inputs); planes is how many the sources have.
-PackedLayer pack_whole(const QuantisedLayer& layer, Instructions instructions, std::int64_t first_inputs = 4);
+// Stride 1, 3 x 3 x 3 taps. The layer's inputs fill the words of the sources in turn; pooled: the first input is a
+// source of three columns. planes is how many the sources have.
+PackedLayer pack_whole(const QuantisedLayer& layer, Instructions instructions, bool pooled = false);
 void gather_whole(const std::vector<Source>& sources, std::int64_t planes, std::int64_t plane, Taps& taps);
 
 // Stride 2, 3 x 3 x 3 taps. The input lies as four tensors, of the even and odd rows and columns, so that the lanes lie

@@ -69,31 +69,33 @@ def test_the_table_and_json_tell_what_was_met(monkeypatch, capsys):
     slow, large = 99.0, 5000.0
     colds = {1: (5.0, 600.0), 2: (slow, large)}
 
+    def make(path, *, shape, spacing_mm):
+        path.touch()
+        return benchmarking.Grid(shape, spacing_mm or (1.0, 1.0, 1.0), (0.0, 0.0, 0.0))
+
     def cold(scan, folder, *, threads, limit):
         assert (scan.name, limit) == ("scan.nii", 2 << 30)
         process, peak = colds[threads]
         return {"timings_s": seconds | {"process": process}, "peak_memory_mb": peak}
 
     monkeypatch.setattr(benchmarking, "SHAPE", (10, 10, 10))
-    monkeypatch.setattr(benchmarking, "make_scan", lambda path: path.touch() or read_grid())
+    monkeypatch.setattr(benchmarking, "make_scan", make)
     monkeypatch.setattr(benchmarking, "run_cold", cold)
     warm = {"timings_s": seconds, "gzip_s": {"in": 1.5, "out": 0.5}}
     monkeypatch.setattr(benchmarking, "run_warm", lambda *_, **__: warm)
     assert main(["bench", "--threads", "1,2", "--memory-limit", "2G"]) == 0
     table = capsys.readouterr().out
-    assert "1 threads: time met (5.0 s), memory met (600 MB)" in table
-    assert "2 threads: time NOT met (99.0 s), memory NOT met (5000 MB)" in table
+    assert table.count("1 threads: time met (5.0 s), memory met (600 MB)") == 2
+    assert table.count("2 threads: time NOT met (99.0 s), memory NOT met (5000 MB)") == 2
+    assert table.index("chest scan    10 x 10 x 10") < table.index("gated scan    512 x 512 x 250, 0.350 x 0.350")
     assert main(["bench", "--threads", "1,2", "--memory-limit", "2G", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert [run["paper_time_met"] for run in found["runs"]] == [True, False]
-    for run in found["runs"]:
+    assert found["gated"]["scan"]["shape_zyx"] == [250, 512, 512]
+    for run in [*found["runs"], *found["gated"]["runs"]]:
         assert run["gzip_s"] == {"in": 1.5, "out": 0.5}
         # Writing takes half of its second without compression, and the total 5.5 s.
         assert run["cold_share"] == dict.fromkeys(benchmarking.STAGES[:5], 0.182) | {"write": 0.091}
-
-
-def read_grid():
-    return benchmarking.Grid((10, 10, 10), (1.0, 1.0, 1.0), (0.0, 0.0, 0.0))
 
 
 def test_a_warm_engine_tells_its_stages_and_what_compression_adds(tmp_path, monkeypatch):
@@ -107,3 +109,14 @@ def test_a_warm_engine_tells_its_stages_and_what_compression_adds(tmp_path, monk
     assert tuple(found["timings_s"]) == benchmarking.STAGES
     assert found["timings_s"]["total"] >= max(found["timings_s"][stage] for stage in benchmarking.STAGES[:-1])
     assert set(found["gzip_s"]) == {"in", "out"}
+
+
+def test_a_scan_of_given_spacing_lies_about_the_middle(tmp_path):
+    grid = benchmarking.make_scan(tmp_path / "a.nii", shape=(60, 64, 70), spacing_mm=(1.0, 2.0, 3.0))
+    with benchmarking.resources.as_file(benchmarking.resources.files("whs_fast") / "data" / "sample.nii.gz") as file:
+        sample = read(file)
+    low, high = np.array(grid.box_mm)
+    assert np.allclose(low + high, np.sum(sample.grid.box_mm, axis=0), atol=1e-3)
+    assert grid.spacing_mm == pytest.approx((1.0, 2.0, 3.0))
+    voxel = read(tmp_path / "a.nii").array[30, 32, 35]  # of noise 20 HU, near the middle
+    assert abs(int(voxel) - int(sample.array[tuple(n // 2 for n in sample.array.shape)])) < 400

@@ -29,8 +29,9 @@ def _split_threads(context: click.Context, parameter: click.Parameter, value: st
 def command(threads: tuple[int, ...], memory_limit: str | None, as_json: bool) -> None:
     """Measure time and memory of a run on this machine.
 
-    The scan, of 512 x 512 x 400 voxels, is made for the purpose and takes 210 MB in the temporary folder (TMPDIR) until
-    the command ends. Cold runs are `whs-fast run` in a fresh process; warm runs are further runs of one engine.
+    Two scans are made for the purpose: one of the chest, 512 x 512 x 400 voxels, and a gated one of the heart alone,
+    512 x 512 x 250. They take up to 400 MB in the temporary folder (TMPDIR) while they are measured. Cold runs are
+    `whs-fast run` in a fresh process; warm runs are further runs of one engine.
 
     \b
     Examples:
