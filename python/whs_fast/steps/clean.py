@@ -114,7 +114,7 @@ def _cut_below(labels: NDArray[np.uint8], grid: Grid, threads: int) -> None:
 
 def _lowest(box: list[tuple[int, int]], head_mm: NDArray[np.float64]) -> float:
     """Height of a box's lowest corner from that of the first voxel, mm."""
-    return sum(min(step * first, step * (end - 1)) for (first, end), step in zip(box, head_mm.tolist(), strict=True))
+    return float(sum(min(step * first, step * (end - 1)) for (first, end), step in zip(box, head_mm, strict=True)))
 
 
 def _boxes(labels: NDArray[np.uint8], threads: int) -> dict[int, list[tuple[int, int]]]:
