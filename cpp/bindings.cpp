@@ -9,6 +9,7 @@
 #include "polynomial.hpp"
 #include "resample.hpp"
 #include "statistics.hpp"
+#include "thinning.hpp"
 #include "upsample.hpp"
 
 #include <nanobind/nanobind.h>
@@ -40,7 +41,7 @@ template <class T>
 using Logits = nb::ndarray<T, nb::numpy, nb::ndim<4>, nb::c_contig, nb::device::cpu>;
 using Kernels = nb::ndarray<const std::int8_t, nb::numpy, nb::ndim<5>, nb::c_contig, nb::device::cpu>;
 using Layer = std::tuple<Kernels, std::vector<float>, std::vector<float>, std::uint8_t>;
-using Wanted = std::array<std::array<std::int64_t, 2>, 3>;
+using Ranges = std::array<std::array<std::int64_t, 2>, 3>;
 using NoGil = nb::gil_scoped_release;
 
 template <class T>
@@ -120,6 +121,17 @@ std::int64_t fill_holes(Volume<std::uint8_t> labels, int label, int connectivity
     return whs::fill_holes(view(labels), label, connectivity, threads);
 }
 
+whs::Box box_of(const Ranges& ranges) {
+    const auto& [planes, rows, columns] = ranges;
+    return {{planes[0], planes[1]}, {rows[0], rows[1]}, {columns[0], columns[1]}};
+}
+
+std::int64_t remove_thin(Volume<std::uint8_t> labels, int label, const Ranges& box, const whs::Index3& reach,
+                         const whs::Index3& keep, int threads) {
+    const NoGil released;
+    return whs::remove_thin(view(labels), label, box_of(box), reach, keep, threads);
+}
+
 auto label_statistics(Volume<const std::uint8_t> labels, std::int64_t label_count, int threads) {
     whs::LabelStatistics result;
     {
@@ -164,14 +176,10 @@ void make_dense_vnet(whs::DenseVNet* place, std::tuple<float, float, std::uint8_
 }
 
 auto run_dense_vnet(const whs::DenseVNet& network, Volume<const std::uint8_t> region, Logits<std::int8_t> logits,
-                    const std::optional<Wanted>& wanted, std::int64_t planes_per_step, int threads,
+                    const std::optional<Ranges>& wanted, std::int64_t planes_per_step, int threads,
                     const nb::object& progress) {
     const whs::View4<std::int8_t> made = view(logits);
-    whs::Box box{{0, made.nz}, {0, made.ny}, {0, made.nx}};
-    if (wanted) {
-        const auto& [planes, rows, columns] = *wanted;
-        box = {{planes[0], planes[1]}, {rows[0], rows[1]}, {columns[0], columns[1]}};
-    }
+    const whs::Box box = wanted ? box_of(*wanted) : whs::Box{{0, made.nz}, {0, made.ny}, {0, made.nx}};
     const auto watch = [&progress](double share) {
         const nb::gil_scoped_acquire held;
         if (PyErr_CheckSignals() != 0) // Ctrl-C, while the kernel goes on
@@ -275,6 +283,14 @@ rule and for a label without one.)");
         R"(Fill, in place, background cavities that touch one label alone and not the border; return the voxels filled.
 
 label: the label to fill; 0 for every label. connectivity: that of the cavities, 6, 18 or 26.)");
+
+    m.def("remove_thin", &remove_thin, "labels"_a.noconvert(), "label"_a, "box"_a, "reach"_a, "keep"_a, nb::kw_only(),
+          "threads"_a = 1,
+          R"(Remove, in place, what of a label is thinner than 2 reach + 1 voxels; return the voxels removed.
+
+box: first and last + 1 of the z, y and x that hold all of the label. Voxels stay that lie within `keep` voxels, along z,
+y and x, of one around which all within `reach`, as far as they lie in the volume, have the label. Raises ValueError for a
+label outside 1 to 255, a reach below 0 or above keep, and a box that does not lie within the volume.)");
 
     m.def("label_statistics", &label_statistics, "labels"_a.noconvert(), "label_count"_a, nb::kw_only(),
           "threads"_a = 1,

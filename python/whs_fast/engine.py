@@ -113,7 +113,7 @@ class Engine:
             labels = segment(volume, region, self._segmenter, threads=self._threads, progress=report)
             return_memory()
         with clock.step("clean"):
-            labels = clean(labels, voxel_ml=grid.voxel_ml, threads=self._threads)
+            labels = clean(labels, grid, threads=self._threads)
         with clock.step("measure"):
             refined_mm = refine_valve(labels, grid, localised.point_mm)
             valve_mm = localised.point_mm if refined_mm is None else refined_mm

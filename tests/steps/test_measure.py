@@ -45,15 +45,19 @@ def test_volumes_count_voxels_and_the_muscle_is_weighed():
 
 
 @pytest.mark.parametrize("face", [(axis, end) for axis in range(3) for end in (0, -1)])
-def test_the_outermost_layer_of_the_scan_is_its_edge(face):
+@pytest.mark.parametrize(("spacing_mm", "layers"), [(5.0, 1), (1.0, 3), (0.4, 6), (0.75, 3)])
+def test_the_outermost_layers_of_the_scan_are_its_edge(face, spacing_mm, layers):
+    """The outermost, and those that are not wholly further than 2 mm from the outer face."""
     axis, end = face
-    for depth in (0, 1):
-        labels = np.zeros((9, 10, 11), np.uint8)
-        place = [4, 4, 4]
+    for depth in range(layers + 2):
+        labels = np.zeros((19, 20, 21), np.uint8)
+        place = [9, 9, 9]
         place[axis] = depth if end == 0 else labels.shape[axis] - 1 - depth
         labels[tuple(place)] = BY_KEY["aorta"].label
-        result = measured(labels, grid_around(labels.shape, (5.0, 5.0, 5.0)))
-        assert result["structures"]["aorta"]["touches_scan_edge"] is (depth == 0)
+        steps = [5.0, 5.0, 5.0]
+        steps[2 - axis] = spacing_mm
+        result = measured(labels, grid_around(labels.shape, tuple(steps)))
+        assert result["structures"]["aorta"]["touches_scan_edge"] is (depth < layers)
         assert not any(result["structures"][s.key]["touches_scan_edge"] for s in STRUCTURES if s.key != "aorta")
 
 

@@ -1,19 +1,21 @@
-"""Removes what cannot be part of a structure: islands, crumbs and holes, by one small table of rules.
+"""Removes what cannot be part of a structure: threads, islands, crumbs, what lies too low, and holes, by small tables.
 
-Each structure has a number of parts that it may have, a smallest volume for a part, and at most one structure whose
-neighbours among its parts stay before others do. What goes becomes background, and background wholly enclosed by one
-structure becomes that structure. The rules know sizes and neighbours only, never places or directions, so a scan
-stored the other way round is cleaned alike; parts of equal size stay or go together for the same reason.
+First, spikes and threads of the atria go. Then each structure keeps as many connected parts as it may have, none below
+a smallest volume, and those that touch the one structure they may hang on to. Then what lies far below the left
+ventricle goes, and background wholly enclosed by one structure becomes that structure; all else that goes becomes
+background. Sizes are mm and mL, and low is towards the patient's feet, so a scan that is stored in another order of
+axes or the other way round is cleaned alike. Parts of equal size stay or go together for the same reason.
 """
 
 from dataclasses import dataclass
-from math import ceil
+from math import ceil, floor
 
 import numpy as np
 from numpy.typing import NDArray
 
 from whs_fast import _kernels
 from whs_fast.structures import BY_KEY, STRUCTURES
+from whs_fast.volume import Grid
 
 
 @dataclass(frozen=True)
@@ -54,21 +56,79 @@ RULES: tuple[Rule, ...] = (
         "one chamber with its appendage, open to its ventricle; marrow of the spine, which looks alike, is not",
     ),
     Rule("right_ventricle_cavity", 1, 1.0, None, "one chamber"),
-    Rule("pulmonary_artery", 2, 0.5, None, "trunk, and a branch that streaks or the scan's edge may cut off from it"),
+    Rule("pulmonary_artery", 1, 0.5, None, "one tree, whose two branches spring from the trunk inside the region"),
 )
 
+# Atria are centimetres wide, and so are the lobes of their appendages. What is thinner than 3 mm and further than
+# 4.5 mm from anything wider is a fold of fat, a wall or a small vein, and what hangs on to it is another structure.
+# Nearer, it may be the chamber's own rough border. Ventricles have recesses between trabeculae that are as thin.
+WIDE = ("left_atrium", "right_atrium")
+HALF_WIDTH_MM = 1.5
+BORDER_MM = 4.5
 
-def clean(labels: NDArray[np.uint8], *, voxel_ml: float, threads: int) -> NDArray[np.uint8]:
-    """Applies the rules to labels, uint8[z, y, x], in place, and returns the same array.
+# Both ventricles lie on the diaphragm, and the inferior vena cava, from the diaphragm to its mouth in the right atrium,
+# is about 2 cm long: what lies further below the left ventricle lies in the abdomen and is the vein or the liver.
+ABOVE_DIAPHRAGM = ("left_atrium", "right_atrium", "right_ventricle_cavity")
+BELOW_MM = 20.0
 
-    voxel_ml is the volume of a voxel in mL. Two passes, over runs of equal voxels: parts, then holes.
-    """
+
+def clean(labels: NDArray[np.uint8], grid: Grid, *, threads: int) -> NDArray[np.uint8]:
+    """Applies the rules to labels, uint8[z, y, x] on the grid, in place, and returns the same array."""
+    boxes = _boxes(labels, threads)
+    for label in (BY_KEY[key].label for key in WIDE):
+        if label in boxes:
+            _kernels.remove_thin(labels, label, boxes[label], *_thinness(grid), threads=threads)
     rules = np.zeros((len(STRUCTURES) + 1, 3), np.int64)
     for rule in RULES:
         attached_to = BY_KEY[rule.attached_to].label if rule.attached_to else 0
         # The float noise of a header must not cost a part that is just large enough.
-        least_voxels = ceil(rule.smallest_ml / voxel_ml - 1e-6)
+        least_voxels = ceil(rule.smallest_ml / grid.voxel_ml - 1e-6)
         rules[BY_KEY[rule.key].label] = rule.parts, least_voxels, attached_to
     _kernels.keep_parts(labels, rules, threads=threads)
+    _cut_below(labels, grid, threads)
     _kernels.fill_holes(labels, 0, 6, threads=threads)  # 0: cavities in any one structure
     return labels
+
+
+def _cut_below(labels: NDArray[np.uint8], grid: Grid, threads: int) -> None:
+    """Removes what of ABOVE_DIAPHRAGM lies more than BELOW_MM below the box around the left ventricle."""
+    boxes = _boxes(labels, threads)
+    head_mm = grid.affine[2, 2::-1]  # how far towards the head a step along z, y and x leads
+    ventricle = [
+        _lowest(boxes[label], head_mm)
+        for label in (BY_KEY["left_ventricle_cavity"].label, BY_KEY["left_ventricle_myocardium"].label)
+        if label in boxes
+    ]
+    if not ventricle:
+        return
+    lowest_mm = min(ventricle) - BELOW_MM - 1e-6
+    for label in (BY_KEY[key].label for key in ABOVE_DIAPHRAGM):
+        if label not in boxes or _lowest(boxes[label], head_mm) >= lowest_mm:
+            continue
+        planes, rows, columns = (slice(*ends) for ends in boxes[label])
+        y, x = np.ogrid[rows, columns]
+        for z in range(planes.start, planes.stop):
+            part = labels[z, rows, columns]
+            part[(part == label) & (head_mm[0] * z + head_mm[1] * y + head_mm[2] * x < lowest_mm)] = 0
+
+
+def _lowest(box: list[tuple[int, int]], head_mm: NDArray[np.float64]) -> float:
+    """Height of a box's lowest corner from that of the first voxel, mm."""
+    return float(sum(min(step * first, step * (end - 1)) for (first, end), step in zip(box, head_mm, strict=True)))
+
+
+def _boxes(labels: NDArray[np.uint8], threads: int) -> dict[int, list[tuple[int, int]]]:
+    """First and last + 1 of the z, y and x of each label that is there."""
+    voxels, lowest, highest, *_ = _kernels.label_statistics(labels, len(STRUCTURES) + 1, threads=threads)
+    ends = highest + 1
+    return {
+        label: list(zip(lowest[label].tolist(), ends[label].tolist(), strict=True))
+        for label in np.flatnonzero(voxels).tolist()
+    }
+
+
+def _thinness(grid: Grid) -> tuple[list[int], list[int]]:
+    """Voxels along z, y and x in HALF_WIDTH_MM, to the nearest, and in BORDER_MM, to the next."""
+    # The float noise of a header must not decide here either.
+    reach = [floor(HALF_WIDTH_MM / step + 0.5 + 1e-6) for step in grid.spacing_mm[::-1]]
+    return reach, [ceil(BORDER_MM / step - 1e-6) for step in grid.spacing_mm[::-1]]

@@ -14,6 +14,10 @@ SCHEMA = 1
 
 _NEAR_EDGE_MM = 25.0
 
+# A label may end this far before the edge of the scan that cuts its structure off: the larger side of a voxel of the
+# logits, which see the air outside.
+CUT_MM = 2.0
+
 
 def measure(
     labels: NDArray[np.uint8], grid: Grid, valve_mm: Triple | None, *, region: Grid | None, threads: int
@@ -21,11 +25,13 @@ def measure(
     """The part of measurements.json that the label map decides.
 
     labels, uint8[z, y, x], lie on grid; valve_mm is (x, y, z), LPS; region is the grid that was segmented; both are
-    None, and what depends on them is, where they are not known. A structure touches the edge of the scan where it has a
-    voxel in the scan's outermost layer, and the edge of the region where it has a voxel within one voxel (of the scan
-    or of the region, the larger) of the region's outer faces.
+    None, and what depends on them is, where they are not known. A structure touches the edge of the scan where it
+    comes within CUT_MM of the scan's outer faces or has a voxel in its outermost layer, and the edge of the region
+    where it has a voxel within one voxel (of the scan or of the region, the larger) of the region's outer faces.
     """
-    voxels, lowest, highest, _, at_edge = _kernels.label_statistics(labels, len(STRUCTURES) + 1, threads=threads)
+    voxels, lowest, highest, *_ = _kernels.label_statistics(labels, len(STRUCTURES) + 1, threads=threads)
+    beyond_mm = np.minimum(lowest, np.subtract(grid.shape, 1) - highest) * grid.spacing_mm[::-1]
+    cut = (beyond_mm <= CUT_MM + 1e-6).any(axis=1) & (voxels > 0)
     structures: dict[str, Any] = {}
     for structure in STRUCTURES:
         label = structure.label
@@ -33,7 +39,7 @@ def measure(
         structures[structure.key] = {
             "label": label,
             "volume_ml": _volume_ml(voxels[label], grid),
-            "touches_scan_edge": bool(at_edge[label]),
+            "touches_scan_edge": bool(cut[label]),
             "touches_region_edge": None if region is None else _touches_region(labels, label, box, grid, region),
         }
     myocardium = BY_KEY["left_ventricle_myocardium"].label
