@@ -8,7 +8,8 @@ import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent.parent))
+sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from hostile.bases import KINDS
 from hostile.trying import Outcome, nth_tries, run_tries, tally
@@ -26,10 +27,10 @@ def main() -> int:
         tries = [(kind, int(number))]
     else:
         tries = nth_tries(options.count, options.first, (options.kind,) if options.kind else KINDS)
-    counts, findings, most = tally(_told(run_tries(tries)))
+    counts, findings, most, peak = tally(_told(run_tries(tries)))
     for kind, count in counts.items():
         print(f"{kind:<28}", ", ".join(f"{number} {what}" for what, number in sorted(count.items())))
-    print(f"{len(tries)} tries, {len(findings)} findings, at most {most:.2f} s of a processor a try")
+    print(f"{len(tries)} tries, {len(findings)} findings, at most {most:.2f} s of a processor and {peak} MiB a try")
     return 1 if findings else 0
 
 

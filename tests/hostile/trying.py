@@ -31,13 +31,14 @@ Try = tuple[str, int]
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a try: "read", "refused", or a finding in words; and its message and CPU seconds."""
+    """What came of a try: "read", "refused", or a finding in words; its message, CPU seconds and peak memory in MiB."""
 
     kind: str
     number: int
     what: str
     message: str
     seconds: float
+    mebibytes: int = 0
 
     @property
     def found(self) -> bool:
@@ -63,7 +64,8 @@ def run_tries(tries: Iterable[Try], *, seconds: int = MOST_SECONDS, taking: str 
 def _in_a_process(tries: list[Try], seconds: int, taking: str) -> Iterator[Outcome]:
     """Outcomes until the process ends; of a try that ended it, how."""
     program = f"from hostile import trying\n{taking}\ntrying.serve({seconds})"
-    path = os.pathsep.join([str(Path(__file__).parent.parent), os.environ.get("PYTHONPATH", "")])
+    tests = Path(__file__).parent.parent
+    path = os.pathsep.join([str(tests.parent), str(tests), os.environ.get("PYTHONPATH", "")])
     environment = os.environ | {"PYTHONPATH": path, "OPENBLAS_NUM_THREADS": "1", "WHS_FAST_CACHE": "off"}
     with (
         tempfile.TemporaryDirectory() as place,
@@ -92,11 +94,11 @@ def _in_a_process(tries: list[Try], seconds: int, taking: str) -> Iterator[Outco
                     last = errors.read().decode(errors="replace")[-500:]
                     yield Outcome(kind, number, f"ended the process ({process.wait()})", last, 0.0)
                     return
-                what, message, spent = json.loads(line)
+                what, message, spent, peak = json.loads(line)
                 if told > said:
                     errors.seek(said)
                     what, message, said = "printed", errors.read().decode(errors="replace")[-500:], told
-                yield Outcome(kind, number, what, message, spent)
+                yield Outcome(kind, number, what, message, spent, peak)
         finally:
             process.kill()
 
@@ -124,13 +126,14 @@ def serve(seconds: int) -> None:
             for name, content in files.items():
                 (folder / name).write_bytes(content)
             _bound_time(seconds)
+            Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
             before = time.process_time()
             what, message = _attempt(kind, opened(kind, folder, files), take)
             spent = time.process_time() - before
             for name in files:
                 (folder / name).unlink()
             folder.rmdir()
-            print(json.dumps([what, message, spent]), file=out, flush=True)
+            print(json.dumps([what, message, spent, _peak_mebibytes()]), file=out, flush=True)
 
 
 def _bound_time(seconds: int) -> None:
@@ -138,6 +141,11 @@ def _bound_time(seconds: int) -> None:
     used = resource.getrusage(resource.RUSAGE_SELF)
     soft = int(used.ru_utime + used.ru_stime) + seconds + 1
     resource.setrlimit(resource.RLIMIT_CPU, (soft, resource.getrlimit(resource.RLIMIT_CPU)[1]))
+
+
+def _peak_mebibytes() -> int:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) >> 10 for line in lines if line.startswith("VmHWM:"))
 
 
 def _attempt(kind: str, path: Path, take: Callable[[str, Path], None]) -> tuple[str, str]:
@@ -153,13 +161,13 @@ def _attempt(kind: str, path: Path, take: Callable[[str, Path], None]) -> tuple[
     return READ, ""
 
 
-def tally(outcomes: Iterable[Outcome]) -> tuple[dict[str, Counter[str]], list[Outcome], float]:
-    """How often each kind was read, refused or else; the findings; and the most CPU seconds of a try."""
+def tally(outcomes: Iterable[Outcome]) -> tuple[dict[str, Counter[str]], list[Outcome], float, int]:
+    """How often each kind was read, refused or else; the findings; and the most CPU seconds and MiB of a try."""
     counts: dict[str, Counter[str]] = {}
-    findings, most = [], 0.0
+    findings, most, peak = [], 0.0, 0
     for outcome in outcomes:
         counts.setdefault(outcome.kind, Counter())[outcome.what if not outcome.found else "finding"] += 1
-        most = max(most, outcome.seconds)
+        most, peak = max(most, outcome.seconds), max(peak, outcome.mebibytes)
         if outcome.found:
             findings.append(outcome)
-    return counts, findings, most
+    return counts, findings, most, peak

@@ -14,6 +14,8 @@ def test_whom_it_answers(engine, tmp_path, caplog):
         for title, called in (("STRANGER", "WHSFAST"), ("SENDER", "ELSEWHERE")):
             assert not associate(node, title, called).is_established
         wait_for(lambda: caplog.text.count("rejected an association") == 2)
+    assert "rejected an association: 'STRANGER' is not among the titles that may call" in caplog.text
+    assert "rejected an association: it calls 'ELSEWHERE', and this node is 'WHSFAST'" in caplog.text
 
 
 def test_a_series_waits_for_the_end_of_its_associations_and_then_for_the_quiet_time(engine, series, tmp_path):

@@ -16,8 +16,8 @@ from support.local_node import QUIET_S, Archive, associate, end, push, push_all,
 from support.programs import need
 from support.waiting import wait_for
 from whs_fast.errors import InputError
-from whs_fast.node import serving as node_module
-from whs_fast.node.serving import Tls
+from whs_fast.node import receiving
+from whs_fast.node.settings import Tls
 
 UID = "1.2.826.0.1.3680043.2.1125.1"
 
@@ -182,9 +182,9 @@ def peer(tls, protocol):
     return context
 
 
-def test_tls_both_ways(engine, series, tmp_path, certificates, monkeypatch):
+def test_tls_both_ways(engine, series, tmp_path, certificates, monkeypatch, caplog):
     # Sockets know no time but the real one, and nobody should wait long for the client that says nothing.
-    monkeypatch.setattr(node_module, "_HANDSHAKE_S", 1.5)
+    monkeypatch.setattr(receiving, "_HANDSHAKE_S", 1.5)
     ours = certificates["ours"]
     with running(engine, tmp_path, tls=ours) as node:
         archive = Archive(node.settings.destination.port, peer(ours, ssl.PROTOCOL_TLS_SERVER))
@@ -193,6 +193,7 @@ def test_tls_both_ways(engine, series, tmp_path, certificates, monkeypatch):
         assert not associate(node).is_established
         stranger = peer(certificates["theirs"], ssl.PROTOCOL_TLS_CLIENT)
         assert not associate(node, tls=stranger).is_established
+        wait_for(lambda: caplog.text.count("refused a TLS handshake of 127.0.0.1: ") >= 3)
         wait_for(lambda: archive.stored == ["SEG", "SR", "OT"])
         archive.server.shutdown()
 

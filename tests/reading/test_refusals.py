@@ -545,6 +545,10 @@ def test_simpleitk_images_are_refused_likewise(image: sitk.Image, pattern: str) 
         (with_values(SCAN.array[:0]), "volume: found a field of view of 180 x 180 x 0 mm"),
         (with_values(SCAN.array, spacing_mm=(0.0, 1.0, 1.0)), "volume: found a spacing of 0 x 1 x 1 mm"),
         (with_values(SCAN.array, origin_mm=(np.nan, 1.0, 1.0)), "volume: found an origin that is not finite"),
+        (
+            with_values(SCAN.array, origin_mm=(1.0, -4e21, 1.0)),
+            r"volume: found an origin at 1, -4e\+21, 1 mm, expected",
+        ),
         (with_values(SCAN.array, direction=(0.0,) * 9), "volume: found directions that are singular"),
         (with_values(SCAN.array, direction=(np.nan,) * 9), "volume: found directions that are singular"),
     ),

@@ -20,7 +20,8 @@ from pynetdicom.sop_class import (
 from support.waiting import answers, free_port, wait_for
 from whs_fast.node import serving
 from whs_fast.node.sending import Destination
-from whs_fast.node.serving import Settings, serve
+from whs_fast.node.serving import serve
+from whs_fast.node.settings import Settings
 
 QUIET_S = 10.0
 

@@ -99,7 +99,8 @@ def command(
     require_extra("dicom", "node")
     from whs_fast.engine import Engine
     from whs_fast.node.sending import check_title, parse_destination
-    from whs_fast.node.serving import Settings, Tls, serve
+    from whs_fast.node.serving import serve
+    from whs_fast.node.settings import Settings, Tls
 
     tls = None
     if tls_cert and tls_key and tls_ca:

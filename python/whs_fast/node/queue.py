@@ -17,6 +17,8 @@ import hashlib
 import secrets
 import shutil
 import threading
+import time
+from contextlib import suppress
 from pathlib import Path
 
 from whs_fast.errors import InputError, OutputError
@@ -70,6 +72,13 @@ class Queue:
             folder.mkdir(mode=0o700, exist_ok=True)
             file.replace(folder / f"{_hashed(instance_uid)}.dcm")
         return series
+
+    def drop_broken_off(self, seconds: float) -> None:
+        """Removes instances that nothing was written to for so long: their association broke off in the middle."""
+        for path in self.partial.glob("*.dcm"):
+            with suppress(FileNotFoundError):  # it was complete a moment ago
+                if time.time() - path.stat().st_mtime > seconds:
+                    path.unlink()
 
     def incoming(self) -> list[str]:
         """The series that are being received."""

@@ -16,86 +16,26 @@ import tempfile
 import threading
 import time
 import warnings
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from pydicom import config, dcmread
-from pydicom.errors import InvalidDicomError
-from pydicom.uid import (
-    JPEG2000,
-    CTImageStorage,
-    DeflatedExplicitVRLittleEndian,
-    EnhancedCTImageStorage,
-    ExplicitVRBigEndian,
-    ExplicitVRLittleEndian,
-    ImplicitVRLittleEndian,
-    JPEG2000Lossless,
-    JPEGExtended12Bit,
-    JPEGLossless,
-    JPEGLosslessSV1,
-    JPEGLSLossless,
-    JPEGLSNearLossless,
-    LegacyConvertedEnhancedCTImageStorage,
-    RLELossless,
-)
-from pynetdicom import AE, _config, evt
-from pynetdicom.sop_class import Verification
+from pydicom import config
+from pynetdicom import _config
 
 from whs_fast.engine import Engine
 from whs_fast.errors import InputError
 from whs_fast.node.queue import Queue
-from whs_fast.node.sending import Destination, SendingError, send
+from whs_fast.node.receiving import STALLED_S, listen, make_context
+from whs_fast.node.sending import SendingError, send
+from whs_fast.node.settings import Settings
 from whs_fast.writing.dicom.objects import write_picture
 
 LOG = logging.getLogger("whs_fast.node")
 
-_CT = (CTImageStorage, EnhancedCTImageStorage, LegacyConvertedEnhancedCTImageStorage)
-# In order of preference: those that need no decoding come first.
-_TRANSFER_SYNTAXES = [
-    ExplicitVRLittleEndian,
-    ImplicitVRLittleEndian,
-    DeflatedExplicitVRLittleEndian,
-    ExplicitVRBigEndian,
-    JPEGLosslessSV1,
-    JPEGLossless,
-    JPEGLSLossless,
-    JPEG2000Lossless,
-    RLELossless,
-    JPEGLSNearLossless,
-    JPEG2000,
-    JPEGExtended12Bit,
-]
 _INTERRUPTED = 10.0  # as a multiple of the quiet time
 _MOST_ATTEMPTS = 5
 _FIRST_DELAY_S, _LONGEST_DELAY_S = 5.0, 600.0
 _DISK_DELAY_S = 60.0
 _TICK_S = 0.2
-_HANDSHAKE_S = 15.0
-_STORED, _NO_ROOM, _NOT_UNDERSTOOD = 0x0000, 0xA700, 0xC000
-
-
-@dataclass(frozen=True)
-class Tls:
-    """Files in PEM format: our certificate, its key, and the authority that signs our peers' certificates."""
-
-    certificate: Path
-    key: Path
-    authority: Path
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How a node is set up: see `whs-fast node --help`. quiet_s is in seconds; an empty `allow` means any AE title."""
-
-    title: str
-    bind: str
-    port: int
-    destination: Destination
-    allow: tuple[str, ...]
-    quiet_s: float
-    queue: Path
-    tls: Tls | None
 
 
 def serve(settings: Settings, engine: Engine, stop: threading.Event) -> None:
@@ -110,7 +50,11 @@ def serve(settings: Settings, engine: Engine, stop: threading.Event) -> None:
         raise InputError(
             f"bind: other machines can reach {settings.bind}; name the AE titles that may call, with --allow AET"
         )
-    contexts = None if settings.tls is None else (_tls(settings.tls, server=True), _tls(settings.tls, server=False))
+    contexts = (
+        None
+        if settings.tls is None
+        else (make_context(settings.tls, server=True), make_context(settings.tls, server=False))
+    )
     _silence()
     queue = Queue(settings.queue)
     try:
@@ -118,7 +62,7 @@ def serve(settings: Settings, engine: Engine, stop: threading.Event) -> None:
         _config.STORE_RECV_CHUNKED_DATASET = True
         tempfile.tempdir = str(queue.partial.absolute())
         arrivals = _Arrivals(settings.quiet_s, queue.incoming())
-        entity = _listen(settings, queue, arrivals, contexts and contexts[0])
+        entity = listen(settings, queue, arrivals.note, contexts and contexts[0])
         LOG.info("listening as %s on %s port %d", settings.title, settings.bind, settings.port)
         LOG.info("queue: %s", ", ".join(f"{count} {state}" for state, count in queue.counts().items()))
         sender = threading.Thread(target=_send_all, args=(settings, queue, contexts and contexts[1], stop))
@@ -126,6 +70,7 @@ def serve(settings: Settings, engine: Engine, stop: threading.Event) -> None:
         try:
             while not stop.wait(_TICK_S):
                 try:
+                    queue.drop_broken_off(2.0 * STALLED_S)
                     for series in arrivals.take_complete():
                         if (job := queue.promote(series)) is not None:
                             LOG.info("series %s is complete", job)
@@ -172,46 +117,6 @@ class _Arrivals:
                     complete.append(series)
                     del self._associations[series], self._last[series]
         return complete
-
-
-def _listen(settings: Settings, queue: Queue, arrivals: _Arrivals, context: ssl.SSLContext | None) -> AE:
-    entity = AE(ae_title=settings.title)
-    entity.require_called_aet = True
-    entity.require_calling_aet = list(settings.allow)
-    entity.add_supported_context(Verification)
-    for sop_class in _CT:
-        entity.add_supported_context(sop_class, _TRANSFER_SYNTAXES)
-
-    def store(event: evt.Event) -> int:
-        try:
-            header = dcmread(event.dataset_path, stop_before_pixels=True, specific_tags=["SeriesInstanceUID"])
-            series_uid, instance_uid = header.get("SeriesInstanceUID"), event.request.AffectedSOPInstanceUID
-        except (InvalidDicomError, EOFError, ValueError, OSError):
-            series_uid = instance_uid = None
-        if not series_uid or not instance_uid:
-            LOG.warning("refused an instance that cannot be read or does not name its series")
-            return _NOT_UNDERSTOOD
-        try:
-            arrivals.note(queue.add(event.dataset_path, str(series_uid), str(instance_uid)), event.assoc)
-        except OSError as error:
-            LOG.error("refused an instance: %s", error.strerror)
-            return _NO_ROOM
-        return _STORED
-
-    def rejected(event: evt.Event) -> None:
-        LOG.warning("rejected an association: wrong AE titles, or nothing offered that this node accepts")
-
-    try:
-        entity.start_server(
-            (settings.bind, settings.port),
-            block=False,
-            ssl_context=context,
-            evt_handlers=[(evt.EVT_C_STORE, store), (evt.EVT_REJECTED, rejected)],
-        )
-    except OSError as error:
-        reason = (error.strerror or "unknown error").lower()
-        raise InputError(f"{settings.bind} port {settings.port}: {reason}; choose another one (--port)") from error
-    return entity
 
 
 class _StoppedError(Exception):
@@ -282,32 +187,6 @@ def _send_all(settings: Settings, queue: Queue, context: ssl.SSLContext | None, 
                 delays.pop(folder.name, None)
                 continue
             delays[folder.name] = (time.monotonic() + delay, min(2.0 * delay, _LONGEST_DELAY_S))
-
-
-class _ServerContext(ssl.SSLContext):
-    """Gives up on a client that does not finish the handshake: until then, pynetdicom accepts nobody else."""
-
-    def wrap_socket(self, sock: Any, *args: Any, **kwargs: Any) -> ssl.SSLSocket:
-        sock.settimeout(_HANDSHAKE_S)
-        wrapped = super().wrap_socket(sock, *args, **kwargs)
-        wrapped.settimeout(None)
-        return wrapped
-
-
-def _tls(tls: Tls, *, server: bool) -> ssl.SSLContext:
-    """A context in which both sides show certificates that the authority has signed, TLS 1.2 or later."""
-    context = _ServerContext(ssl.PROTOCOL_TLS_SERVER) if server else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.verify_mode = ssl.CERT_REQUIRED
-    try:
-        context.load_cert_chain(tls.certificate, tls.key)
-        context.load_verify_locations(tls.authority)
-    except OSError as error:  # SSLError is one
-        raise InputError(
-            f"TLS: the files cannot be used ({error.strerror or 'no such file'}); needs certificate, key without a "
-            "password, and authority, in PEM format"
-        ) from error
-    return context
 
 
 def _silence() -> None:

@@ -35,6 +35,7 @@ LEAST_FIELD_OF_VIEW_MM, MOST_FIELD_OF_VIEW_MM = 60.0, 3000.0
 SMALL_FIELD_OF_VIEW_MM = 120.0
 MOST_VOXELS_ALONG = 32_767  # NIfTI, in which the labels are written, has no room for more
 LEAST_SPACING_MM, MOST_SPACING_MM = 0.05, 12.0
+MOST_ORIGIN_MM = 1e5  # farther from 0 than any table goes; headers' 32 bits still tell hundredths of a millimetre there
 
 
 @dataclass(frozen=True)
@@ -134,9 +135,9 @@ def read(
     or truncated file, or one of another kind; anything but one number a voxel in three dimensions, or more than 32,767
     voxels along one of them; a header whose voxel size, orientation or directions are missing, contradictory, singular
     or not orthonormal (within 2e-4); voxels under 0.05 mm or over 12 mm; a field of view under 60 mm or over 3 m along
-    any axis; infinite voxels, and NaN inside the field of view; values that cannot be HU (see
-    `whs_fast.reading.hounsfield.settle`), label maps and scans with nothing below -500 HU; DICOM folders without a CT
-    series, with several equally likely ones, with files that cannot be read, or with a series whose slices make no
+    any axis; an origin over 100 m away; infinite voxels, and NaN inside the field of view; values that cannot be HU
+    (see `whs_fast.reading.hounsfield.settle`), label maps and scans with nothing below -500 HU; DICOM folders without a
+    CT series, with several equally likely ones, with files that cannot be read, or with a series whose slices make no
     regular grid (what is mended and what is not: `reading.dicom.stacking`). Raises OutputError where temporary files
     are needed (for zips and enhanced files) and cannot be written.
     """
@@ -233,6 +234,9 @@ def _check_grid(grid: Grid, name: str) -> None:
         raise InputError(f"{name}: found a spacing of {found} mm, expected {LEAST_SPACING_MM} to {MOST_SPACING_MM} mm")
     if not np.isfinite(grid.origin_mm).all():
         raise InputError(f"{name}: found an origin that is not finite, expected millimetres")
+    if max(map(abs, grid.origin_mm)) > MOST_ORIGIN_MM:
+        found = ", ".join(f"{value:.4g}" for value in grid.origin_mm)
+        raise InputError(f"{name}: found an origin at {found} mm, expected one within {MOST_ORIGIN_MM / 1e3:.0f} m")
     matrix = np.reshape(grid.direction, (3, 3))
     check_directions(matrix, name)
     if not np.allclose(np.linalg.norm(matrix, axis=0), 1.0, rtol=0.0, atol=ORTHONORMAL_WITHIN):

@@ -1,5 +1,6 @@
 """Decoding slices to HU, each with its own slope and intercept."""
 
+import math
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -11,12 +12,16 @@ import SimpleITK as sitk
 from numpy.typing import NDArray
 
 from whs_fast.errors import InputError
+from whs_fast.reading.dicom.elements import PromiseError, find_pixels, read_meta
 from whs_fast.reading.dicom.majority import Rescale, find_rescale, name_slices
 from whs_fast.reading.dicom.slice import Slice
 from whs_fast.reading.hounsfield import convert
 from whs_fast.reading.itk import toolkit_name
 from whs_fast.reading.naming import name_inside
 from whs_fast.temporary import temporary_folder
+
+# Twice the side that the finest scanners make. The toolkit takes twelve bytes a pixel, in each thread.
+_MOST_PIXELS = 4096 * 4096
 
 Decode: TypeAlias = Callable[[Slice], NDArray[np.int16]]
 
@@ -25,9 +30,15 @@ Decode: TypeAlias = Callable[[Slice], NDArray[np.int16]]
 def decoder(slices: Sequence[Slice], name: str) -> Iterator[tuple[Decode, tuple[str, ...]]]:
     """A function from a slice of one series to its HU until the block ends, and notes on what it mends.
 
-    Only frames of enhanced files need a temporary folder. Raises InputError where slices lack rescale tags and those of
-    the others are not for them, OutputError where there is no temporary folder.
+    Only frames of enhanced files need a temporary folder. Raises InputError for frames without positions of their own,
+    for slices larger than any scanner makes, and where slices lack rescale tags and those of the others are not for
+    them; OutputError where there is no temporary folder.
     """
+    if any(image.frames != 1 and image.file is None for image in slices):
+        raise InputError(f"{name}: found a multi-frame file without positions of its frames, expected enhanced CT")
+    columns, rows = max((image.size for image in slices), key=math.prod)
+    if columns * rows > _MOST_PIXELS:
+        raise InputError(f"{name}: found slices of {columns} x {rows} pixels, expected at most 4096 x 4096")
     try:
         rescale = find_rescale(slices)
     except ValueError as error:
@@ -82,10 +93,12 @@ def _decoder(slices: Sequence[Slice], space: Path, name: str, rescale: Rescale) 
             if image.file is not None:
                 path = space / f"{threading.get_ident()}"  # one at a time in each thread
                 image.file.write_frame(image.frame, path)
+                if not find_pixels(path, read_meta(path)).fill(image.size, frames=1, bits=image.stored[0]):
+                    raise ValueError("the frame is of another size")
             with toolkit_name(path) as reader_name:
                 reader.SetFileName(reader_name)
                 found = reader.Execute()
-        except (RuntimeError, ValueError) as error:
+        except (RuntimeError, ValueError, PromiseError) as error:
             raise InputError(
                 f"{name}: found a damaged slice among the {len(slices)} of the series, expected intact files: "
                 f"{name_inside(image.path, image.path.parent, (other.path for other in slices))}"

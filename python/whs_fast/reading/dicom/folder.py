@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from whs_fast.errors import InputError
+from whs_fast.reading.dicom.elements import PromiseError, find_pixels, read_meta
 from whs_fast.reading.dicom.enhanced import open_frames
-from whs_fast.reading.dicom.slice import CT_STORAGE, ENHANCED_STORAGE, Slice, describe
+from whs_fast.reading.dicom.slice import CT_STORAGE, ENHANCED_STORAGE, Slice, describe, numbers
 from whs_fast.reading.dicom.texts import decode
 from whs_fast.reading.itk import open_header
 from whs_fast.reading.naming import name_inside
@@ -159,21 +160,25 @@ def _is_no_image(one: _Unread, images: list[Path]) -> bool:
 
 
 def _look(path: Path, name: str) -> list[Slice] | _Unread:
-    storage, syntax, dicom = read_uids(path)
-    if not dicom:
+    meta = read_meta(path)
+    if not meta.dicom:
         return []
-    if storage in ENHANCED_STORAGE:
+    if not meta.intact:
+        return _Unread(path, _DAMAGED) if meta.storage in ("", CT_STORAGE, *ENHANCED_STORAGE) else []
+    if meta.storage in ENHANCED_STORAGE:
         return open_frames(path, name).describe()
-    if syntax in _SYNTAXES_UNREAD and storage == CT_STORAGE:
+    if meta.syntax in _SYNTAXES_UNREAD and meta.storage == CT_STORAGE:
         raise InputError(
-            f"{name}: found CT slices compressed as {_SYNTAXES_UNREAD[syntax]}, expected JPEG, JPEG-LS, JPEG 2000, RLE "
-            "or none: ask for another transfer syntax, or convert them"
+            f"{name}: found CT slices compressed as {_SYNTAXES_UNREAD[meta.syntax]}, expected JPEG, JPEG-LS, JPEG "
+            "2000, RLE or none: ask for another transfer syntax, or convert them"
         )
-    reader = open_header(path, "GDCMImageIO", private=True)
+    try:
+        pixels = find_pixels(path, meta)
+        reader = open_header(path, "GDCMImageIO", private=True)
+    except PromiseError:
+        reader = None
     if reader is None:
-        if storage == CT_STORAGE:
-            return _Unread(path, _DAMAGED)
-        return []
+        return _Unread(path, _DAMAGED) if meta.storage == CT_STORAGE else []
 
     def tag(key: str) -> str:
         text = str(reader.GetMetaData(key)).strip(" \0") if reader.HasMetaDataKey(key) else ""
@@ -189,21 +194,7 @@ def _look(path: Path, name: str) -> list[Slice] | _Unread:
         frames=size[2] if len(size) > 2 else 1,
         colour=reader.GetNumberOfComponents() != 1,
     )
+    bits = int(next(iter(numbers(tag("0028|0100"))), 16))
+    if not image.extra and not pixels.fill(image.size, frames=image.frames, bits=bits):
+        return _Unread(path, _DAMAGED)
     return [image]
-
-
-def read_uids(path: Path) -> tuple[str, str, bool]:
-    """SOP class and transfer syntax of a DICOM file, empty where it does not tell, and whether it is one at all."""
-    with path.open("rb") as file:
-        head = file.read(1024)
-
-    def uid(element: bytes) -> str:
-        # Group 0002 is explicit little endian in every file that has it.
-        found = re.search(rb"\x02\x00" + element + rb"\x00UI(..)", head[132:], re.DOTALL)
-        if found is None:
-            return ""
-        start = 132 + found.end()
-        return head[start : start + int.from_bytes(found[1], "little")].decode("ascii", "replace").strip(" \0")
-
-    dicom = head[128:132] == b"DICM" or head[:2] in (b"\x02\x00", b"\x08\x00")
-    return uid(rb"\x02"), uid(rb"\x10"), dicom

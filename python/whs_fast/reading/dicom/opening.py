@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from whs_fast.errors import InputError, OutputError
-from whs_fast.reading.dicom.folder import read_uids
+from whs_fast.reading.dicom.elements import read_meta
 from whs_fast.reading.dicom.slice import ENHANCED_STORAGE
 from whs_fast.reading.formats import known_suffix, packing
 from whs_fast.reading.itk import silence
@@ -61,7 +61,7 @@ def is_dicom(path: Path) -> bool:
         return True
     if not path.is_file():
         raise FileNotFoundError(errno.ENOENT, "no such file", str(path))
-    return _is_zip(path) or read_uids(path)[0] in ENHANCED_STORAGE
+    return _is_zip(path) or read_meta(path).storage in ENHANCED_STORAGE
 
 
 def _is_zip(path: Path) -> bool:

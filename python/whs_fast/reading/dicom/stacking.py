@@ -102,8 +102,6 @@ def arrange(slices: Sequence[Slice], name: str) -> Stack:
 
 
 def _check_alike(slices: Sequence[Slice], name: str) -> None:
-    if any(image.frames != 1 and image.file is None for image in slices):
-        raise InputError(f"{name}: found a multi-frame file without positions of its frames, expected enhanced CT")
     if any(image.extra for image in slices):
         raise InputError(f"{name}: found localisers, screenshots or colour images, expected CT slices")
     stored, high, _ = max((image.stored for image in slices), key=lambda bits: bits[1] - bits[0])
