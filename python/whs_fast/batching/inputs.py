@@ -63,10 +63,13 @@ def gather(inputs: Sequence[str | os.PathLike[str]], output: Path) -> Gathered:
     if not named:
         raise InputError(f"{_some(inputs)}: found no scan, expected NIfTI, NRRD, MetaImage or DICOM")
     # Inputs may overlap, such as a folder and a file in it.
-    unique = list({(os.path.abspath(one.scan.path), one.scan.id, one.scan.series): one for one in named}.values())  # noqa: PTH100
-    ids = _distinct([(one.short, one.long, os.path.abspath(one.scan.path)) for one in unique], key=str)  # noqa: PTH100
+    places = [os.path.abspath(one.scan.path) for one in named]  # noqa: PTH100  (resolve would follow links)
+    unique = {(place, one.scan.id, one.scan.series): (place, one) for place, one in zip(places, named, strict=True)}
+    wanted = [(one_line(one.short), one_line(one.long), place) for place, one in unique.values()]
+    ids = _distinct(wanted, key=str)
     names = _distinct([(_file_name(own), _file_name(own), own) for own in ids], key=str.casefold)
-    scans = [replace(one.scan, id=own, name=name) for one, own, name in zip(unique, ids, names, strict=True)]
+    found = (one.scan for _, one in unique.values())
+    scans = [replace(scan, id=own, name=name) for scan, own, name in zip(found, ids, names, strict=True)]
     return Gathered(tuple(sorted(scans, key=lambda scan: scan.id)), maps["label maps"])
 
 

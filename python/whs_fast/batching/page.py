@@ -48,8 +48,7 @@ def render_page(rows: Sequence[Mapping[str, Any]]) -> str:
 <p>All figures: <a href="{CSV}">{CSV}</a>, <a href="{PARQUET}">{PARQUET}</a>.</p>
 <h2>Volumes and mass</h2>
 <p class="quiet">A point is a scan: click it for its report. A ring marks a value unlike the others (modified z-score
-over {MOST_SCORE:g} on logarithms). Blue: first to third quartile, with the median. Bars below: normal ranges of men (m)
-and women (w).</p>
+over {MOST_SCORE:g} on logarithms). Blue: first to third quartile, with the median. Bars below: normal ranges.</p>
 <div id="quantities"></div>
 <div id="tip" hidden></div>
 {_sources()}
@@ -90,7 +89,7 @@ def _describe(name: str) -> dict[str, Any]:
     structure = next(s for s in STRUCTURES if name == f"{s.key}_ml" or (name == _MASS and s.label == 4))
     unit = "g" if name == _MASS else "mL"
     ranges = [
-        {"name": f"{normal.name} ({sex}) [{normal.source}]", "sex": sex[0], "low": max(0.0, low or 0.0), "high": high}
+        {"name": ", ".join([sex, *normal.name.split(", ")[1:]]), "low": low or 0.0, "high": high}
         for normal in NORMAL_VALUES
         if normal.absolute is not None and (normal.key, normal.unit) == (structure.key, unit)
         for sex, (low, high) in zip(("men", "women"), normal.absolute, strict=True)

@@ -6,9 +6,11 @@ blames every scan that waited on a dying worker.
 """
 
 import logging
+import secrets
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from concurrent.futures import CancelledError
 from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
@@ -19,14 +21,13 @@ from whs_fast.machine import available_memory, available_threads
 from whs_fast.temporary import temporary_folder
 
 if TYPE_CHECKING:
-    from distributed import Client, Future
+    from distributed import Client
 
 WORKER_BYTES = 1_000_000_000  # a run on 512 x 512 x 400 voxels stays below 0.7 GB; longer scans take more
 _IN_FLIGHT = 1000  # scans that Dask knows of at a time
 _MOST_DEATHS = 4  # of workers that were given a scan; more than its tries, since they may die before they begin
 _WAIT_S = 30.0  # for a scheduler at the start
 _PATIENCE_S = 600.0  # for one that was lost
-_TOKEN = "whs_fast"
 
 # Of the local cluster. Workers hold one scan at a time, on which a worker that dies can then be blamed; a scan's memory
 # is its own, not Dask's to move to disk; and there is nothing to profile.
@@ -92,46 +93,45 @@ def _run_connected(client: "Client", tasks: Sequence[Task], deaths: Counter[str]
     ended = as_completed(loop=client.loop)
 
     def give(task: Task) -> None:
-        # Keys are numbers: the scheduler logs them, and a name may be a patient's.
-        future = client.submit(do, task, key=f"{_TOKEN}-{id(given)}-{next(numbers)}", pure=False)
+        # A key is a random number: the scheduler logs it, and a name may be a patient's.
+        future = client.submit(do, task, key=f"whs_fast-{secrets.token_hex(12)}", pure=False)
         given[future.key] = task
         ended.add(future)
 
-    numbers = iter(range(1 << 62))
     while waiting and len(given) < _IN_FLIGHT:
         give(waiting.pop())
     for future in ended:
         task = given.pop(future.key)
-        error = _error_of(future)
-        if future.status == "cancelled":
-            return  # the scheduler was lost, and all that it held
-        if isinstance(error, KilledWorker):
-            deaths[task.scan.name] += 1
-            tries = count_tries(task.places, task.scan.name)
-            if tries < MOST_TRIES and deaths[task.scan.name] < _MOST_DEATHS:
+        name = task.scan.name
+        if future.status == "error":
+            error = future.exception()
+            if not isinstance(error, KilledWorker):
+                raise _explain(error)
+            deaths[name] += 1
+            tries = count_tries(task.places, name)
+            if tries < MOST_TRIES and deaths[name] < _MOST_DEATHS:
                 give(task)
                 continue
             rows = [ended_workers(task, tries)]
-            write_record(task.places, task.scan.name, Record(task.key, rows))
-        elif isinstance(error, (InputError, OutputError, ModelError)):
-            raise error
-        elif error is not None:
-            raise InputError(
-                f"a worker cannot do this work ({type(error).__name__}): install the same whs-fast[batch] where the "
-                "scheduler and the workers run"
-            ) from error
+            write_record(task.places, name, Record(task.key, rows))
         else:
-            rows = future.result()
+            try:
+                rows = future.result()
+            except (OSError, CancelledError):
+                return  # the scheduler was lost, and all that it held
         yield task, rows
         if waiting:
             give(waiting.pop())
 
 
-def _error_of(future: "Future") -> BaseException | None:
-    try:
-        return future.exception()  # type: ignore[no-any-return]
-    except Exception as error:  # that of a cancelled future is raised
+def _explain(error: Exception) -> Exception:
+    """What a batch ends with that cannot go on, in our own words."""
+    if isinstance(error, (InputError, OutputError, ModelError)):
         return error
+    return InputError(
+        f"a worker cannot do this work ({type(error).__name__}): install the same whs-fast[batch] where the scheduler "
+        "and the workers run"
+    )
 
 
 @contextmanager
@@ -141,6 +141,8 @@ def _address(workers: int, scheduler: str | None, dashboard: bool) -> Iterator[A
 
     # Heeded where distributed is imported for the first time: by the command line, and by workers.
     dask.config.set({"logging": {"distributed": _SILENT}})
+    from distributed import LocalCluster  # before other settings, which would take its own with them when they end
+
     if scheduler is not None:
         yield scheduler
         return
@@ -148,8 +150,6 @@ def _address(workers: int, scheduler: str | None, dashboard: bool) -> Iterator[A
     with ExitStack() as stack:
         stack.enter_context(dask.config.set(_LOCAL))
         scratch = stack.enter_context(temporary_folder("batch"))
-        from distributed import LocalCluster
-
         yield stack.enter_context(
             LocalCluster(
                 n_workers=workers,

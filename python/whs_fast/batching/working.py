@@ -39,6 +39,10 @@ MOST_TRIES = 2
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 
+class _StopError(OutputError):
+    """Nothing more can be written, whatever the scan."""
+
+
 @dataclass(frozen=True)
 class Settings:
     """What is asked of every scan, as `Engine` and `Result.save` have it; tables alone where formats is None."""
@@ -90,7 +94,7 @@ def do(task: Task) -> list[Row]:
     """
     places, name = task.places, task.scan.name
     record = read_record(places, name)
-    if record is not None and record.key == task.key and record.rows[0]["status"] == DONE:
+    if record is not None and record.key == task.key and all(row["status"] == DONE for row in record.rows):
         return record.rows  # by a worker that was lost before it could tell
     engine, installation = _warm_engine(task.settings)
     if installation != task.installation:
@@ -132,47 +136,50 @@ def _segment(task: Task, engine: Engine) -> Iterator[Row]:
     scan = task.scan
     try:
         if not (task.settings.phases and is_dicom(scan.path)):
-            yield _segment_one(task, engine, scan.path, series=scan.series, phase=scan.phase)
+            yield _segment_one(task, engine, scan.path, scan.series, scan.phase)
             return
         with open_phases(scan.path, series=scan.series, threads=task.settings.threads) as phases:
             for phase in phases:
                 yield _segment_one(task, engine, phase)
-    except (ModelError, OutputError) as error:
-        if isinstance(error, ModelError) or _is_full(error):
-            raise
-        yield _fail(task, error)
+    except (ModelError, _StopError):
+        raise
     except Exception as error:
-        yield _fail(task, error)
+        yield _fail(scan, error)
 
 
-def _segment_one(task: Task, engine: Engine, source: "Path | ScanPhase", **choice: str | None) -> Row:
+def _segment_one(
+    task: Task, engine: Engine, source: Path | ScanPhase, series: str | None = None, number: str | None = None
+) -> Row:
     phase = source if isinstance(source, ScanPhase) else None
-    name, places = _name(task.scan, phase), task.places
+    name, scan, settings = _name(task.scan, phase), task.scan, task.settings
+    remove_results(task.places, name)  # of other options: they must not stand beside a failure
     try:
-        measured = engine.run(source, **choice)
-        row = _identify(task.scan, DONE, "", phase, measured.measurements["source"]["phase"])
-        if task.settings.formats is None:
-            return row | lay_flat(measured.measurements)
-        lacking = None
-        try:
-            measured.save(
-                places.results(name), formats=task.settings.formats, report=task.settings.report, overwrite=True
-            )
-        except OutputError:
-            raise
-        except (InputError, RuntimeError) as error:
-            if not (places.results(name) / PICTURE).exists():
-                raise
-            lacking = error  # one format could not be made; everything else was written
-        put(places.thumbnail(name), draw_thumbnail((places.results(name) / PICTURE).read_bytes()))
-        failure = {} if lacking is None else {"status": FAILED, "reason": _explain(task.scan, lacking)}
-        return row | lay_flat(measured.measurements) | failure
-    except (ModelError, OutputError) as error:
-        if isinstance(error, ModelError) or _is_full(error):
-            raise
-        return _fail(task, error, phase)
+        result = engine.run(source, series=series, phase=number)
+    except ModelError:
+        raise
     except Exception as error:
-        return _fail(task, error, phase)
+        return _fail(scan, error, phase)
+    row = _identify(scan, DONE, "", phase, result.measurements["source"]["phase"]) | lay_flat(result.measurements)
+    if settings.formats is None:
+        return row
+    folder, lacking = task.places.results(name), {}
+    try:
+        result.save(folder, formats=settings.formats, report=settings.report)
+    except Exception as error:
+        if _is_full(error):
+            raise _StopError(str(error)) from error
+        if not (folder / PICTURE).exists():
+            return _fail(scan, error, phase)
+        lacking = _failure(scan, error, folder)  # a format that could not be made; everything else was written
+    _put(task.places.thumbnail(name), draw_thumbnail((folder / PICTURE).read_bytes()))
+    return row | lacking
+
+
+def _put(file: Path, content: bytes) -> None:
+    try:
+        put(file, content)
+    except OutputError as error:
+        raise _StopError(str(error)) from error
 
 
 def _is_full(error: BaseException | None) -> bool:
@@ -180,19 +187,19 @@ def _is_full(error: BaseException | None) -> bool:
     return error is not None and (getattr(error, "errno", None) in _NO_ROOM or _is_full(error.__cause__))
 
 
-def _fail(task: Task, error: Exception, phase: ScanPhase | None = None) -> Row:
-    remove_results(task.places, _name(task.scan, phase))
-    status = REFUSED if isinstance(error, InputError) else FAILED
-    return _identify(task.scan, status, _explain(task.scan, error), phase)
+def _fail(scan: Scan, error: Exception, phase: ScanPhase | None = None) -> Row:
+    return _identify(scan, FAILED, "", phase) | _failure(scan, error, scan.path)
 
 
-def _explain(scan: Scan, error: Exception) -> str:
-    """One line that calls the scan by its id; what an internal error says may quote the header, and is left out."""
+def _failure(scan: Scan, error: Exception, path: Path) -> Row:
+    """Status and reason: one line that calls the scan by its id. What an internal error says may quote the header."""
     if isinstance(error, MemoryError):
-        return "needs more memory than the worker has"
-    if isinstance(error, (InputError, OutputError)):
-        return str(error).replace(printable(scan.path), scan.id)
-    return f"internal error, {type(error).__name__}"
+        reason = "needs more memory than the worker has"
+    elif isinstance(error, (InputError, OutputError)):
+        reason = str(error).replace(printable(path), scan.id)
+    else:
+        reason = f"internal error, {type(error).__name__}"
+    return {"status": REFUSED if isinstance(error, InputError) else FAILED, "reason": reason}
 
 
 def _name(scan: Scan, phase: ScanPhase | None) -> str:

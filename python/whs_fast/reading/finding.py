@@ -1,11 +1,13 @@
 """Finding the scans below a folder.
 
-A file of a known kind or a zip is a scan. DICOM images are one scan a study: the scan is the highest folder whose
-images, subfolders included, are all of one study, and reading chooses the series in it. To know the study, the first
-image of each folder is looked at, not all of them: a hundred thousand scans are found in minutes.
+A file of a known kind or a zip is a scan. DICOM images are one scan a study: the scan is the lowest folder that holds
+all of the study's images, and reading chooses the series in it. Where such a folder holds images of other studies too,
+each folder with images of its own is a scan. To know the study, the first image of each folder is looked at, not all
+of them: a hundred thousand scans are found in minutes.
 """
 
 import os
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -36,8 +38,10 @@ def find_scans(folder: Path, *, leave_out: Path | None = None) -> Found:
     """
     found = Found()
     skipped = None if leave_out is None else leave_out.resolve()
+    studies: dict[Path, str] = {}
     with silence():
-        found.scans += _visit(folder, skipped, found, set())[1]
+        _visit(folder, skipped, found, studies, set())
+    found.scans += _group(studies)
     found.scans.sort()
     return found
 
@@ -49,21 +53,16 @@ def without_suffix(path: Path) -> Path:
 
 
 def _visit(
-    folder: Path, skipped: Path | None, found: Found, entered: set[tuple[int, int]]
-) -> tuple[set[str], list[Path]]:
-    """The studies below a folder, and the folders that are its DICOM scans; files are added to `found`."""
+    folder: Path, skipped: Path | None, found: Found, studies: dict[Path, str], entered: set[tuple[int, int]]
+) -> None:
+    """Adds the files below a folder that are scans to `found`, and to `studies` each folder that holds DICOM images."""
     status = folder.stat()
     if (status.st_dev, status.st_ino) in entered or folder.resolve() == skipped:
-        return set(), []
+        return
     entered.add((status.st_dev, status.st_ino))
-    studies: set[str] = set()
-    scans: list[Path] = []
-    own = None
     for path, is_folder in _entries(folder):
         if is_folder:
-            below, inside = _visit(path, skipped, found, entered)
-            studies |= below
-            scans += inside
+            _visit(path, skipped, found, studies, entered)
         elif path.name.lower().endswith(".zip"):
             found.scans.append(path)
         elif known_suffix(path) is not None:
@@ -71,14 +70,23 @@ def _visit(
                 found.label_maps += 1
             else:
                 found.scans.append(path)
-        elif own is None:
-            own = _study(path)
-    if own is not None:
-        studies.add(own)
-    if len(studies) == 1:
-        return studies, [folder]
-    # Several studies and images of its own: reading decides about these, and what lies below is not lost.
-    return studies, scans if own is None else [folder, *scans]
+        elif folder not in studies and (study := _study(path)) is not None:
+            studies[folder] = study
+
+
+def _group(studies: dict[Path, str]) -> Iterator[Path]:
+    """The folders that are scans, from those that hold images and the study of each."""
+    folders = defaultdict[str, list[Path]](list)
+    below = defaultdict[Path, set[str]](set)
+    for folder, study in studies.items():
+        # Images that do not tell their study belong with no others.
+        own = study or os.fspath(folder)
+        folders[own].append(folder)
+        for place in (folder, *folder.parents):
+            below[place].add(own)
+    for alike in folders.values():
+        whole = Path(os.path.commonpath(alike))
+        yield from [whole] if len(below[whole]) == 1 else alike
 
 
 def _entries(folder: Path) -> Iterator[tuple[Path, bool]]:
