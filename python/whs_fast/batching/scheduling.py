@@ -140,7 +140,7 @@ def _address(workers: int, scheduler: str | None, dashboard: bool) -> Iterator[A
     import dask
 
     # Heeded where distributed is imported for the first time: by the command line, and by workers.
-    dask.config.set({"logging": {"distributed": _SILENT}})
+    dask.config.set({"logging": {"distributed": _SILENT, "asyncio": _SILENT}})
     from distributed import LocalCluster  # before other settings, which would take its own with them when they end
 
     if scheduler is not None:
@@ -172,7 +172,7 @@ def _connect(target: Any, wait_s: float) -> Iterator["Client"]:
     end = time.monotonic() + wait_s
     while True:
         try:
-            client = Client(target, timeout=min(10.0, wait_s), set_as_default=False)
+            client = Client(target, timeout=min(_WAIT_S, wait_s), set_as_default=False)
             break
         except (OSError, TimeoutError) as error:
             if time.monotonic() > end:
