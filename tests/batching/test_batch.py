@@ -1,5 +1,6 @@
 """A batch from the command line to its table: what it leaves, what it does again, and that workers change nothing."""
 
+import gzip
 import json
 import shutil
 
@@ -167,6 +168,20 @@ def test_phases_give_a_row_and_results_each(site, tmp_path):
         ("single", "single", ""),
     ]
     assert sorted(labels_of(tmp_path / "out")) == ["patient@phase_35", "patient@phase_75", "single"]
+
+
+def test_with_ids_of_its_own_a_batch_leaves_nothing_of_the_patient(site, scans, tmp_path):
+    patient = tmp_path / "Quetzalcoatl_19440229"
+    write(make_phantom(), patient / "study", edit=tagged(PatientName="Quetzalcoatl", PatientBirthDate="19440229"))
+    shutil.copy(scans / "bad.nii.gz", patient)
+    table = tmp_path / "cohort.csv"
+    table.write_text(f"id,path\nP-1,{patient.name}/study\nP-2,{patient.name}/bad.nii.gz\n", encoding="utf-8")
+    status, *said = site.run("batch", table, "-o", tmp_path / "out", "--report", "interactive")
+    assert status == 4 and [row["status"] for row in read_table(tmp_path / "out")] == ["done", "refused"]
+    found = [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
+    for content in [str(said).encode(), *(path.read_bytes() for path in found)]:
+        plain = gzip.decompress(content) if content.startswith(b"\x1f\x8b") else content
+        assert b"quetzalcoatl" not in plain.lower() and b"19440229" not in plain
 
 
 def test_the_library_yields_earlier_rows_and_then_new_ones(scans, site, copy):

@@ -16,7 +16,8 @@ def flat(**changes):
 
 def cohort(count=40):
     rng = np.random.default_rng(0)
-    return [row | {f"{s.key}_ml": 80.0 * np.exp(rng.uniform(-0.3, 0.3)) for s in STRUCTURES} for row in [flat()] * count]
+    spread = 80.0 * np.exp(rng.uniform(-0.3, 0.3, (count, len(STRUCTURES))))
+    return [flat() | {f"{s.key}_ml": ml for s, ml in zip(STRUCTURES, row, strict=True)} for row in spread]
 
 
 def test_a_score_is_the_modified_one_on_logarithms():
