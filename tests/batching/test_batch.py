@@ -199,6 +199,7 @@ def test_the_library_yields_earlier_rows_and_then_new_ones(scans, site, copy):
     [
         (["--workers", "0"], "0 is not in the range x>=1"),
         (["--formats", "dicom"], "'dicom' is unknown"),
+        (["--scheduler", "tcp://127.0.0.1:9", "--workers", "2"], "belong to a cluster of this machine"),
         (["--scheduler", "tcp://127.0.0.1:9"], "scheduler tcp://127.0.0.1:9: found none that answers"),
     ],
 )

@@ -4,6 +4,7 @@ import os
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from whs_fast.batching.rows import DONE, FAILED
 from whs_fast.batching.scheduling import run_tasks, size_cluster
 from whs_fast.batching.table import CSV, PARQUET, to_csv, to_parquet
 from whs_fast.batching.working import Settings, Task, describe_asked
+from whs_fast.errors import InputError
 from whs_fast.machine import require_extra
 from whs_fast.outputs import check_formats, check_localiser, check_report
 from whs_fast.writing.result_folder import check_folder
@@ -86,6 +88,10 @@ def prepare(
     check_localiser(localiser)
     check_formats(formats)
     check_report(report)
+    if scheduler is not None and (workers is not None or dashboard):
+        raise InputError("workers and dashboard: belong to a cluster of this machine, expected none with a scheduler")
+    if dashboard and find_spec("bokeh") is None:
+        raise InputError("the dashboard needs bokeh: pip install bokeh")
     place = Path(os.path.abspath(output))  # noqa: PTH100  (workers may run in another folder; links stay links)
     check_folder(place, overwrite=True, names=())
     workers, threads = size_cluster(workers, threads_per_worker) if scheduler is None else (0, threads_per_worker or 1)

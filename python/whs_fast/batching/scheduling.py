@@ -39,6 +39,7 @@ _LOCAL = {
     "distributed.worker.memory.pause": False,
     "distributed.worker.memory.terminate": 0.95,
     "distributed.worker.profile.enabled": False,
+    "distributed.worker.http.routes": [],
     "distributed.admin.low-level-log-length": 0,
     "distributed.comm.timeouts.connect": "60s",
 }
@@ -157,6 +158,7 @@ def _address(workers: int, scheduler: str | None, dashboard: bool) -> Iterator[A
                 memory_limit=0 if memory is None else memory // workers,
                 host="127.0.0.1",
                 dashboard_address="127.0.0.1:8787" if dashboard else None,
+                scheduler_kwargs={} if dashboard else {"dashboard_address": "127.0.0.1:0"},
                 security=True,  # else whoever else is on this machine could hand its workers code to run
                 local_directory=str(scratch),
                 silence_logs=_SILENT,
