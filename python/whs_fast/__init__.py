@@ -11,6 +11,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from whs_fast.batching.running import batch
     from whs_fast.engine import Engine, run
     from whs_fast.errors import InputError, ModelError, OutputError
     from whs_fast.measure_labels import measure
@@ -31,6 +32,7 @@ __all__ = [
     "Result",
     "Volume",
     "__version__",
+    "batch",
     "evaluate",
     "list_series",
     "measure",
@@ -46,6 +48,7 @@ _HOMES = {
     "OutputError": "errors",
     "Result": "result",
     "Volume": "volume",
+    "batch": "batching.running",
     "evaluate": "study.evaluation.evaluating",
     "list_series": "reading.scan",
     "measure": "measure_labels",

@@ -23,6 +23,12 @@ _PROCESS, _CGROUPS, _MEMORY = Path("/proc/self"), Path("/sys/fs/cgroup"), Path("
 
 # By extra of pyproject.toml: module, and the package that holds it.
 _MODULES = {
+    "batch": {
+        "dask": "dask",
+        "distributed": "distributed",
+        "pyarrow": "pyarrow",
+        "cryptography": "cryptography",
+    },
     "cohort": {"scipy": "scipy", "matplotlib": "matplotlib"},
     "dicom": {"pydicom": "pydicom", "highdicom": "highdicom", "pynetdicom": "pynetdicom"},
     "mesh": {"skimage": "scikit-image", "scipy": "scipy"},

@@ -23,53 +23,68 @@ def _check_report(context: click.Context, parameter: click.Parameter, value: str
     return value
 
 
+_THREADS = click.option(
+    "--threads", type=click.IntRange(min=1), metavar="N", help="CPU threads. Default: all available."
+)
+_NETWORKS = (
+    click.option(
+        "--localiser",
+        type=click.Choice(LOCALISERS),
+        default="squeezenet",
+        show_default=True,
+        help="Network that finds the aortic valve: the fast one, or the larger one of the paper.",
+    ),
+    click.option(
+        "--backend",
+        type=click.Choice(BACKENDS),
+        default="auto",
+        show_default=True,
+        help="What labels the heart: our own kernel, OpenVINO, or the one that suits this machine.",
+    ),
+    click.option(
+        "--device",
+        default="CPU",
+        show_default=True,
+        metavar="NAME",
+        help="Where OpenVINO runs it: CPU, GPU, NPU, or AUTO, which is its own choice.",
+    ),
+)
+_OUTPUTS = (
+    click.option(
+        "--formats",
+        callback=_split_formats,
+        shell_complete=_complete_formats,
+        default="nifti",
+        show_default=True,
+        metavar="LIST",
+        help=f"Formats to write the labels in, separated by commas: {', '.join(FORMATS)}.",
+    ),
+    click.option(
+        "--report",
+        type=click.Choice(list(REPORTS)),
+        callback=_check_report,
+        default="plain",
+        show_default=True,
+        help="Page to write: report.html, or also report_interactive.html: slices to scroll, a heart to turn.",
+    ),
+)
+_OVERWRITE = click.option("--overwrite", is_flag=True, help="Replace earlier results in DIR.")
+_JSON = click.option("--json", "as_json", is_flag=True, help="Print progress and results as JSON, one object per line.")
+
+
 def segmentation_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Adds the options that all commands which segment a scan share."""
-    options = (
-        click.option("--threads", type=click.IntRange(min=1), metavar="N", help="CPU threads. Default: all available."),
-        click.option(
-            "--localiser",
-            type=click.Choice(LOCALISERS),
-            default="squeezenet",
-            show_default=True,
-            help="Network that finds the aortic valve: the fast one, or the larger one of the paper.",
-        ),
-        click.option(
-            "--backend",
-            type=click.Choice(BACKENDS),
-            default="auto",
-            show_default=True,
-            help="What labels the heart: our own kernel, OpenVINO, or the one that suits this machine.",
-        ),
-        click.option(
-            "--device",
-            default="CPU",
-            show_default=True,
-            metavar="NAME",
-            help="Where OpenVINO runs it: CPU, GPU, NPU, or AUTO, which is its own choice.",
-        ),
-        click.option(
-            "--formats",
-            callback=_split_formats,
-            shell_complete=_complete_formats,
-            default="nifti",
-            show_default=True,
-            metavar="LIST",
-            help=f"Formats to write the labels in, separated by commas: {', '.join(FORMATS)}.",
-        ),
-        click.option(
-            "--report",
-            type=click.Choice(list(REPORTS)),
-            callback=_check_report,
-            default="plain",
-            show_default=True,
-            help="Page to write: report.html, or also report_interactive.html: slices to scroll, a heart to turn.",
-        ),
-        click.option("--overwrite", is_flag=True, help="Replace earlier results in DIR."),
-        click.option(
-            "--json", "as_json", is_flag=True, help="Print progress and results as JSON, one object per line."
-        ),
-    )
+    """Adds the options that all commands which segment one scan share."""
+    return _add(command, _THREADS, *_NETWORKS, *_OUTPUTS, _OVERWRITE, _JSON)
+
+
+def batch_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Adds those of them that hold for many scans."""
+    return _add(command, *_NETWORKS, *_OUTPUTS)
+
+
+def _add(
+    command: Callable[..., None], *options: Callable[[Callable[..., None]], Callable[..., None]]
+) -> Callable[..., None]:
     for option in reversed(options):
         command = option(command)
     return command

@@ -20,6 +20,7 @@ from whs_fast.reading.voxels import Layout, read_voxels
 from whs_fast.volume import Grid
 
 _UNKNOWN = 255
+_MARKERS = ("labels", "label", "seg", "segmentation", "gt")
 
 
 def read_labels(path: Path, table: Mapping[int, int]) -> tuple[NDArray[np.uint8], Grid]:
@@ -43,6 +44,21 @@ def read_grid(path: Path) -> Grid:
 def label_suffix(path: Path) -> str | None:
     """The ending that makes a file a label map that can be read (`.nii.gz`, `.seg.nrrd` and so on), or None."""
     return ".seg.nrrd" if path.name.lower().endswith(".seg.nrrd") else known_suffix(path)
+
+
+def without_marker(stem: str) -> str:
+    """A name without the word at its end that says that the file holds labels."""
+    for marker in _MARKERS:
+        for joint in "_-.":
+            if stem.lower().endswith(joint + marker) and len(stem) > len(joint + marker):
+                return stem[: -len(joint + marker)]
+    return stem
+
+
+def is_label_map(path: Path) -> bool:
+    """Whether a file that may be a scan is a label map by its name, such as scan_label.nii.gz or labels.nii.gz."""
+    stem = path.name[: -len(label_suffix(path) or "")]
+    return path.name.lower().endswith(".seg.nrrd") or stem.lower() in _MARKERS or without_marker(stem) != stem
 
 
 def _open(path: Path) -> tuple[Layout, Grid]:

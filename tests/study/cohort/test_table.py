@@ -216,3 +216,31 @@ def test_a_missing_extra_is_said_in_one_line(tmp_path, capsys, monkeypatch):
     monkeypatch.delitem(sys.modules, "whs_fast.cli.cohort_table", raising=False)
     assert main(["cohort-table", str(write(tmp_path / "t.csv", "v,g\n1,a\n")), "--by", "g"]) == 2
     assert "pip install 'whs-fast[cohort]'" in capsys.readouterr().err
+
+
+def test_a_second_table_is_joined_by_id_whatever_its_order(tmp_path, capsys):
+    patients = write(tmp_path / "patients.csv", "id,sex,age\nA,f,61.5\nB,m,70.1\nC,f,55.0\nD,m,\n")
+    table = write(tmp_path / "table.csv", "id,scan,aorta_ml\nD,D,130.5\nA,A,110.2\nB,B,120.4\nX,X,999.0\n")
+    options = ["--join", str(table), "--by", "sex", "--columns", "age,aorta_ml", "--json"]
+    assert main(["cohort-table", str(patients), *options]) == 0
+    said = capsys.readouterr()
+    assert said.err.splitlines()[-1] == f"warning: 1 of 4 rows have no row of their id in {table}"
+    found = {variable["name"]: variable["groups"] for variable in json.loads(said.out)["variables"]}
+    assert list(found) == ["age", "aorta_ml"]
+    assert found["aorta_ml"]["f"]["median"] == 110.2 and found["aorta_ml"]["m"]["median"] == pytest.approx(125.45)
+    assert found["aorta_ml"]["f"]["missing"] == 1
+
+
+@pytest.mark.parametrize(
+    ("other", "message"),
+    [
+        ("scan,aorta_ml\nA,1.5\n", "has no column 'id' to join by"),
+        ("id,aorta_ml\nA,1.5\nA,2.5\n", "found the id A more than once"),
+        ("id,sex\nA,f\n", "has the column 'sex'"),
+    ],
+)
+def test_a_table_that_cannot_be_joined_is_refused(tmp_path, capsys, other, message):
+    patients = write(tmp_path / "patients.csv", "id,sex,age\nA,f,61.5\nB,m,70.1\n")
+    table = write(tmp_path / "table.csv", other)
+    assert main(["cohort-table", str(patients), "--join", str(table), "--by", "sex"]) == 2
+    assert message in capsys.readouterr().err

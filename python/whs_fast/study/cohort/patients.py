@@ -7,13 +7,15 @@ databases write instead.
 
 import csv
 import io
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from whs_fast.errors import InputError
 
 # Names of a column that says which patient a row belongs to.
 ID_COLUMNS = ("patient", "patient_id", "patientid", "subject", "subject_id", "subjectid", "id", "case")
+_KEY = "id"
 _MISSING = frozenset(("", "na", "n/a", "nan", "null", "#n/a", "missing", ".", "?"))
 
 
@@ -37,6 +39,10 @@ class PatientTable:
                 f"{self.name}: has no column {name!r} {purpose}; its columns are: {', '.join(self.columns)}"
             )
         return self.columns[name]
+
+    def only(self, names: Collection[str]) -> "PatientTable":
+        """The table with these columns alone, in their order. Raises InputError where it lacks one."""
+        return replace(self, columns={name: self.column(name, "to describe") for name in names})
 
 
 def read_patients(path: Path) -> PatientTable:
@@ -78,6 +84,29 @@ def read_patients(path: Path) -> PatientTable:
         for name, values in zip(names, zip(*cells, strict=True), strict=True)
     }
     return PatientTable(str(path), columns, lines[1:], cells, separator)
+
+
+def join(table: PatientTable, other: PatientTable) -> tuple[PatientTable, int]:
+    """The table with the columns of another added to the rows of the same id, and how many rows found none there.
+
+    Raises InputError where one has no column id, where the other has an id twice, and where both have a column of the
+    same name besides.
+    """
+    ids, others = (one.column(_KEY, "to join by") for one in (table, other))
+    place = {own: index for index, own in enumerate(others)}
+    if len(place) < len(others):
+        twice = next(own for index, own in enumerate(others) if place[own] != index)
+        raise InputError(f"{other.name}: found the {_KEY} {twice} more than once, expected one row for each")
+    both = sorted((table.columns.keys() & other.columns.keys()) - {_KEY})
+    if both:
+        raise InputError(f"{other.name}: has the column {both[0]!r}, as {table.name} has: rename one of them")
+    rows = [None if own is None else place.get(own) for own in ids]
+    added = {
+        name: [None if row is None else values[row] for row in rows]
+        for name, values in other.columns.items()
+        if name != _KEY
+    }
+    return replace(table, columns=table.columns | added), rows.count(None)
 
 
 def to_number(value: str, separator: str) -> float | None:

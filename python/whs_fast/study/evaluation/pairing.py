@@ -10,9 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from whs_fast.errors import InputError
-from whs_fast.reading.labels import label_suffix
+from whs_fast.reading.labels import label_suffix, without_marker
 
-MARKERS = ("labels", "label", "seg", "segmentation", "gt")
 _RUN_NAMES = ("labels.nii.gz", "labels.seg.nrrd")
 _COLUMNS = ("case", "prediction", "reference")
 
@@ -117,7 +116,7 @@ def find_label_maps(folder: Path) -> dict[str, Path]:
                 marked.setdefault(path.name, []).append(own)
         elif (suffix := label_suffix(path)) is not None:
             stem = path.name[: -len(suffix)]
-            name = _without_marker(stem)
+            name = without_marker(stem)
             # .seg.nrrd is itself a marker.
             kind = marked if name != stem or suffix == ".seg.nrrd" else plain
             kind.setdefault(name, []).append(path)
@@ -130,14 +129,6 @@ def find_label_maps(folder: Path) -> dict[str, Path]:
                 f"{folder}: both {paths[0].name} and {paths[1].name} belong to the case {name}, expected one label map"
             )
     return {name: paths[0] for name, paths in maps.items()}
-
-
-def _without_marker(stem: str) -> str:
-    for marker in MARKERS:
-        for joint in "_-.":
-            if stem.lower().endswith(joint + marker) and len(stem) > len(joint + marker):
-                return stem[: -len(joint + marker)]
-    return stem
 
 
 def _some(maps: dict[str, Path]) -> str:
