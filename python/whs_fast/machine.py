@@ -26,6 +26,7 @@ _MODULES = {
     "cohort": {"scipy": "scipy", "matplotlib": "matplotlib"},
     "dicom": {"pydicom": "pydicom", "highdicom": "highdicom", "pynetdicom": "pynetdicom"},
     "mesh": {"skimage": "scikit-image", "scipy": "scipy"},
+    "serve": {"starlette": "starlette", "uvicorn": "uvicorn", "python_multipart": "python-multipart"},
     "report": {"plotly": "plotly", "skimage": "scikit-image", "scipy": "scipy"},
 }
 
