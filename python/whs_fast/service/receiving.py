@@ -83,7 +83,7 @@ class _Writer:
             "on_header_end": self._header_end,
             "on_headers_finished": self._headers_finished,
             "on_part_data": self._data,
-            "on_part_end": self.close,
+            "on_part_end": self._part_end,
             "on_end": self._end,
         }
 
@@ -124,14 +124,16 @@ class _Writer:
             raise RefusedError(413, f"the fields of the form hold more than {_MOST_FIELD_BYTES} bytes")
         self._text += data[start:end]
 
+    def _part_end(self) -> None:
+        if self._file is None:
+            self.form.fields[self._name] = self._text.decode()
+        self.close()
+
     def close(self) -> None:
-        """Ends a part."""
+        """Closes the file that is being written, if there is one."""
         if self._file is not None:
             self._file.close()
             self._file = None
-        elif self._name:
-            self.form.fields[self._name] = self._text.decode()
-        self._name = ""
 
     def _end(self) -> None:
         self.ended = True
