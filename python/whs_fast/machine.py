@@ -25,6 +25,7 @@ _PROCESS, _CGROUPS, _MEMORY = Path("/proc/self"), Path("/sys/fs/cgroup"), Path("
 _MODULES = {
     "cohort": {"scipy": "scipy", "matplotlib": "matplotlib"},
     "dicom": {"pydicom": "pydicom", "highdicom": "highdicom", "pynetdicom": "pynetdicom"},
+    "dicomweb": {"dicomweb_client": "dicomweb-client", "pydicom": "pydicom", "highdicom": "highdicom"},
     "mesh": {"skimage": "scikit-image", "scipy": "scipy"},
     "serve": {"starlette": "starlette", "uvicorn": "uvicorn", "python_multipart": "python-multipart"},
     "report": {"plotly": "plotly", "skimage": "scikit-image", "scipy": "scipy"},

@@ -21,7 +21,7 @@ from whs_fast.outputs import FORMATS, NO_SOURCE
 from whs_fast.volume import Grid
 
 _LABELS, _MEASUREMENTS = FORMATS["dicom-seg"].files
-_PICTURE = "preview.dcm"
+PICTURE_OBJECT = "preview.dcm"
 
 
 def write_objects(
@@ -51,4 +51,4 @@ def write_picture(folder: Path, picture: bytes, source: Source, measurements: Ma
     from whs_fast.writing.dicom.secondary_capture import make_picture
 
     header = read_header(source)
-    write(make_picture(picture, source, header, measurements), folder / _PICTURE)
+    write(make_picture(picture, source, header, measurements), folder / PICTURE_OBJECT)
