@@ -27,6 +27,7 @@ _MODULES = {
     "dicom": {"pydicom": "pydicom", "highdicom": "highdicom", "pynetdicom": "pynetdicom"},
     "dicomweb": {"dicomweb_client": "dicomweb-client", "pydicom": "pydicom", "highdicom": "highdicom"},
     "mesh": {"skimage": "scikit-image", "scipy": "scipy"},
+    "rtstruct": {"pydicom": "pydicom", "highdicom": "highdicom", "skimage": "scikit-image"},
     "serve": {"starlette": "starlette", "uvicorn": "uvicorn", "python_multipart": "python-multipart"},
     "report": {"plotly": "plotly", "skimage": "scikit-image", "scipy": "scipy"},
 }

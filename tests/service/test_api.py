@@ -112,7 +112,7 @@ def test_a_failure_tells_its_owner_why_and_no_place_on_the_disk(service, tmp_pat
     assert job["state"] == "failed" and job["reason"].startswith("the scan: ") and job["results"] == []
     assert str(tmp_path) not in job["reason"]
     job = service.end(service.send(scan, formats="dicom-seg").json()["id"])
-    assert job["state"] == "failed" and "needs a DICOM folder" in job["reason"]
+    assert job["state"] == "failed" and "need a DICOM folder" in job["reason"]
 
 
 def test_a_fault_of_ours_fails_one_job_alone(service, engine, scan, monkeypatch, caplog):

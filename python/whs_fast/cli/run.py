@@ -22,8 +22,10 @@ position), preview.png and report.html. --formats chooses how the labels are wri
 
 \b
   nifti       labels.nii.gz
+  nifti-each  structures/STRUCTURE.nii.gz, a mask each
   seg.nrrd    labels.seg.nrrd, for 3D Slicer and ITK-SNAP
   dicom-seg   labels.dcm (Segmentation) and measurements.dcm (Structured Report); for DICOM scans only
+  rtstruct    contours.dcm (RT Structure Set); for DICOM scans only
   stl, glb    meshes/STRUCTURE.stl and heart.glb, surfaces in mm and LPS
 
 With --json, standard output carries one JSON object per line, for programs that show progress:

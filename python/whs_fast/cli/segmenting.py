@@ -9,7 +9,7 @@ import click
 
 from whs_fast.cli.progress import json_line, progress_bar, progress_lines
 from whs_fast.errors import InputError
-from whs_fast.outputs import NO_SOURCE, REPORTS
+from whs_fast.outputs import NO_SOURCE, OF_DICOM, REPORTS
 from whs_fast.structures import STRUCTURES
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def segment(
     from whs_fast.temporary import sweep_temporary
     from whs_fast.writing.result_folder import check_folder
 
-    if "dicom-seg" in formats and source.exists() and not is_dicom(source):
+    if OF_DICOM.intersection(formats) and source.exists() and not is_dicom(source):
         raise InputError(NO_SOURCE)  # before any work is done
     sweep_temporary()
     places, measured = {"": folder}, dict[Path, dict[str, Any]]()
