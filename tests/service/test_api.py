@@ -127,6 +127,17 @@ def test_a_fault_of_ours_fails_one_job_alone(service, engine, scan, monkeypatch,
     assert "Doe" not in caplog.text
 
 
+def test_a_fault_of_ours_in_a_request_tells_nothing(service, monkeypatch, caplog, capfd):
+    def fault(*arguments):
+        raise RuntimeError("Doe^Jane")
+
+    monkeypatch.setattr("whs_fast.service.queue.Queue.jobs", fault)
+    answer = service.ask("GET", "/api/jobs")
+    assert (answer.status_code, answer.json()) == (500, {"error": "internal error: RuntimeError"})
+    assert "a request failed with RuntimeError" in caplog.text and "Doe" not in caplog.text
+    assert "Doe" not in "".join(capfd.readouterr())
+
+
 def test_a_path_is_read_where_the_operator_allows_it(engine, scan, tmp_path):
     folder, outside = tmp_path / "allowed", tmp_path / "outside"
     for place in (folder, outside):
@@ -187,7 +198,9 @@ def test_the_description_names_every_route_and_what_they_answer_fits_it(service,
     from whs_fast.service.monai_label import MonaiLabel
 
     routes = [*Api(None, stopping=None, cookie="", secure=False).routes()]
-    routes += [*MonaiLabel(type("Queue", (), {"root": scan.parent})(), stopping=None, owners=None).routes()]
+    routes += [
+        *MonaiLabel(type("Queue", (), {"root": scan.parent})(), stopping=None, owners=None, archive=None).routes()
+    ]
     served = {
         (re.sub(r":path}", "}", route.path), method.lower())
         for route in routes

@@ -10,6 +10,7 @@ import os
 import pytest
 import requests
 import SimpleITK as sitk
+from support import scans
 from support.local_service import running
 from support.waiting import wait_for
 from whs_fast.service.monai_label import MODEL
@@ -161,3 +162,16 @@ def test_without_tokens_no_login_is_asked_for(engine, scan, tmp_path):
     with running(engine, tmp_path / "queue", owners=()) as service:
         assert service.ask("GET", "/auth/").json() == {"enabled": False}
         assert infer(service, scan, output="json").status_code == 200
+
+
+def test_a_series_of_the_archive_is_named_by_its_uid(engine, phantom, tmp_path, monkeypatch):
+    def fetch(url, series, folder):
+        assert (url, series) == ("http://archive.example/dicom-web", "1.2.3")
+        scans.write_dicom(phantom, folder, series=series)
+
+    monkeypatch.setattr("whs_fast.service.monai_label.fetch_series", fetch)
+    with running(engine, tmp_path / "queue", archive="http://archive.example/dicom-web") as service:
+        answer = infer(service, image="1.2.3", output="json")
+        assert answer.status_code == 200 and answer.json()["measurements"]["schema"] == 1
+        assert infer(service, image="../1").status_code == 404
+        assert list((service.settings.queue / "partial").iterdir()) == []

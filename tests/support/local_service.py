@@ -77,6 +77,7 @@ def running(engine, queue, **changes):
         "folders": (),
         "hosts": (),
         "origins": (),
+        "archive": None,
         "limits": LIMITS,
         "keep_days": 7.0,
         "tls": None,

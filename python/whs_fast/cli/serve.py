@@ -26,7 +26,7 @@ Examples:
   whs-fast serve
   whs-fast serve --owner radiology --owner research --allow-folder /data/scans
   whs-fast serve --host 0.0.0.0 --tls-cert cert.pem --tls-key key.pem --allow-host heart.example.org
-  whs-fast serve --no-token --allow-origin http://127.0.0.1:3000       for OHIF, which sends no token
+  whs-fast serve --no-token --allow-origin http://127.0.0.1:3000 --from-dicomweb http://127.0.0.1:8042/dicom-web
   curl -H "Authorization: Bearer $TOKEN" -F file=@scan.nii.gz http://127.0.0.1:8000/api/jobs
 """
 
@@ -69,6 +69,9 @@ class _Size(click.ParamType[int]):
 )
 @click.option("--allow-host", "hosts", multiple=True, metavar="NAME", help="Name that the service may be called by.")
 @click.option("--allow-origin", "origins", multiple=True, metavar="URL", help="Site whose pages may use the service.")
+@click.option(
+    "--from-dicomweb", "archive", metavar="URL", help="Archive whose series MONAI Label's clients may name (DICOMweb)."
+)
 @click.option("--max-upload", type=_Size(), default="4G", show_default=True, metavar="SIZE", help="Largest upload.")
 @click.option(
     "--max-disk", type=_Size(), default="50G", show_default=True, metavar="SIZE", help="Most that QUEUE may hold."
@@ -104,6 +107,7 @@ def command(
     folders: tuple[Path, ...],
     hosts: tuple[str, ...],
     origins: tuple[str, ...],
+    archive: str | None,
     max_upload: int,
     max_disk: int,
     max_jobs: int,
@@ -116,6 +120,8 @@ def command(
     if sys.platform == "win32":
         raise InputError("serve: does not run on Windows; needs Linux or macOS")
     require_extra("serve", "serve")
+    if archive is not None:
+        require_extra("dicomweb", "--from-dicomweb")
     from whs_fast.engine import Engine
     from whs_fast.service.queue import Limits
     from whs_fast.service.serving import Server, Settings, serve
@@ -132,6 +138,7 @@ def command(
         folders=folders,
         hosts=hosts,
         origins=origins,
+        archive=archive,
         limits=Limits(max_upload, max_disk, max_jobs),
         keep_days=keep_days,
         tls=(tls_cert, tls_key) if tls_cert and tls_key else None,

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 import threading
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
@@ -17,6 +18,7 @@ from whs_fast.outputs import check_formats, check_report
 from whs_fast.service.queue import ENDED, Job, Queue, RefusedError, Request
 from whs_fast.service.receiving import Form, receive_form
 
+LOG = logging.getLogger("whs_fast.service")
 _TICK_S, _BEAT_S = 0.1, 15.0
 _PAGE = {
     "/": ("index.html", "text/html; charset=utf-8"),
@@ -160,6 +162,12 @@ def refused(request: HttpRequest, error: Exception) -> Response:
         raise error
     # What is still being sent is not read: the connection ends.
     return JSONResponse({"error": str(error)}, status, headers={"Connection": "close"})
+
+
+def failed(request: HttpRequest, error: Exception) -> Response:
+    """The answer to a fault of ours. The text of the error may quote what was sent, and so the patient."""
+    LOG.error("a request failed with %s", type(error).__name__)
+    return JSONResponse({"error": f"internal error: {type(error).__name__}"}, 500)
 
 
 def _asked(form: Form) -> Request:

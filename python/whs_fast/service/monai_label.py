@@ -8,6 +8,7 @@ for which the client waits.
 import asyncio
 import json
 import os
+import re
 import secrets
 import threading
 from contextlib import suppress
@@ -20,6 +21,7 @@ from starlette.requests import Request as HttpRequest
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 
+from whs_fast.dicomweb import fetch_series
 from whs_fast.outputs import FORMATS, MEASUREMENTS
 from whs_fast.service.api import owner_of
 from whs_fast.service.images import Images, label, labels, suffix
@@ -35,10 +37,11 @@ _FORMATS = {".nii.gz": "nifti", ".nrrd": "seg.nrrd", ".seg.nrrd": "seg.nrrd"}
 
 
 class MonaiLabel:
-    """The routes over a queue; stopping tells when the service ends."""
+    """The routes over a queue; stopping tells when the service ends, archive is the address of a DICOMweb service."""
 
-    def __init__(self, queue: Queue, *, stopping: threading.Event, owners: Owners) -> None:
-        self._queue, self._stopping, self._owners, self._images = queue, stopping, owners, Images(queue)
+    def __init__(self, queue: Queue, *, stopping: threading.Event, owners: Owners, archive: str | None) -> None:
+        self._queue, self._stopping, self._owners, self._archive = queue, stopping, owners, archive
+        self._images = Images(queue)
 
     def routes(self) -> list[Route]:
         return [
@@ -183,9 +186,7 @@ class MonaiLabel:
                 if name != "file":  # scribbles, of which this model makes nothing
                     path.unlink()
             if not any((received / "scan").iterdir()):
-                folder = self._images.find(owner, query.get("session_id") or query.get("image", ""))
-                for path in (folder / "scan").iterdir():
-                    os.link(path, received / "scan" / path.name)
+                await self._provide(owner, query.get("session_id") or query.get("image", ""), received)
             job = self._queue.add(owner, Request(formats=(_FORMATS[kept],)), received)
         try:
             job = await self._wait(request, job)
@@ -198,6 +199,20 @@ class MonaiLabel:
         finally:
             with suppress(RefusedError):  # it may still be stopping: it goes with the old ones
                 self._queue.remove(owner, job.id)
+
+    async def _provide(self, owner: str, name: str, received: Path) -> None:
+        """Puts an image that was left here, or a series of the archive, where files that were sent would lie."""
+        try:
+            folder = self._images.find(owner, name)
+        except RefusedError:
+            # OHIF names the series that it shows.
+            if self._archive is None or not re.fullmatch(r"[0-9.]{1,64}", name):
+                raise
+            await asyncio.to_thread(fetch_series, self._archive, name, received / "scan")
+            self._queue.take(received, sum(path.stat().st_size for path in (received / "scan").iterdir()))
+            return
+        for path in (folder / "scan").iterdir():
+            os.link(path, received / "scan" / path.name)
 
     async def _wait(self, request: HttpRequest, job: Job) -> Job:
         """The job when it has ended; where the client goes away or the service stops, it is cancelled."""

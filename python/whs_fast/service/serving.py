@@ -18,7 +18,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp
 
 from whs_fast.errors import InputError
-from whs_fast.service.api import Api, refused
+from whs_fast.service.api import Api, failed, refused
 from whs_fast.service.guard import Guard
 from whs_fast.service.monai_label import MonaiLabel
 from whs_fast.service.owners import load_owners
@@ -41,6 +41,7 @@ class Settings:
     folders: tuple[Path, ...]
     hosts: tuple[str, ...]
     origins: tuple[str, ...]
+    archive: str | None
     limits: Limits
     keep_days: float
     tls: tuple[Path, Path] | None
@@ -68,9 +69,10 @@ def serve(settings: Settings, engine: Runs, server: "Server", tell: Callable[[st
         _tell(settings, made, tell)
         LOG.info("queue: %s", ", ".join(f"{count} {state}" for state, count in queue.counts().items()))
         api = Api(queue, stopping=server.stopping, cookie=f"whs_fast_{settings.port}", secure=settings.tls is not None)
+        monai = MonaiLabel(queue, stopping=server.stopping, owners=owners, archive=settings.archive)
         application = Starlette(
-            routes=[*api.routes(), *MonaiLabel(queue, stopping=server.stopping, owners=owners).routes()],
-            exception_handlers={RefusedError: refused, InputError: refused},
+            routes=[*api.routes(), *monai.routes()],
+            exception_handlers={RefusedError: refused, InputError: refused, Exception: failed},
         )
         guarded: ASGIApp = Guard(
             application,
@@ -108,6 +110,9 @@ class Server:
 
     def run(self, application: ASGIApp, listener: socket.socket, tls: tuple[Path, Path] | None) -> None:
         """Answers requests until it is stopped."""
+        # Its messages hold the text of errors, which may quote what was sent.
+        log = logging.getLogger("uvicorn")
+        log.propagate, log.handlers = False, [logging.NullHandler()]
         config = uvicorn.Config(
             application,
             log_config=None,
