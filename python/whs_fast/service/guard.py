@@ -7,6 +7,7 @@ given are answered. And what it sends bears its Origin or, from browsers, Sec-Fe
 
 import ipaddress
 from collections.abc import Collection
+from contextlib import suppress
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -71,7 +72,10 @@ class Guard:
             await response(scope, receive, send_guarded)
             return
         scope.setdefault("state", {})["owner"] = owner
-        await self._app(scope, receive, send_guarded)
+        # A fault has been answered, and its kind logged (`api.failed`). The server would log its text as well, which may
+        # quote what was sent.
+        with suppress(Exception):
+            await self._app(scope, receive, send_guarded)
 
     def _check_host(self, headers: Headers) -> None:
         name = urlsplit(f"//{headers.get('host', '')}").hostname or ""

@@ -110,9 +110,6 @@ class Server:
 
     def run(self, application: ASGIApp, listener: socket.socket, tls: tuple[Path, Path] | None) -> None:
         """Answers requests until it is stopped."""
-        # Its messages hold the text of errors, which may quote what was sent.
-        log = logging.getLogger("uvicorn")
-        log.propagate, log.handlers = False, [logging.NullHandler()]
         config = uvicorn.Config(
             application,
             log_config=None,
