@@ -72,7 +72,7 @@ class Guard:
             await response(scope, receive, send_guarded)
             return
         scope.setdefault("state", {})["owner"] = owner
-        # A fault has been answered, and its kind logged (`api.failed`). The server would log its text as well, which may
+        # A fault has been answered, and its kind logged (`api.failed`). The server would log its text too, which may
         # quote what was sent.
         with suppress(Exception):
             await self._app(scope, receive, send_guarded)
