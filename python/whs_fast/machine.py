@@ -31,7 +31,10 @@ _MODULES = {
     },
     "cohort": {"scipy": "scipy", "matplotlib": "matplotlib"},
     "dicom": {"pydicom": "pydicom", "highdicom": "highdicom", "pynetdicom": "pynetdicom"},
+    "dicomweb": {"dicomweb_client": "dicomweb-client", "pydicom": "pydicom", "highdicom": "highdicom"},
     "mesh": {"skimage": "scikit-image", "scipy": "scipy"},
+    "rtstruct": {"pydicom": "pydicom", "highdicom": "highdicom", "skimage": "scikit-image"},
+    "serve": {"starlette": "starlette", "uvicorn": "uvicorn", "python_multipart": "python-multipart"},
     "report": {"plotly": "plotly", "skimage": "scikit-image", "scipy": "scipy"},
 }
 

@@ -23,8 +23,10 @@ class Output:
 
 FORMATS = {
     "nifti": Output(("labels.nii.gz",)),
+    "nifti-each": Output(("structures",)),
     "seg.nrrd": Output(("labels.seg.nrrd",)),
     "dicom-seg": Output(("labels.dcm", "measurements.dcm"), "dicom"),
+    "rtstruct": Output(("contours.dcm",), "rtstruct"),
     "stl": Output(("meshes",), "mesh"),
     "glb": Output(("heart.glb",), "mesh"),
 }
@@ -32,10 +34,11 @@ REPORTS = {
     "plain": Output(("report.html",)),
     "interactive": Output(("report.html", "report_interactive.html"), "report"),
 }
-# Why dicom-seg is refused for a scan that is not DICOM.
+OF_DICOM = frozenset(("dicom-seg", "rtstruct"))
+# Why those are refused for a scan that is not DICOM.
 NO_SOURCE = (
-    "format dicom-seg needs a DICOM folder or zip: a Segmentation refers to the series it was made from, and this scan "
-    "is not DICOM"
+    "formats dicom-seg and rtstruct need a DICOM folder or zip: they refer to the series that they were made from, and "
+    "this scan is not DICOM"
 )
 
 PICTURE, MEASUREMENTS = "preview.png", "measurements.json"

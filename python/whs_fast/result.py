@@ -15,14 +15,14 @@ from numpy.typing import NDArray
 from whs_fast.dicom_source import Source
 from whs_fast.errors import InputError
 from whs_fast.machine import peak_memory_mb
-from whs_fast.outputs import FORMATS, MEASUREMENTS, NO_SOURCE, PICTURE, REPORTS, check_formats, check_report
+from whs_fast.outputs import FORMATS, MEASUREMENTS, NO_SOURCE, OF_DICOM, PICTURE, REPORTS, check_formats, check_report
 from whs_fast.report.interactive import prepare_scene, render_interactive
 from whs_fast.report.picture import draw_picture
 from whs_fast.report.plain import render_report
 from whs_fast.steps.clock import Clock, Progress
 from whs_fast.volume import Direction, Triple, Volume
-from whs_fast.writing.dicom.objects import write_objects
-from whs_fast.writing.label_maps import write_labels
+from whs_fast.writing.dicom.objects import write_contours, write_objects
+from whs_fast.writing.label_maps import write_each, write_labels
 from whs_fast.writing.meshes import write_meshes
 from whs_fast.writing.result_folder import written_aside
 
@@ -88,22 +88,22 @@ class Result:
 
         Args:
             folder: where to write; created if it does not exist.
-            formats: one or more of "nifti", "seg.nrrd", "dicom-seg", "stl" and "glb".
+            formats: one or more of "nifti", "nifti-each", "seg.nrrd", "dicom-seg", "rtstruct", "stl" and "glb".
             report: "plain", or "interactive" for a second page with slices to scroll and a heart to turn.
             overwrite: whether to replace earlier results in the folder.
             progress: called with the name of the step and the share that is done (0 to 1), as in `Engine.run`.
 
         Raises:
             InputError: a format or the report is unknown or needs an extra that is not installed, the folder holds
-                earlier results, or dicom-seg is asked for and the scan is not DICOM: nothing is written. Or a format
-                cannot be made from this scan: everything else is written, and the message says what is not.
+                earlier results, or dicom-seg or rtstruct is asked for and the scan is not DICOM: nothing is written. Or
+                a format cannot be made from this scan: everything else is written, and the message says what is not.
             OutputError: the results cannot be written: nothing is.
             RuntimeError: a format failed by an internal error: everything else is written, and the message says what is
                 not.
         """
         check_formats(formats)
         check_report(report)
-        if "dicom-seg" in formats and self.source is None:
+        if OF_DICOM.intersection(formats) and self.source is None:
             raise InputError(NO_SOURCE)
         timings_s = self.measurements["timings_s"]
         clock = Clock(timings_s | {"write": 0.0, "total": timings_s["total"] - timings_s["write"]}, progress)
@@ -158,6 +158,10 @@ class Result:
         grid = self.scan.grid
         if names == ("dicom-seg",):
             write_objects(folder, self.labels, grid, self.source, self.measurements)
+        elif names == ("rtstruct",):
+            write_contours(folder, self.labels, grid, self.source, self.measurements)
+        elif names == ("nifti-each",):
+            write_each(folder / FORMATS[names[0]].files[0], self.labels, grid, self._threads, self.scan.nifti_places)
         elif _SURFACES.issuperset(names):
             write_meshes(folder, names, self.labels, grid, threads=self._threads)
         else:

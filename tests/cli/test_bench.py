@@ -9,6 +9,7 @@ import pytest
 from support.phantom import make_models
 from whs_fast import InputError
 from whs_fast.cli import benchmarking, main
+from whs_fast.cli.options import parse_size
 from whs_fast.reading.scan import read
 
 
@@ -30,13 +31,13 @@ def test_the_scan_covers_the_sample_and_repeats_itself(tmp_path):
 
 @pytest.mark.parametrize(("text", "size"), [("2G", 2 << 30), ("700M", 700 << 20), ("1.5 GiB", 3 << 29), ("4096", 4096)])
 def test_sizes(text, size):
-    assert benchmarking.parse_size(text.replace(" ", "")) == size
+    assert parse_size(text.replace(" ", ""), "size") == size
 
 
 @pytest.mark.parametrize("text", ["", "G", "0", "-1G", "2T", "two"])
 def test_no_sizes(text):
     with pytest.raises(InputError, match="memory limit"):
-        benchmarking.parse_size(text)
+        parse_size(text, "memory limit")
 
 
 @pytest.mark.parametrize(

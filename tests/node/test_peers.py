@@ -3,15 +3,12 @@
 On Debian: apt-get install dcmtk orthanc.
 """
 
-import json
 import os
 import signal
 import subprocess
 import sys
-import urllib.request
 from contextlib import contextmanager
 from importlib import resources
-from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +16,7 @@ import pydicom
 import pytest
 from pynetdicom import AE
 from support import scans
+from support.local_archive import running_orthanc
 from support.programs import need
 from support.waiting import answers, free_port, wait_for
 from whs_fast.reading.scan import read
@@ -38,48 +36,10 @@ def series(tmp_path_factory):
     return {number: scans.write_dicom(sample, folder / str(number), series=uid) for number, uid in uids.items()}
 
 
-class Orthanc:
-    def __init__(self, folder):
-        self.dicom, self.http, self._known = free_port(), free_port(), {}
-        settings = {
-            "StorageDirectory": str(folder / "storage"),
-            "IndexDirectory": str(folder / "storage"),
-            "DicomPort": self.dicom,
-            "HttpPort": self.http,
-            "DicomAet": "ORTHANC",
-            "RemoteAccessAllowed": False,
-            "AuthenticationEnabled": False,
-            "Plugins": [],
-        }
-        (folder / "orthanc.json").write_text(json.dumps(settings))
-        with (folder / "orthanc.log").open("wb") as log:
-            self.process = subprocess.Popen([need("Orthanc"), str(folder / "orthanc.json")], stdout=log, stderr=log)
-        wait_for(lambda: self.process.poll() is not None or (answers(self.dicom) and answers(self.http)))
-
-    def get(self, path):
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.http}{path}", timeout=10) as answer:
-            return answer.read()
-
-    def made_of(self, series_uid):
-        """{modality: data set} of what refers to a series, in whatever way its kind does."""
-        for identifier in set(json.loads(self.get("/instances"))) - set(self._known):
-            content = pydicom.dcmread(BytesIO(self.get(f"/instances/{identifier}/file")))
-            self._known[identifier] = content, [element.value for element in content.iterall() if element.VR == "UI"]
-        found = [content for content, values in self._known.values() if refers(values, series_uid)]
-        return {content.Modality: content for content in found}
-
-
-def refers(values, series_uid):
-    """Whether any of them is the UID of the series, or of one of its instances as they are made here."""
-    return any(f"{value}.".startswith(f"{series_uid}.") for value in values)
-
-
 @pytest.fixture(scope="module")
 def orthanc(tmp_path_factory):
-    orthanc = Orthanc(tmp_path_factory.mktemp("orthanc"))
-    yield orthanc
-    orthanc.process.terminate()
-    orthanc.process.wait(30)
+    with running_orthanc(tmp_path_factory.mktemp("orthanc")) as orthanc:
+        yield orthanc
 
 
 class Node:

@@ -18,7 +18,7 @@ from scipy.spatial.transform import Rotation
 from whs_fast.errors import OutputError
 from whs_fast.structures import STRUCTURES
 from whs_fast.volume import Grid
-from whs_fast.writing.label_maps import write_labels
+from whs_fast.writing.label_maps import write_each, write_labels
 
 SUFFIXES = (".nii.gz", ".nii", ".seg.nrrd")
 
@@ -158,3 +158,16 @@ def test_labels_must_be_uint8_on_the_grid(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="unknown suffix"):
         write_labels(tmp_path / "labels.stl", np.zeros((1, 2, 3), np.uint8), grid)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_mask_each_adds_up_to_the_labels(tmp_path):
+    labels = np.random.default_rng(3).integers(0, 10, (5, 7, 6), np.uint8)  # none of the last structure
+    grid = Grid(labels.shape, (1.0, 2.0, 3.0), (4.0, 5.0, 6.0))
+    write_each(tmp_path / "structures", labels, grid)
+    masks = {path.name: sitk.ReadImage(path) for path in (tmp_path / "structures").iterdir()}
+    assert set(masks) == {f"{structure.key}.nii.gz" for structure in STRUCTURES}
+    arrays = {name: sitk.GetArrayFromImage(image) for name, image in masks.items()}
+    assert {value for array in arrays.values() for value in np.unique(array)} == {0, 1}
+    total = sum(structure.label * arrays[f"{structure.key}.nii.gz"] for structure in STRUCTURES)
+    np.testing.assert_array_equal(total, labels)
+    assert {image.GetSpacing() for image in masks.values()} == {(1.0, 2.0, 3.0)}

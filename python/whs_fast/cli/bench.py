@@ -2,6 +2,7 @@
 
 import click
 
+from whs_fast.cli.options import parse_size
 from whs_fast.errors import InputError
 
 
@@ -40,8 +41,8 @@ def command(threads: tuple[int, ...], memory_limit: str | None, as_json: bool) -
     """
     import json
 
-    from whs_fast.cli.benchmarking import benchmark, parse_size, render
+    from whs_fast.cli.benchmarking import benchmark, render
 
-    limit = None if memory_limit is None else parse_size(memory_limit)
+    limit = None if memory_limit is None else parse_size(memory_limit, "memory limit")
     found = benchmark(threads, limit=limit, tell=lambda line: click.echo(f"... {line}", err=True))
     click.echo(json.dumps(found, indent=2) if as_json else render(found))

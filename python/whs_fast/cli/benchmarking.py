@@ -10,7 +10,6 @@ figures come from further runs of one engine. The yardstick is the paper: a medi
 import gzip
 import json
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -77,15 +76,6 @@ def make_scan(
     except OSError as error:
         raise OutputError(f"{path}: cannot be written ({error.strerror}); needs free space for the scan") from error
     return grid
-
-
-def parse_size(text: str) -> int:
-    """Bytes of "2G", "700M" or a plain number; K, M and G are powers of 1024. Raises InputError for anything else."""
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)([KMG]?)(?:i?B)?", text.strip(), re.IGNORECASE)
-    size = int(float(match[1]) * 1024 ** " KMG".index(match[2].upper() or " ")) if match else 0
-    if size <= 0:
-        raise InputError(f"memory limit: found {text!r}, expected a size such as 2G or 700M")
-    return size
 
 
 @contextmanager

@@ -1,10 +1,24 @@
 """Options that several commands share."""
 
+import re
 from collections.abc import Callable
 
 import click
 
+from whs_fast.errors import InputError
 from whs_fast.outputs import BACKENDS, FORMATS, LOCALISERS, REPORTS, check_formats, check_report
+
+
+def parse_size(text: str, what: str) -> int:
+    """Bytes of "2G", "700M" or a plain number; K, M and G are powers of 1024. Raises InputError for anything else.
+
+    what is how the message calls it.
+    """
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([KMG]?)(?:i?B)?", text.strip(), re.IGNORECASE)
+    size = int(float(match[1]) * 1024 ** " KMG".index(match[2].upper() or " ")) if match else 0
+    if size <= 0:
+        raise InputError(f"{what}: found {text!r}, expected a size such as 2G or 700M")
+    return size
 
 
 def _split_formats(context: click.Context, parameter: click.Parameter, value: str) -> tuple[str, ...]:

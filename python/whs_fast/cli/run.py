@@ -1,5 +1,7 @@
 """`whs-fast run`."""
 
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +9,10 @@ import click
 
 from whs_fast.cli.options import segmentation_options
 from whs_fast.cli.segmenting import segment
+from whs_fast.errors import InputError
+from whs_fast.machine import require_extra
+from whs_fast.temporary import temporary_folder
+from whs_fast.writing.result_folder import check_folder
 
 _HELP = """Segment the heart in one cardiac CT scan.
 
@@ -16,8 +22,10 @@ position), preview.png and report.html. --formats chooses how the labels are wri
 
 \b
   nifti       labels.nii.gz
+  nifti-each  structures/STRUCTURE.nii.gz, a mask each
   seg.nrrd    labels.seg.nrrd, for 3D Slicer and ITK-SNAP
   dicom-seg   labels.dcm (Segmentation) and measurements.dcm (Structured Report); for DICOM scans only
+  rtstruct    contours.dcm (RT Structure Set); for DICOM scans only
   stl, glb    meshes/STRUCTURE.stl and heart.glb, surfaces in mm and LPS
 
 With --json, standard output carries one JSON object per line, for programs that show progress:
@@ -26,6 +34,9 @@ With --json, standard output carries one JSON object per line, for programs that
   {"event": "progress", "step": "segment", "done": 0.2}     done: share of the whole run
   {"event": "phase", "phase": "75"}                         with --phase all, before each phase
   {"event": "result", "folder": "results", "measurements": {...}}
+
+An archive that is asked by DICOMweb gets the user and password that ~/.netrc has for it, or the bearer token in the
+environment variable WHS_FAST_DICOMWEB_TOKEN.
 
 Errors go to standard error, one line each, and set the exit status, with or without --json.
 
@@ -39,11 +50,13 @@ Examples:
   whs-fast run scan.nrrd -o results --formats nifti,seg.nrrd --overwrite
   whs-fast run scan.nii.gz -o results --report interactive
   whs-fast run dicom_folder -o results --formats nifti,dicom-seg,glb
+  whs-fast run --from-dicomweb http://127.0.0.1:8042/dicom-web --series 1.2.840.113619.2.55.3 -o results
+  whs-fast run dicom_folder -o results --to-dicomweb http://127.0.0.1:8042/dicom-web
 """
 
 
 @click.command("run", help=_HELP)
-@click.argument("source", metavar="INPUT", type=click.Path(path_type=Path))
+@click.argument("source", metavar="[INPUT]", required=False, type=click.Path(path_type=Path))
 @click.option(
     "-o",
     "--output",
@@ -62,6 +75,40 @@ Examples:
     help="Phase to use if there are several, in % of the R-R interval, or by a name that `whs-fast series` lists, such "
     "as 310ms. Default: the one nearest to end-systole (35). With all, each goes into DIR/phase_NN.",
 )
+@click.option(
+    "--from-dicomweb", "archive", metavar="URL", help="Archive to fetch the series from, instead of INPUT (DICOMweb)."
+)
+@click.option(
+    "--to-dicomweb",
+    "destination",
+    metavar="URL",
+    help="Archive to store Segmentation, Structured Report and picture in (DICOMweb).",
+)
 @segmentation_options
-def command(source: Path, folder: Path, series: str | None, phase: str | None, **options: Any) -> None:
-    segment(source, folder, series=series, phase=phase, **options)
+def command(
+    source: Path | None,
+    folder: Path,
+    series: str | None,
+    phase: str | None,
+    archive: str | None,
+    destination: str | None,
+    **options: Any,
+) -> None:
+    if (source is None) == (archive is None):
+        raise InputError("input: expected either INPUT or --from-dicomweb URL")
+    with ExitStack() as stack:
+        if archive is not None or destination is not None:
+            require_extra("dicomweb", "DICOMweb")
+            from whs_fast.dicomweb import fetch_series, store_results
+        if archive is not None:
+            if series is None:
+                raise InputError("--from-dicomweb: expected the series to fetch, with --series UID")
+            if phase != "all":
+                check_folder(folder, overwrite=options["overwrite"])  # before anything is fetched
+            source = stack.enter_context(temporary_folder("--from-dicomweb"))
+            fetch_series(archive, series, source)
+        if destination is not None:
+            options["formats"] = tuple(dict.fromkeys((*options["formats"], "dicom-seg")))
+            options["saved"] = partial(store_results, destination)
+        assert source is not None
+        segment(source, folder, series=series, phase=phase, **options)

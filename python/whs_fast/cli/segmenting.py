@@ -1,7 +1,7 @@
 """What `run` and `demo` share: segment one scan, with a progress bar, and say what was found."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +9,7 @@ import click
 
 from whs_fast.cli.progress import json_line, progress_bar, progress_lines
 from whs_fast.errors import InputError
-from whs_fast.outputs import NO_SOURCE, REPORTS
+from whs_fast.outputs import NO_SOURCE, OF_DICOM, REPORTS
 from whs_fast.structures import STRUCTURES
 
 if TYPE_CHECKING:
@@ -31,12 +31,13 @@ def segment(
     report: str,
     overwrite: bool,
     as_json: bool = False,
+    saved: "Callable[[Result, Path], None] | None" = None,
 ) -> None:
     """Segments a scan into a folder and prints the volumes; warnings go to standard error.
 
     The phase "all" segments each into a folder of its own below; where some of them fail, the others are written, and
-    the exit status is 4. as_json prints lines of JSON instead: see `whs-fast run --help`. A KeyboardInterrupt comes out
-    with what was written until then.
+    the exit status is 4. saved is called with each result when it is in its folder. as_json prints lines of JSON
+    instead: see `whs-fast run --help`. A KeyboardInterrupt comes out with what was written until then.
     """
     from whs_fast.engine import Engine
     from whs_fast.reading.dicom.opening import is_dicom
@@ -44,7 +45,7 @@ def segment(
     from whs_fast.temporary import sweep_temporary
     from whs_fast.writing.result_folder import check_folder
 
-    if "dicom-seg" in formats and source.exists() and not is_dicom(source):
+    if OF_DICOM.intersection(formats) and source.exists() and not is_dicom(source):
         raise InputError(NO_SOURCE)  # before any work is done
     sweep_temporary()
     places, measured = {"": folder}, dict[Path, dict[str, Any]]()
@@ -54,6 +55,8 @@ def segment(
             result = engine.run(part, progress=progress, **choice)
             measured[place] = result.measurements
             result.save(place, formats=formats, report=report, overwrite=overwrite, progress=progress)
+        if saved is not None:
+            saved(result, place)
         if as_json:
             json_line("result", folder=str(place), measurements=result.measurements)
         else:

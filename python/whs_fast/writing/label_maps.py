@@ -65,6 +65,19 @@ def write_labels(
         raise OutputError(f"{path}: cannot be written ({reason}); needs a writable folder with free space") from error
 
 
+def write_each(
+    folder: Path, labels: NDArray[np.uint8], grid: Grid, threads: int = 1, places: NiftiPlaces | None = None
+) -> None:
+    """Write a mask a structure, 1 inside and 0 outside, as KEY.nii.gz into a new folder, also of those not found.
+
+    Arguments and errors are those of write_labels.
+    """
+    folder.mkdir()
+    for structure in STRUCTURES:
+        mask = (labels == structure.label).view(np.uint8)
+        write_labels(folder / f"{structure.key}.nii.gz", mask, grid, threads=threads, places=places)
+
+
 _BLOCK_BYTES = 2 << 20
 
 

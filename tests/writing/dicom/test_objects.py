@@ -458,7 +458,7 @@ def test_refusals(case, tmp_path):
     def write(source):
         objects.write_objects(tmp_path, case.labels, case.grid, source, case.measurements)
 
-    with pytest.raises(InputError, match="format dicom-seg needs a DICOM folder or zip"):
+    with pytest.raises(InputError, match="formats dicom-seg and rtstruct need a DICOM folder or zip"):
         write(None)
     with pytest.raises(InputError, match="has no StudyInstanceUID, to which"):
         write(edited(case, lambda image: delattr(image, "StudyInstanceUID")))

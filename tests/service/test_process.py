@@ -1,0 +1,127 @@
+"""The service as a process of its own, with the real networks: killed, started again, and many at once."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+import requests
+from support.local_service import SAMPLE
+from support.waiting import answers, free_port, wait_for
+
+pytestmark = pytest.mark.slow
+
+
+class Process:
+    """`whs-fast serve` over one folder; it may be killed and started again."""
+
+    def __init__(self, folder):
+        self.folder, self.port, self.process = folder, free_port(), None
+        self.url = f"http://127.0.0.1:{self.port}"
+
+    def start(self):
+        command = [sys.executable, "-m", "whs_fast", "serve", "--port", str(self.port), "--threads", "2"]
+        with (self.folder / "log").open("ab") as log:
+            self.process = subprocess.Popen(
+                [*command, "--queue", str(self.folder / "queue"), "--owner", "alice", "--owner", "bob"],
+                stdout=log,
+                stderr=log,
+            )
+        wait_for(lambda: self.process.poll() is not None or answers(self.port))
+        wait_for(lambda: "INFO queue:" in self.log)
+
+    def kill(self):
+        self.process.kill()
+        assert self.process.wait(10) == -signal.SIGKILL
+
+    @property
+    def log(self):
+        return (self.folder / "log").read_text()
+
+    def ask(self, method, path, owner="alice", **how):
+        token = re.search(rf"Token of {owner}, told only now: (\S+)", self.log)[1]
+        return requests.request(
+            method, self.url + path, headers={"Authorization": f"Bearer {token}"}, timeout=60, **how
+        )
+
+    def send(self, owner):
+        files = {"file": ("Doe^Jane.nii.gz", SAMPLE.read_bytes())}
+        answer = self.ask("POST", "/api/jobs", owner, files=files)
+        assert answer.status_code == 201
+        return answer.json()["id"]
+
+    def memory_mb(self):
+        text = Path(f"/proc/{self.process.pid}/status").read_text()
+        return int(re.search(r"VmRSS:\s+(\d+) kB", text)[1]) / 1000
+
+
+@pytest.fixture
+def process(tmp_path):
+    process = Process(tmp_path)
+    process.start()
+    yield process
+    if process.process.poll() is None:
+        process.process.kill()
+        process.process.wait(10)
+
+
+def test_twenty_uploads_at_once_and_two_deaths_and_each_job_ends_once(process):
+    owners = ["alice", "bob"] * 10
+    with ThreadPoolExecutor(20) as pool:
+        jobs = list(pool.map(process.send, owners))
+    assert len(set(jobs)) == 20
+    for least in (1, 4):
+        wait_for(lambda least=least: process.log.count(" done in ") >= least, 120)
+        process.kill()
+        process.start()
+    kept = {}
+
+    def all_ended():
+        for job, owner in zip(jobs, owners, strict=True):
+            found = process.ask("GET", f"/api/jobs/{job}", owner).json()
+            assert kept.setdefault(job, found) == found or not kept[job]["ended"]
+            kept[job] = found
+        return all(found["ended"] for found in kept.values())
+
+    wait_for(all_ended, 600)
+    assert [found["state"] for found in kept.values()] == ["done"] * 20
+    told = re.findall(r"job (\w{16}) done", process.log)
+    # One that was done when the process died, and had not said so yet, is not run again.
+    assert len(told) == len(set(told)) and set(told) <= set(jobs) and len(told) >= 18
+    labels = {
+        process.ask("GET", f"/api/jobs/{job}/results/labels.nii.gz", owner).content
+        for job, owner in zip(jobs, owners, strict=True)
+    }
+    assert len(labels) == 1
+    assert "Doe" not in process.log and process.log.count("Token of") == 2
+    assert list((process.folder / "queue" / "partial").iterdir()) == []
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory as Linux tells it")
+def test_memory_stays_flat_over_many_scans_and_large_uploads(process):
+    def run_one():
+        job = process.send("alice")
+        wait_for(lambda: process.ask("GET", f"/api/jobs/{job}").json()["ended"], 120)
+        assert process.ask("DELETE", f"/api/jobs/{job}").status_code == 204
+
+    for _ in range(4):
+        run_one()
+    before = process.memory_mb()
+    for _ in range(8):
+        run_one()
+    # 400 MB go through; were they held in memory, it would show.
+    process.ask("POST", "/api/jobs", files={"file": ("noise.nii", os.urandom(400 << 20))})
+    assert process.memory_mb() - before < 60
+
+
+def test_sigterm_ends_it_cleanly_in_the_middle_of_a_run(process):
+    job = process.send("alice")
+    with requests.get(process.url + "/", stream=True, timeout=20):
+        wait_for(lambda: process.ask("GET", f"/api/jobs/{job}").json()["state"] == "running")
+        process.process.terminate()
+        assert process.process.wait(20) == 0
+    assert "stopped; queue: 1 queued, 0 running" in process.log
