@@ -20,7 +20,7 @@ from training.scans import Scan
 from training.testsets import DEALT, Acquisition, render_test
 
 SEEDS = {"calibration": 8, "judgement": 9}
-ANATOMIES = {"calibration": 150, "judgement": 100}  # two scans each
+ANATOMIES = {"calibration": 100, "judgement": 100}  # two scans each
 OTHER_RENDERER = 4  # every 4th ordinary scan
 
 
@@ -86,5 +86,4 @@ def write(folder: Path, part: str) -> None:
             aside = folder / f"{case.name}.part.nii"
             sitk.WriteImage(scan.image(scan.hu), str(aside))
             aside.rename(folder / f"{case.name}.nii")  # a scan that is there is whole
-        if index % 10 == 9:
-            print(f"{part}: {index + 1} of {ANATOMIES[part]} anatomies drawn", flush=True)
+        print(f"{part}: {index + 1} of {ANATOMIES[part]} anatomies drawn", flush=True)

@@ -49,7 +49,7 @@ def segment(
     sweep_temporary()
     places, measured = {"": folder}, dict[Path, dict[str, Any]]()
 
-    def segment_one(engine: Engine, part: "Path | ScanPhase", place: Path, **choice: str | None) -> None:
+    def segment_one(engine: Engine, part: "Path | ScanPhase", place: Path, **choice: Any) -> None:
         with progress_lines() if as_json else progress_bar() as progress:
             result = engine.run(part, progress=progress, **choice)
             measured[place] = result.measurements
