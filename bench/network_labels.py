@@ -72,7 +72,7 @@ def compare_formats(folder: Path, models: Path, scans: int, threads: int) -> Non
         region = region_grid(volume.grid, localise(volume, predict, threads=threads).point_mm)
         labels = {
             key: clean(
-                segment(volume, region, network, threads=threads), voxel_ml=volume.grid.voxel_ml, threads=threads
+                segment(volume, region, network, threads=threads)[0], voxel_ml=volume.grid.voxel_ml, threads=threads
             )
             for key, network in networks.items()
         }

@@ -289,7 +289,7 @@ def test_a_result_says_what_it_is_in_one_line(found):
 def test_doubts_of_both_sources_are_told(engine, phantom, monkeypatch):
     """The great vessels of the phantom alone: no chamber, and what the cut runs through is named."""
     top = Volume(phantom.array[56:], phantom.spacing_mm, (*phantom.origin_mm[:2], phantom.origin_mm[2] + 112.0))
-    point = whs_fast.steps.localise.ValvePoint(VALVE_MM, False, 1, ("the valve is a guess",))
+    point = whs_fast.steps.localise.ValvePoint(VALVE_MM, False, 1, ("the valve is a guess",), (0.0, 0.0, 0.0))
     monkeypatch.setattr(engine_module, "localise", lambda *arguments, **options: point)
     # A field of view under 120 mm is refused when read, so it is given as read.
     monkeypatch.setattr(engine_module, "read", lambda source, **options: source)

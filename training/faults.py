@@ -20,6 +20,7 @@ from training.rendering import PHASES, RenderingRanges, render
 Spoilt = tuple[NDArray[np.int16], NDArray[np.uint8]]
 CONTRASTED = tuple((name, chance) for name, chance in PHASES.items() if name != "none")
 ORDINARY = RenderingRanges(phases=CONTRASTED, odd_surroundings=0.0)
+LEAST_FIELD_MM = 65.0
 CHAMBERS = (LA, LVC, AO, RA, RVC, PA)
 
 
@@ -89,7 +90,7 @@ def _motion(tissues: torch.Tensor, spacing_mm: Spacing, rng: np.random.Generator
 
 
 def _cut_off(tissues: torch.Tensor, spacing_mm: Spacing, rng: np.random.Generator) -> Spoilt:
-    """The scan ends within the heart, on one side or two."""
+    """The scan ends within the heart, on one side or two, but shows what the engine accepts."""
     hu, labels = render_ordinary(tissues, spacing_mm, rng)
     for _ in range(int(rng.integers(1, 3))):
         axis = int(rng.integers(3))
@@ -97,7 +98,9 @@ def _cut_off(tissues: torch.Tensor, spacing_mm: Spacing, rng: np.random.Generato
         if len(inside) < 20:
             break
         place = int(np.quantile(inside, rng.uniform(0.2, 0.7)))
-        kept = slice(place, None) if rng.random() < 0.5 else slice(None, max(place, 16))
+        least = int(np.ceil(LEAST_FIELD_MM / spacing_mm[2 - axis]))
+        first = rng.random() < 0.5
+        kept = slice(max(0, min(place, hu.shape[axis] - least)), None) if first else slice(None, max(place, least))
         part = tuple(kept if a == axis else slice(None) for a in range(3))
         hu, labels = hu[part], labels[part]
     return np.ascontiguousarray(hu), np.ascontiguousarray(labels)

@@ -12,7 +12,7 @@ _HELP = """Segment the heart in one cardiac CT scan.
 
 INPUT is a NIfTI, NRRD or MetaImage file, a DICOM folder, or a zip of one (`whs-fast series` lists what it holds). The
 results go to DIR: labels.nii.gz (the ten structures on the scan's own grid), measurements.json (volumes, LV mass, valve
-position), preview.png and report.html. --formats chooses how the labels are written:
+position, contrast, how far to trust it), preview.png and report.html. --formats chooses how the labels are written:
 
 \b
   nifti       labels.nii.gz
@@ -37,6 +37,7 @@ Examples:
   whs-fast run study.zip -o results --phase 75
   whs-fast run study.zip -o results --phase all
   whs-fast run scan.nrrd -o results --formats nifti,seg.nrrd --overwrite
+  whs-fast run scan.nii.gz -o results --check
   whs-fast run scan.nii.gz -o results --report interactive
   whs-fast run dicom_folder -o results --formats nifti,dicom-seg,glb
 """
@@ -62,6 +63,11 @@ Examples:
     help="Phase to use if there are several, in % of the R-R interval, or by a name that `whs-fast series` lists, such "
     "as 310ms. Default: the one nearest to end-systole (35). With all, each goes into DIR/phase_NN.",
 )
+@click.option(
+    "--check",
+    is_flag=True,
+    help="Segment a second time, moved by a fraction of a voxel, for a surer confidence; takes twice as long.",
+)
 @segmentation_options
-def command(source: Path, folder: Path, series: str | None, phase: str | None, **options: Any) -> None:
-    segment(source, folder, series=series, phase=phase, **options)
+def command(source: Path, folder: Path, **options: Any) -> None:
+    segment(source, folder, **options)

@@ -4,7 +4,8 @@ Blood of the left heart should be far above muscle and alike everywhere. docs/qu
 
 What the limits stand on: blood without contrast has 30 to 60 HU, muscle 40 to 60, both up to 100 to 130 in a late
 phase; coronary CT angiography asks for more than 250 HU in the aorta (Abbara et al., J Cardiovasc Comput Tomogr 2016,
-doi 10.1016/j.jcct.2016.10.002). The limit for steps is from rendered scans (training/confidence_scans.py).
+doi 10.1016/j.jcct.2016.10.002). The limit for steps is one that ordinary rendered scans
+(training/confidence_scans.py, calibration) seldom pass.
 """
 
 from collections.abc import Mapping
@@ -31,7 +32,8 @@ WEAK_HU = 200.0
 UNMIXED_HU = 60.0  # sd beside noise: streams a hundred HU and more apart
 NOISY_HU = 60.0
 THICK_MM = 3.0
-STEP_RATIO = 1.7
+STEP_RATIO = 2.0
+LEAST_CHANGE_HU = 5.0  # what neighbouring slices always differ by
 
 
 def measure_contrast(volume: Volume, box: HeartBox | None) -> dict[str, Any]:
@@ -42,7 +44,7 @@ def measure_contrast(volume: Volume, box: HeartBox | None) -> dict[str, Any]:
         core = box.core()
         labels, hu = box.labels[core], box.hu[core].astype(np.float64)
         voxels: NDArray[Any] = np.bincount(labels, minlength=LABELS)
-        sums, squares = (np.bincount(labels, weights, LABELS) for weights in (hu, hu * hu))
+        sums, squares = (np.bincount(labels, weights=of, minlength=LABELS).astype(float) for of in (hu, hu * hu))
         fewest = FEWEST_ML / box.voxel_ml
         for structure in STRUCTURES:
             count = voxels[structure.label]
@@ -99,7 +101,7 @@ def _largest_step(box: HeartBox) -> float | None:
     Slices of two heart beats that were not in the same place differ at once and everywhere, which anatomy does not.
     """
     inside = box.labels > 0
-    pairs = inside[1:] | inside[:-1]
+    pairs = inside[1:] & inside[:-1]
     counts = pairs.sum(axis=(1, 2))
     differences = np.minimum(np.abs(np.diff(box.hu.astype(np.int32), axis=0)), 400)
     kept = np.flatnonzero(counts * box.steps_mm[1] * box.steps_mm[2] > 1000.0)  # mm^2
@@ -107,7 +109,7 @@ def _largest_step(box: HeartBox) -> float | None:
         return None
     change = np.array([differences[z][pairs[z]].mean() for z in kept])
     usual = np.array([np.median(np.delete(change[max(0, i - 4) : i + 5], min(i, 4))) for i in range(len(change))])
-    return round(float((change / np.maximum(usual, 1.0)).max()), 2)
+    return round(float((change / np.maximum(usual, LEAST_CHANGE_HU)).max()), 2)
 
 
 def find_contrast_doubts(contrast: Mapping[str, Any]) -> list[str]:
