@@ -96,7 +96,7 @@ def test_no_contrast_asks_for_a_review_whatever_is_predicted():
 
 def test_a_missing_chamber_asks_for_a_review():
     chamber = BY_KEY["right_atrium"]
-    found = judge(figures_of(np.where(LABELLED == chamber.label, 0, LABELLED)), False, CALIBRATION)
+    found = judge(figures_of(np.where(chamber.label == LABELLED, 0, LABELLED)), False, CALIBRATION)
     assert found["review"] is True and "not found: right atrium" in found["reasons"]
     assert found["predicted_dice"]["right_atrium"] == 0.0
 

@@ -4,8 +4,8 @@ Blood of the left heart should be far above muscle and alike everywhere. docs/qu
 
 What the limits stand on: blood without contrast has 30 to 60 HU, muscle 40 to 60, both up to 100 to 130 in a late
 phase; coronary CT angiography asks for more than 250 HU in the aorta (Abbara et al., J Cardiovasc Comput Tomogr 2016,
-doi 10.1016/j.jcct.2016.10.002). The limit for steps is one that ordinary rendered scans
-(training/confidence_scans.py, calibration) seldom pass.
+doi 10.1016/j.jcct.2016.10.002). The limit for steps is above what ordinary rendered scans
+(training/confidence_scans.py, calibration) have; only large steps pass it.
 """
 
 from collections.abc import Mapping
@@ -32,7 +32,7 @@ WEAK_HU = 200.0
 UNMIXED_HU = 60.0  # sd beside noise: streams a hundred HU and more apart
 NOISY_HU = 60.0
 THICK_MM = 3.0
-STEP_RATIO = 2.0
+STEP_RATIO = 2.5
 LEAST_CHANGE_HU = 5.0  # what neighbouring slices always differ by
 
 
