@@ -35,14 +35,17 @@ def fit_trees(
     y: Array,
     rng: np.random.Generator,
     *,
-    count: int = 120,
-    depth: int = 3,
-    rate: float = 0.08,
-    least: int = 8,
+    count: int,
+    depth: int,
+    rate: float,
+    least: int,
     rows: float = 0.6,
     columns: float = 0.5,
 ) -> Trees:
-    """Trees that predict y [n] from x [n, features]; each is fitted to a random share of rows and of columns."""
+    """Trees that predict y [n] from x [n, features]; each is fitted to a random share of rows and of columns.
+
+    rate is how much of a leaf's mean a tree adds, least the fewest rows of a leaf.
+    """
     inner = 2**depth - 1
     start = float(np.median(y))
     feature, threshold, value = np.zeros((count, inner), np.int64), np.full((count, inner), np.inf), []
