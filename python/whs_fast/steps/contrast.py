@@ -2,9 +2,8 @@
 
 Blood of the left heart should be far above muscle and alike everywhere. docs/quality.md defines every figure.
 
-What the limits stand on: blood without contrast has 30 to 60 HU, muscle 40 to 60, both up to 100 to 130 in a late
-phase; coronary CT angiography asks for more than 250 HU in the aorta (Abbara et al., J Cardiovasc Comput Tomogr 2016,
-doi 10.1016/j.jcct.2016.10.002). The limit for steps is above what ordinary rendered scans
+What the limits stand on: blood without contrast has 30 to 60 HU, as muscle has, and coronary CT angiography aims at
+more than 250 HU in the aorta: textbook values. The limit for steps is above what ordinary rendered scans
 (training/confidence_scans.py, calibration) have; only large steps pass it.
 """
 
