@@ -71,7 +71,7 @@ def compare_formats(folder: Path, models: Path, scans: int, threads: int) -> Non
         reference = sitk.GetArrayFromImage(sitk.ReadImage(str(folder / f"{name}_labels.nii.gz")))
         region = region_grid(volume.grid, localise(volume, predict, threads=threads).point_mm)
         labels = {
-            key: clean(segment(volume, region, network, threads=threads), volume.grid, threads=threads)
+            key: clean(segment(volume, region, network, threads=threads)[0], volume.grid, threads=threads)
             for key, network in networks.items()
         }
         counts = {key: overlaps(found, reference) for key, found in labels.items()}

@@ -6,6 +6,7 @@
 // holds alive.
 #include "components.hpp"
 #include "dense_vnet.hpp"
+#include "margins.hpp"
 #include "polynomial.hpp"
 #include "resample.hpp"
 #include "statistics.hpp"
@@ -100,6 +101,20 @@ auto fit_minimum(Vector<double> positions, Vector<double> distances, int degree,
 void upsample_argmax(Logits<const std::int8_t> logits, Volume<std::uint8_t> out, Matrix out_to_region, int threads) {
     const NoGil released;
     whs::upsample_argmax(view(logits), view(out), whs::make_affine(out_to_region.data()), threads);
+}
+
+whs::Box box_of(const Wanted& wanted) {
+    const auto& [planes, rows, columns] = wanted;
+    return {{planes[0], planes[1]}, {rows[0], rows[1]}, {columns[0], columns[1]}};
+}
+
+auto count_margins(Logits<const std::int8_t> logits, const Wanted& wanted, int threads) {
+    std::vector<std::int64_t> counts;
+    {
+        const NoGil released;
+        counts = whs::count_margins(view(logits), box_of(wanted), threads);
+    }
+    return numpy(std::move(counts), {logits.shape(3), logits.shape(3), std::size_t{whs::kMargins}});
 }
 
 std::int64_t connected_components(Volume<const std::uint8_t> labels, Volume<std::uint32_t> out, int connectivity,
@@ -241,6 +256,12 @@ low > high.)");
 logits: int8 z, y, x, class. out_to_region: 3 x 4, index in out to voxel index x in the region, whose extents are twice
 those of the logits. u = clamp((x + 0.5) / 2 - 0.5) with 8 fractional bits an axis; the lowest label wins a tie;
 more than half a voxel outside the region is 0. Raises ValueError for no class or more than 255.)");
+
+    m.def("count_margins", &count_margins, "logits"_a.noconvert(), nb::kw_only(), "wanted"_a, "threads"_a = 1,
+          R"(Count voxels by their best label, the second and the margin between: int64 [class, class, 256].
+
+logits: int8 z, y, x, class, 2 to 16 classes. wanted: first and last + 1 of the z, y and x that are counted. The lower
+label comes first in a tie, with a margin of 0. Raises ValueError for other classes and a box outside the logits.)");
 
     m.def("instruction_sets", &whs::instruction_sets,
           "Names of the sets of instructions that this machine and this build have for DenseVNet, the fastest first.");

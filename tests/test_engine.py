@@ -3,6 +3,7 @@
 import errno
 import json
 import re
+import shutil
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -10,12 +11,14 @@ import pytest
 import SimpleITK as sitk
 import whs_fast
 from PIL import Image
+from support.confidence import FEW, MANY, make_calibration
 from support.phantom import VALVE_MM, check_anatomy, make_models, make_phantom, to_image
 from whs_fast import InputError, OutputError, Volume
 from whs_fast import _kernels as kernels
 from whs_fast import engine as engine_module
 from whs_fast import result as result_module
 from whs_fast.engine import Engine
+from whs_fast.networks.installed import hash_files, ir_files
 from whs_fast.networks.openvino_model import ModelError
 from whs_fast.structures import STRUCTURES
 from whs_fast.volume import IDENTITY_DIRECTION
@@ -149,8 +152,8 @@ def test_files_and_images_give_what_the_volume_gives(engine, found, image, tmp_p
 def test_measurements_have_every_field(found):
     measurements = found.measurements
     assert list(measurements) == [
-        "schema", "aortic_valve_mm", "structures", "lv_myocardium_mass_g", "source", "backend", "timings_s",
-        "peak_memory_mb", "warnings", "models", "version",
+        "schema", "aortic_valve_mm", "structures", "lv_myocardium_mass_g", "source", "backend", "contrast",
+        "confidence", "timings_s", "peak_memory_mb", "warnings", "models", "version",
     ]  # fmt: skip
     assert measurements["schema"] == 1
     assert measurements["aortic_valve_mm"] == list(found.aortic_valve_mm)
@@ -289,7 +292,7 @@ def test_a_result_says_what_it_is_in_one_line(found):
 def test_doubts_of_both_sources_are_told(engine, phantom, monkeypatch):
     """The great vessels of the phantom alone: no chamber, and what the cut runs through is named."""
     top = Volume(phantom.array[56:], phantom.spacing_mm, (*phantom.origin_mm[:2], phantom.origin_mm[2] + 112.0))
-    point = whs_fast.steps.localise.ValvePoint(VALVE_MM, False, 1, ("the valve is a guess",))
+    point = whs_fast.steps.localise.ValvePoint(VALVE_MM, False, 1, ("the valve is a guess",), (0.0, 0.0, 0.0))
     monkeypatch.setattr(engine_module, "localise", lambda *arguments, **options: point)
     # A field of view under 120 mm is refused when read, so it is given as read.
     monkeypatch.setattr(engine_module, "read", lambda source, **options: source)
@@ -349,3 +352,45 @@ def test_formats_that_are_not_there_are_refused(found, tmp_path, formats, text):
 def test_run_is_one_engine_for_one_scan(models, phantom, found, monkeypatch):
     monkeypatch.setattr(engine_module, "models_folder", lambda: models)
     np.testing.assert_array_equal(whs_fast.run(phantom, threads=2).labels, found.labels)
+
+
+def calibrated(models, folder, **options):
+    """The phantom's models with a calibration whose answer is known."""
+    shutil.copytree(models, folder)
+    (folder / "confidence.json").write_text(json.dumps(make_calibration(**options)), encoding="utf-8")
+    return Engine(threads=2, models=folder)
+
+
+def test_a_result_tells_contrast_and_confidence(engine, models, found, phantom, tmp_path):
+    told = found.measurements
+    assert told["contrast"]["left_blood_hu"] > told["contrast"]["structures"]["left_ventricle_myocardium"]["mean_hu"]
+    assert told["contrast"]["noise_hu"] == pytest.approx(25 / 12**0.5, rel=0.1)  # of even noise of 25 values
+    assert told["confidence"] == {"review": False, "reasons": [], "predicted_dice": None}  # nothing was fitted to these
+    network = hash_files(ir_files(models / "dense_vnet.xml"))
+    for limit, expected in ((0.01, MANY), (0.99, FEW)):  # of clarity, the first feature
+        own = calibrated(models, tmp_path / str(limit), network=network, threshold=limit)
+        result = own.run(phantom)
+        assert result.measurements["confidence"]["predicted_dice"]["overall_pooled"] == expected
+        assert result.measurements["confidence"]["review"] is (expected == FEW)
+
+
+def test_a_calibration_of_another_network_predicts_nothing(models, phantom, tmp_path):
+    other = calibrated(models, tmp_path / "models", network="f" * 64)
+    assert other.run(phantom).measurements["confidence"]["predicted_dice"] is None
+
+
+def test_a_damaged_calibration_is_told(models, phantom, tmp_path):
+    own = calibrated(models, tmp_path / "models")
+    for text, line in (("{", "cannot be read"), ('{"network": "a"}', "holds no calibration")):
+        (tmp_path / "models" / "confidence.json").write_text(text, encoding="utf-8")
+        with pytest.raises(ModelError, match=line):
+            own.run(phantom)
+
+
+def test_a_check_segments_twice_and_changes_no_label(engine, phantom, found):
+    told = []
+    result = engine.run(phantom, check=True, progress=lambda step, done: told.append(done))
+    np.testing.assert_array_equal(result.labels, found.labels)
+    assert found.agreed is None
+    assert 0.9 < result.agreed[0] < 1.0  # the borders of the phantom move by half a voxel of the logits
+    assert told == sorted(told)

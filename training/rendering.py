@@ -92,6 +92,11 @@ def _draw_blood(rng: np.random.Generator, ranges: RenderingRanges) -> tuple[floa
     if phase == "none":
         blood = float(rng.uniform(25, 65))
         return blood, blood, False
+    if phase == "gone":  # only in scans spoilt on purpose, as is "early"
+        blood = float(rng.uniform(60, 100))
+        return blood, blood + float(rng.normal(0, 8)), True
+    if phase == "early":
+        return float(rng.uniform(30, 75)), float(rng.uniform(250, 900)), True
     if phase == "late":
         blood = float(rng.uniform(90, 220))
         return blood, blood + float(rng.normal(0, 15)), True

@@ -19,7 +19,8 @@ class Source:
     that were read. slices says where each slice of the array (its first axis) comes from, rows and columns unchanged:
     index into instances and number of the frame, from 1; it is None where the scan was resampled. series_number is the
     Series Number and phase the label of the phase, such as "35%", or None where there is only one: they distinguish the
-    scans of a study without naming anybody.
+    scans of a study without naming anybody. gated is whether the scan was synchronised with the heart beat, or None
+    where its tags do not tell.
     """
 
     head: bytes = field(repr=False)
@@ -27,6 +28,7 @@ class Source:
     slices: tuple[tuple[int, int], ...] | None = field(repr=False)
     series_number: int | None = None
     phase: str | None = None
+    gated: bool | None = None
 
 
 def read_head(path: Path) -> bytes:

@@ -5,26 +5,33 @@ networks, which are compiled once, at the first scan, and then serve any number 
 """
 
 import logging
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from functools import cached_property, partial
 from importlib.metadata import version
+from math import dist
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from whs_fast.errors import ModelError
 from whs_fast.machine import choose_threads, peak_memory_mb, return_memory
 from whs_fast.networks.backends import load_dense_vnet
-from whs_fast.networks.installed import models_folder
+from whs_fast.networks.installed import models_folder, read_calibration_file
 from whs_fast.networks.openvino_model import Model, predict_batches
 from whs_fast.outputs import check_localiser
 from whs_fast.reading.scan import ScanPhase, read
 from whs_fast.result import Result
 from whs_fast.steps.clean import clean
 from whs_fast.steps.clock import Clock, Progress
+from whs_fast.steps.confidence import Calibration, judge, read_calibration
+from whs_fast.steps.contrast import find_contrast_doubts, lacks_contrast, measure_contrast
+from whs_fast.steps.figures import agreement, find_figures
+from whs_fast.steps.heart_box import cut_heart_box
 from whs_fast.steps.localise import AXES, SLICE_SIDE, localise
 from whs_fast.steps.measure import find_doubts, measure
 from whs_fast.steps.refine_valve import refine_valve
-from whs_fast.steps.region import region_grid
+from whs_fast.steps.region import region_grid, shift_region
 from whs_fast.steps.segment import segment
 from whs_fast.volume import Volume
 
@@ -63,7 +70,7 @@ class Engine:
         models: Path | None = None,
     ) -> None:
         check_localiser(localiser)
-        folder = models_folder() if models is None else models
+        folder = self._models = models_folder() if models is None else models
         self._threads = choose_threads(threads)
         network = folder / "dense_vnet.xml"
         self._segmenter = load_dense_vnet(network, backend=backend, device=device, threads=self._threads)
@@ -78,6 +85,7 @@ class Engine:
         *,
         series: str | None = None,
         phase: float | str | None = None,
+        check: bool = False,
         progress: Progress | None = None,
     ) -> Result:
         """Segments one scan.
@@ -87,6 +95,8 @@ class Engine:
                 phases that `open_phases` gives.
             series: UID of one of several DICOM series; left out, the thinnest contrast cardiac series is taken.
             phase: one of several phases, such as 30 (% of the R-R interval); left out, that nearest to end-systole.
+            check: whether to segment the region a second time, moved by a fraction of a voxel, for a better confidence
+                at twice the time; the labels stay those of the first time.
             progress: called with the name of the step and the share of the whole that is done (0 to 1), in the thread
                 that called `run`. To cancel, raise an exception of your own from it: `run` ends with that exception,
                 within a fraction of a second, and the engine stays ready for the next scan.
@@ -110,17 +120,32 @@ class Engine:
         _log.debug("valve by the localiser: %.1f, %.1f, %.1f mm (LPS)", *localised.point_mm)
         with clock.step("segment") as report:
             region = region_grid(grid, localised.point_mm)
-            labels = segment(volume, region, self._segmenter, threads=self._threads, progress=report)
-            return_memory()
+            passes = [region, shift_region(region)] if check else [region]
+            found = []
+            for number, place in enumerate(passes):
+                part = partial(_report_part, report, number, len(passes))
+                found.append(segment(volume, place, self._segmenter, threads=self._threads, progress=part))
+                return_memory()
+            margins = found[0][1]
         with clock.step("clean"):
-            labels = clean(labels, grid, threads=self._threads)
+            labels, *again = (clean(own, grid, threads=self._threads) for own, _ in found)
         with clock.step("measure"):
             refined_mm = refine_valve(labels, grid, localised.point_mm)
             valve_mm = localised.point_mm if refined_mm is None else refined_mm
             measured = measure(labels, grid, valve_mm, region=region, threads=self._threads)
+            box = cut_heart_box(volume, labels)
+            contrast = measure_contrast(volume, box)
+            moved_mm = None if refined_mm is None else dist(refined_mm, localised.point_mm)
+            figures = find_figures(
+                margins, box, measured, contrast, residuals_mm=localised.residuals_mm, moved_mm=moved_mm
+            )
+            agreed = agreement(labels, again[0]) if check else None
+            confidence = judge(figures, lacks_contrast(contrast), self._calibration, agreed=agreed)
         measurements = measured | {
             "source": _describe(volume),
             "backend": self._segmenter.describe(),
+            "contrast": contrast,
+            "confidence": confidence,
             "timings_s": clock.timings_s(),
             "peak_memory_mb": peak_memory_mb(),
             # A doubt about the localiser's point is settled where the labels show the valve itself.
@@ -128,11 +153,22 @@ class Engine:
                 *volume.notes,
                 *(localised.warnings if refined_mm is None else ()),
                 *find_doubts(measured, grid),
+                *find_contrast_doubts(contrast),
             ],
             "models": {model.name: model.sha256 for model in (self._segmenter, *self._localisers.values())},
             "version": version("whs_fast"),
         }
-        return Result(labels, valve_mm, measurements, volume, self._threads)
+        return Result(labels, valve_mm, measurements, volume, figures, agreed, self._threads)
+
+    @cached_property
+    def _calibration(self) -> Calibration | None:
+        """That of the folder of models, or None where it is not there or was fitted to other weights."""
+        content = read_calibration_file(self._models)
+        try:
+            calibration = None if content is None else read_calibration(content)
+        except (KeyError, TypeError, ValueError) as error:
+            raise ModelError(f"{self._models / 'confidence.json'}: holds no calibration ({error})") from error
+        return calibration if calibration is None or calibration.network == self._segmenter.sha256 else None
 
     def _prepare_aside(self) -> None:
         """Starts to prepare the networks, all at once, while the scan is read; who needs one first waits for it."""
@@ -153,11 +189,16 @@ def run(
     device: str = "CPU",
     series: str | None = None,
     phase: float | str | None = None,
+    check: bool = False,
     progress: Progress | None = None,
 ) -> Result:
     """Segments one scan with an engine of its own; for several scans, make an `Engine`, whose arguments these are."""
     engine = Engine(threads=threads, localiser=localiser, backend=backend, device=device)
-    return engine.run(source, series=series, phase=phase, progress=progress)
+    return engine.run(source, series=series, phase=phase, check=check, progress=progress)
+
+
+def _report_part(report: Callable[[float], None], number: int, count: int, share: float) -> None:
+    report((number + share) / count)
 
 
 def _describe(scan: Volume) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from os import PathLike
@@ -20,6 +20,7 @@ from whs_fast.report.interactive import prepare_scene, render_interactive
 from whs_fast.report.picture import draw_picture
 from whs_fast.report.plain import render_report
 from whs_fast.steps.clock import Clock, Progress
+from whs_fast.steps.figures import Figures
 from whs_fast.volume import Direction, Triple, Volume
 from whs_fast.writing.dicom.objects import write_contours, write_objects
 from whs_fast.writing.label_maps import write_each, write_labels
@@ -39,12 +40,16 @@ class Result:
         measurements: what measurements.json holds; its JSON Schema describes every field (see docs/api.md).
         scan: the scan that was segmented, int16 HU. Pictures and pages are cut from it when they are saved, so a result
             that is kept also keeps its scan.
+        figures: what the confidence was predicted from; docs/quality.md defines them.
+        agreed: with `check`, the Dice of the two passes by label, 0 for all of them pooled.
     """
 
     labels: NDArray[np.uint8]
     aortic_valve_mm: Triple
     measurements: dict[str, Any]
     scan: Volume
+    figures: Figures | None = None
+    agreed: Mapping[int, float] | None = None
     _threads: int = field(default=1)
 
     @property

@@ -11,11 +11,13 @@ import sys
 
 import pytest
 import SimpleITK as sitk
+from support.confidence import FEW, make_calibration
 from support.phantom import make_models, make_phantom, to_image
 from support.streams import without_progress
 from whs_fast import engine as engine_module
 from whs_fast.cli import main
 from whs_fast.cli.commands import COMMANDS
+from whs_fast.networks.installed import hash_files, ir_files
 from whs_fast.outputs import FORMATS
 from whs_fast.structures import STRUCTURES
 
@@ -59,6 +61,21 @@ def test_a_run_leaves_everything_and_says_the_volumes(scan, tmp_path, capsys):
     volume = measurements["structures"]["left_atrium"]["volume_ml"]
     assert re.search(rf"^Left atrium +{volume:.1f} mL$", captured.out, re.M)
     assert str(tmp_path / "out" / "report.html") in captured.out
+
+
+def test_a_check_and_the_reasons_for_a_review_are_told(scan, models, tmp_path, capsys):
+    calibration = make_calibration(hash_files(ir_files(models / "dense_vnet.xml")), threshold=0.99)
+    (models / "confidence.json").write_text(json.dumps(calibration), encoding="utf-8")
+    try:
+        assert main(["run", str(scan), "-o", str(tmp_path / "out"), "--threads", "2", "--check"]) == 0
+    finally:
+        (models / "confidence.json").unlink()
+    captured = capsys.readouterr()
+    assert f"review: the predicted overall Dice is {FEW:.2f}, expected at least 0.80" in captured.err
+    assert re.search(rf"^Expected overall Dice +{FEW:.2f}$", captured.out, re.M)
+    told = json.loads((tmp_path / "out" / "measurements.json").read_text("utf-8"))["confidence"]
+    assert told["review"] is True and told["predicted_dice"]["overall_pooled"] == FEW
+    assert 'class="light red"' in (tmp_path / "out" / "report.html").read_text("utf-8")
 
 
 def test_the_backend_is_chosen_and_told(scan, tmp_path):

@@ -13,6 +13,7 @@ from whs_fast.networks.openvino_model import Model
 from training.hashes import list_hashes
 
 SHIPPED = sorted(file for file in installed.models_folder().iterdir() if file.suffix in (".xml", ".bin"))
+LISTED = sorted([*SHIPPED, installed.models_folder() / "confidence.json"])
 FILES = [f"{name}.{end}" for name in ("dense_vnet", "squeezenet_axial", "squeezenet_coronal") for end in ("xml", "bin")]
 
 
@@ -43,8 +44,8 @@ def alter(file):
 
 def test_every_model_is_listed_with_its_hash():
     listed = (installed.models_folder() / "SHA256SUMS").read_text("utf-8").split()[1::2]
-    assert sorted(listed) == [file.name for file in SHIPPED]
-    installed.check_installed(SHIPPED)
+    assert sorted(listed) == [file.name for file in LISTED]
+    installed.check_installed(LISTED)
 
 
 def test_the_training_writes_the_list(copy):
@@ -54,9 +55,20 @@ def test_the_training_writes_the_list(copy):
     assert sorted((copy / "SHA256SUMS").read_text("utf-8").splitlines()) == sorted(before.splitlines())
 
 
-@pytest.mark.parametrize("file", SHIPPED, ids=lambda file: file.name)
+@pytest.mark.parametrize("file", LISTED, ids=lambda file: file.name)
 def test_no_file_that_ships_is_over_5_mb(file):
     assert 0 < file.stat().st_size <= 5_000_000
+
+
+def test_the_calibration_was_fitted_to_the_network_that_ships():
+    content = installed.read_calibration_file(installed.models_folder())
+    assert content["network"] == installed.hash_files(installed.ir_files(installed.models_folder() / "dense_vnet.xml"))
+
+
+def test_an_altered_calibration_is_not_used(copy):
+    alter(copy / "confidence.json")
+    with pytest.raises(ModelError, match=r"confidence\.json: not the file that was installed"):
+        installed.read_calibration_file(copy)
 
 
 def test_every_network_is_described_with_hashes_and_scores():

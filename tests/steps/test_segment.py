@@ -52,7 +52,7 @@ def octants(region, wanted, *, progress=None):
 )
 def test_labels_lie_where_the_region_says(direction):
     volume = scan(direction)
-    labels = segment(volume, region_grid(volume.grid, VALVE_MM), octants, threads=2)
+    labels, margins = segment(volume, region_grid(volume.grid, VALVE_MM), octants, threads=2)
     assert labels.shape == volume.array.shape and labels.dtype == np.uint8
     from_valve = patient_points(volume.grid) - np.reshape(VALVE_MM, (3, 1, 1, 1))
     reach = np.reshape([n * s / 2 for n, s in zip(REGION_SHAPE[::-1], REGION_SPACING_MM, strict=True)], (3, 1, 1, 1))
@@ -62,6 +62,7 @@ def test_labels_lie_where_the_region_says(direction):
     clear = (np.abs(from_valve) > 1e-6).all(axis=0) & (np.abs(np.abs(from_valve) - reach) > 1e-6).all(axis=0)
     assert set(np.unique(labels)) == set(range(9))
     np.testing.assert_array_equal(labels[clear], expected[clear])
+    assert margins[1:9, :, 100].sum() == margins.sum() > 0  # octants names one label at each voxel, and clearly
 
 
 rotations = st.sampled_from([(1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0), FLIPPED, OBLIQUE])

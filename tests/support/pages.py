@@ -52,3 +52,22 @@ def parse(text):
     page.close()
     assert page.open == []
     return page
+
+
+def quality(**changes):
+    """The entries contrast and confidence, for measurements(**quality(...)); changes are to the latter."""
+    pools = {s.key: {"mean_hu": 300.0 + s.label, "sd_hu": 20.0} for s in STRUCTURES}
+    contrast = {
+        "structures": pools | {"coronary_sinus": None},
+        "left_blood_hu": 390.4,
+        "right_blood_hu": 310.2,
+        "left_minus_right_hu": 80.2,
+        "left_minus_muscle_hu": 280.1,
+        "noise_hu": 24.6,
+        "slice_spacing_mm": 0.625,
+        "largest_step": None,
+        "ecg_gated": None,
+    }
+    dice = {"overall_pooled": 0.93} | {s.key: 0.8 + s.label / 100 for s in STRUCTURES}
+    confidence = {"review": False, "reasons": [], "predicted_dice": dice} | changes
+    return {"contrast": contrast, "confidence": confidence}

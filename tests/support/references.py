@@ -181,6 +181,15 @@ def upsampled_argmax(logits, shape, matrix):  # type: ignore[no-untyped-def]
 # ---- components and statistics
 
 
+def margins(logits):  # type: ignore[no-untyped-def]
+    """Voxels by best label, second label and the margin between; the lower label comes first in a tie."""
+    counts = np.zeros((logits.shape[-1], logits.shape[-1], 256), np.int64)
+    for values in logits.reshape(-1, logits.shape[-1]).astype(int):
+        best, second = np.argsort(-values, kind="stable")[:2]
+        counts[best, second, values[best] - values[second]] += 1
+    return counts
+
+
 def neighbours(index: tuple[int, ...], shape: tuple[int, ...], connectivity: int) -> Iterator[tuple[int, ...]]:
     for offset in OFFSETS[connectivity]:
         near = tuple(i + d for i, d in zip(index, offset, strict=True))

@@ -18,7 +18,7 @@ _HELP = """Segment the heart in one cardiac CT scan.
 
 INPUT is a NIfTI, NRRD or MetaImage file, a DICOM folder, or a zip of one (`whs-fast series` lists what it holds). The
 results go to DIR: labels.nii.gz (the ten structures on the scan's own grid), measurements.json (volumes, LV mass, valve
-position), preview.png and report.html. --formats chooses how the labels are written:
+position, contrast, how far to trust it), preview.png and report.html. --formats chooses how the labels are written:
 
 \b
   nifti       labels.nii.gz
@@ -48,6 +48,7 @@ Examples:
   whs-fast run study.zip -o results --phase 75
   whs-fast run study.zip -o results --phase all
   whs-fast run scan.nrrd -o results --formats nifti,seg.nrrd --overwrite
+  whs-fast run scan.nii.gz -o results --check
   whs-fast run scan.nii.gz -o results --report interactive
   whs-fast run dicom_folder -o results --formats nifti,dicom-seg,glb
   whs-fast run --from-dicomweb http://127.0.0.1:8042/dicom-web --series 1.2.840.113619.2.55.3 -o results
@@ -83,6 +84,11 @@ Examples:
     "destination",
     metavar="URL",
     help="Archive to store Segmentation, Structured Report and picture in (DICOMweb).",
+)
+@click.option(
+    "--check",
+    is_flag=True,
+    help="Segment a second time, moved by a fraction of a voxel, for a surer confidence; takes twice as long.",
 )
 @segmentation_options
 def command(

@@ -23,6 +23,7 @@ def segment(
     *,
     series: str | None,
     phase: str | None = None,
+    check: bool = False,
     threads: int | None,
     localiser: str,
     backend: str,
@@ -50,9 +51,9 @@ def segment(
     sweep_temporary()
     places, measured = {"": folder}, dict[Path, dict[str, Any]]()
 
-    def segment_one(engine: Engine, part: "Path | ScanPhase", place: Path, **choice: str | None) -> None:
+    def segment_one(engine: Engine, part: "Path | ScanPhase", place: Path, **choice: Any) -> None:
         with progress_lines() if as_json else progress_bar() as progress:
-            result = engine.run(part, progress=progress, **choice)
+            result = engine.run(part, check=check, progress=progress, **choice)
             measured[place] = result.measurements
             result.save(place, formats=formats, report=report, overwrite=overwrite, progress=progress)
         if saved is not None:
@@ -125,7 +126,7 @@ def _list(labels: Sequence[str]) -> str:
 
 
 def tell_measurements(measurements: Mapping[str, Any]) -> None:
-    """Prints volumes and mass on standard output, warnings on standard error."""
+    """Prints volumes, mass and confidence on standard output, warnings and why to review on standard error."""
     for warning in measurements["warnings"]:
         click.echo(f"warning: {warning}", err=True)
     for structure in STRUCTURES:
@@ -133,3 +134,10 @@ def tell_measurements(measurements: Mapping[str, Any]) -> None:
         click.echo(f"{structure.name:<28}{volume:9.1f} mL" if volume else f"{structure.name:<28}not found")
     grams = measurements["lv_myocardium_mass_g"]
     click.echo(f"{'LV myocardial mass':<28}" + (f"{grams:9.1f} g" if grams else "not found"))
+    confidence = measurements.get("confidence")  # a label map by itself has none
+    if confidence is not None:
+        predicted = confidence["predicted_dice"]
+        if predicted is not None:
+            click.echo(f"{'Expected overall Dice':<28}{predicted['overall_pooled']:9.2f}")
+        for reason in confidence["reasons"]:
+            click.echo(f"review: {reason}", err=True)

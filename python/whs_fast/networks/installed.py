@@ -58,6 +58,22 @@ def describe_models(folder: Path) -> dict[str, dict[str, Any]]:
     }
 
 
+def read_calibration_file(folder: Path) -> dict[str, Any] | None:
+    """The content of confidence.json in a folder of models; None where there is none.
+
+    Raises ModelError where it is damaged.
+    """
+    file = folder / "confidence.json"
+    if not file.exists():
+        return None
+    check_installed([file])
+    try:
+        content: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{file}: cannot be read") from error
+    return content
+
+
 def ir_files(path_xml: Path) -> tuple[Path, Path]:
     """The file pair of a model: graph (.xml) and weights (.bin). Raises ModelError where one is missing."""
     files = (path_xml, path_xml.with_suffix(".bin"))

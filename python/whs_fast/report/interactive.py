@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from whs_fast.report.box import SPACING_MM, cut_box, cut_box_labels
 from whs_fast.report.normal_values import NORMAL_VALUES, SOURCES, Normal
+from whs_fast.report.quality import quality_table, traffic_light
 from whs_fast.report.tables import (
     STYLE,
     model_table,
@@ -101,10 +102,12 @@ def render_interactive(measurements: Mapping[str, Any], scene: Scene) -> str:
 </head>
 <body>
 <h1>Whole-heart segmentation</h1>
+{traffic_light(measurements)}
 {notice(measurements)} {warning_list(measurements["warnings"])}
 {_viewer(measurements)}
 <h2>Volumes</h2> {structure_table(measurements)}
 {_normal_values(measurements)}
+{quality_table(measurements)}
 <div class="columns"> <section><h2>Time</h2> {timing_table(measurements)}</section>
 <section><h2>Models <span class="quiet">(SHA-256)</span></h2> {model_table(measurements)}</section> </div>
 <h2>About this page</h2>

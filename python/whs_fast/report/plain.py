@@ -8,6 +8,7 @@ import base64
 from collections.abc import Mapping
 from typing import Any
 
+from whs_fast.report.quality import quality_table, traffic_light
 from whs_fast.report.tables import STYLE, model_table, notice, structure_table, timing_table, warning_list
 
 
@@ -24,10 +25,12 @@ def render_report(measurements: Mapping[str, Any], picture: bytes) -> str:
 </head>
 <body>
 <h1>Whole-heart segmentation</h1>
+{traffic_light(measurements)}
 {notice(measurements)} {warning_list(measurements["warnings"])}
 <div class="picture"><img alt="Axial, coronal and sagittal plane through the aortic valve with the labels"
 src="data:image/png;base64,{image}"></div>
 <h2>Volumes</h2> {structure_table(measurements)}
+{quality_table(measurements)}
 <div class="columns"> <section><h2>Time</h2> {timing_table(measurements)}</section>
 <section><h2>Models <span class="quiet">(SHA-256)</span></h2> {model_table(measurements)}</section> </div>
 </body> </html>

@@ -23,7 +23,13 @@ td.hash { font-family: ui-monospace, Consolas, Menlo, monospace; font-size: .8re
 .swatch { display: inline-block; width: .8rem; height: .8rem; border-radius: 3px; margin-right: .6rem; }
 td.structure { padding-left: 2rem; text-indent: -1.4rem; }
 .warnings { background: var(--warn); border-radius: 6px; padding: .6rem 1rem .6rem 2rem; }
+.light { display: flex; gap: 1rem; align-items: start; border: 2px solid var(--lamp); border-radius: 8px;
+         padding: .6rem 1rem; margin: 1rem 0; }
+.light p, .light ul { margin: .1rem 0; } .light ul { padding-left: 1.2rem; }
+.lamp { flex: none; width: 1.5rem; height: 1.5rem; border-radius: 50%; background: var(--lamp); margin-top: .1rem; }
+.green { --lamp: #1a8a3c; } .amber { --lamp: #e08a00; } .red { --lamp: #c8281e; }
 .columns { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(20rem, 100%), 1fr)); gap: 0 2.5rem; }
+.lamp { print-color-adjust: exact; }
 @media print { body { margin: 0; } img { min-width: 0; } h2 { break-after: avoid; } tr { break-inside: avoid; } }
 """
 

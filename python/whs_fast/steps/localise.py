@@ -53,13 +53,15 @@ class ValvePoint:
     """The centre of the aortic valve.
 
     point_mm is (x, y, z), LPS, rounded to 0.1 mm and inside the scan. confident is False where an axis stayed doubtful
-    after its dense search; warnings then say which, in plain text.
+    after its dense search; warnings then say which, in plain text. residuals_mm says for each of AXES how far the
+    slices disagree with their one point.
     """
 
     point_mm: tuple[float, float, float]
     confident: bool
     slices_read: int
     warnings: tuple[str, ...]
+    residuals_mm: tuple[float, ...]
 
 
 def cut_slices(
@@ -169,20 +171,21 @@ def _agree_and_fit(axis: _Axis) -> tuple[float, _Fit]:
     return near, _fit(axis, fit.position) if fit.bounded else fit
 
 
-def _search(axis: _Axis) -> tuple[float, bool]:
-    """The coordinate of the valve along one axis and whether it can be trusted."""
+def _search(axis: _Axis) -> tuple[float, bool, float]:
+    """The coordinate of the valve along one axis, whether it can be trusted, and the residual of the fit."""
     coarse = LONG_SLICES if axis.high - axis.low > LONG_MM else COARSE_SLICES
     step = (axis.high - axis.low) / coarse
     axis.look(axis.low + step / 2, step, coarse)
     _look_around(axis, _agreed_position(axis), FINE_MM, FINE_SLICES)
     near, fit = _agree_and_fit(axis)
     if _is_sound(fit):
-        return fit.position, True
+        return fit.position, True, fit.residual
     axis.look(axis.low + step, step, coarse - 1)  # half-way between the coarse slices
     _look_around(axis, _agreed_position(axis), AGAIN_MM, MOST_SLICES - len(axis.positions))
     near, fit = _agree_and_fit(axis)
     # Where the two ways differ, neither is right more often; their middle has fewer gross errors than either.
-    return (fit.position, True) if _is_sound(fit) else ((near + fit.position) / 2, False)
+    sound = _is_sound(fit)
+    return fit.position if sound else (near + fit.position) / 2, sound, fit.residual
 
 
 def localise(volume: Volume, predict: Mapping[str, Predict], *, threads: int) -> ValvePoint:
@@ -193,7 +196,7 @@ def localise(volume: Volume, predict: Mapping[str, Predict], *, threads: int) ->
     """
     grid = volume.grid
     low, high = grid.box_mm
-    found, doubtful, slices_read = [], [], 0
+    found, doubtful, residuals, slices_read = [], [], [], 0
     for index, name in enumerate(AXES):
 
         def read(first: float, step: float, count: int, name: str = name) -> NDArray[np.float64]:
@@ -202,8 +205,9 @@ def localise(volume: Volume, predict: Mapping[str, Predict], *, threads: int) ->
 
         # Rounded, so that the noise of a header written in another order does not reach the slices.
         axis = _Axis(round(low[index], 3), round(high[index], 3), read)
-        coordinate, sound = _search(axis)
+        coordinate, sound, residual = _search(axis)
         found.append(coordinate)
+        residuals.append(residual)
         slices_read += len(axis.positions)
         if not sound:
             doubtful.append(name)
@@ -212,7 +216,7 @@ def localise(volume: Volume, predict: Mapping[str, Predict], *, threads: int) ->
     )
     if len(doubtful) == len(AXES):
         warnings += ("aortic valve: found along no axis; the scan may show no contrast-filled heart",)
-    return ValvePoint(_put_inside(grid, found), not doubtful, slices_read, warnings)
+    return ValvePoint(_put_inside(grid, found), not doubtful, slices_read, warnings, tuple(residuals))
 
 
 def _put_inside(grid: Grid, point_mm: list[float]) -> tuple[float, float, float]:

@@ -4,6 +4,8 @@ Region, voxel size and window are those of Sharobeem et al., J Cardiovasc Transl
 doi 10.1007/s12265-021-10166-0.
 """
 
+from dataclasses import replace
+
 import numpy as np
 
 from whs_fast.volume import Grid, Triple, axis_aligned_grid
@@ -31,3 +33,12 @@ def region_grid(scan: Grid, valve_mm: Triple) -> Grid:
     middle = (low + high) / 2
     x, y, z = middle + np.rint((np.array(valve_mm) - middle) / LATTICE_MM) * LATTICE_MM
     return axis_aligned_grid((x, y, z), REGION_SHAPE, REGION_SPACING_MM)
+
+
+def shift_region(region: Grid) -> Grid:
+    """The region moved by one of its voxels along each axis, which is half a voxel of the logits.
+
+    A network that is sure of what it sees says the same of it.
+    """
+    x, y, z = np.add(region.origin_mm, region.spacing_mm)
+    return replace(region, origin_mm=(float(x), float(y), float(z)))

@@ -32,9 +32,10 @@ class Network(Protocol):
 
 def segment(
     volume: Volume, region: Grid, network: Network, *, threads: int, progress: Progress | None = None
-) -> NDArray[np.uint8]:
-    """Labels 0 to 10, uint8[z, y, x], on the scan's own grid.
+) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """Labels 0 to 10, uint8[z, y, x], on the scan's own grid, and how clearly the logits decide.
 
+    The latter counts the logits' voxels by best label, second label and the margin between: int64[11, 11, 256].
     volume is the scan, int16 HU; region as region_grid has it. network takes the region as read_region gives it, and
     the box of logits that are wanted, to int8 logits [z/2, y/2, x/2, 11] on one shared integer scale, and tells
     progress which share of its work is done. Outside the region all is 0.
@@ -43,7 +44,7 @@ def segment(
     logits = network(read_region(volume, region, threads=threads), wanted, progress=progress)
     labels = np.empty(volume.grid.shape, np.uint8)
     _kernels.upsample_argmax(logits, labels, index_map(volume.grid, region), threads=threads)
-    return labels
+    return labels, _kernels.count_margins(logits, wanted=wanted, threads=threads)
 
 
 def wanted_logits(scan: Grid, region: Grid) -> Box:

@@ -101,6 +101,22 @@ def test_phases_of_one_series_are_told_apart(name: str, tmp_path: Path) -> None:
         assert found.notes == ()
 
 
+@pytest.mark.parametrize(
+    ("tags", "gated"),
+    [
+        ({}, None),
+        ({"0018|0022": "HELICAL MODE"}, None),
+        ({"0018|9037": "NONE"}, False),
+        ({"0018|9037": "RETROSPECTIVE"}, True),
+        ({"0020|9241": "75"}, True),
+        ({"0018|1060": "320"}, True),
+        ({"0018|1062": "857"}, True),
+    ],
+)
+def test_gating_is_told_by_tags_and_never_guessed(tags: dict[str, str], gated: bool | None) -> None:
+    assert find_clues(lambda tag: tags.get(tag, "")).gated is gated
+
+
 def test_private_clues_are_read_from_implicit_files_too(tmp_path: Path) -> None:
     for phase, volume in enumerate(PHASES):
         edit = both(

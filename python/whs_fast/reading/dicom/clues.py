@@ -30,13 +30,15 @@ _PERCENT = re.compile(r"(?<![\d.,])(\d{1,3}(?:[.,]\d{1,6})?)\s{0,3}%")
 _DELAY = re.compile(rf"(?i)(?<![\d.,])({_FIGURE})\s{{0,3}}ms\b")
 # Siemens' Scan Options: TP35PC0965 is 35 %.
 _SCAN_OPTION = re.compile(r"\bTP(\d{1,3})PC")
+# Cardiac Synchronization Technique of enhanced files; classic ones have no tag that says "none".
+_SYNCHRONISED = {"NONE": False, "PROSPECTIVE": True, "RETROSPECTIVE": True, "PACED": True, "REALTIME": True}
 _TEXTS = ("0020|4000", "0018|4000", "0008|103e")
 
 
 @dataclass(frozen=True)
 class Clues:
     """percent of the R-R interval; delay in ms after the R peak; R-R in ms; counters; time of acquisition as a number
-    HHMMSS. None where nothing is told."""
+    HHMMSS; whether the scan was synchronised with the heart beat. None where nothing is told."""
 
     percent: float | None = None
     delay_ms: float | None = None
@@ -44,7 +46,7 @@ class Clues:
     temporal: float | None = None
     acquisition: float | None = None
     time: float | None = None
-    gated: bool = False
+    gated: bool | None = None
 
 
 def find_clues(tag: Callable[[str], str]) -> Clues:
@@ -67,6 +69,7 @@ def find_clues(tag: Callable[[str], str]) -> Clues:
         percent = percent if percent is not None else percent_in(text)
         if delay_ms is None and percent is None and len(found := set(_DELAY.findall(text))) == 1:
             delay_ms = float(found.pop().replace(",", "."))
+    technique = tag("0018|9037").strip().upper()
     rr_ms = first("0018|1062", "0020|9251", "0018|9070", canon(_CANON_RR))
     rate = first("0018|1088")
     rate = rate if rate is not None else _private(tag, _GE_RATE)
@@ -80,7 +83,7 @@ def find_clues(tag: Callable[[str], str]) -> Clues:
         acquisition=first("0020|0012", "0020|9156"),
         # Without the date that some come with.
         time=_number(tag("0008|0032") or tag("0018|9074")[8:] or tag("0008|002a")[8:]),
-        gated=percent is not None or delay_ms is not None or rr_ms is not None,
+        gated=True if any(clue is not None for clue in (percent, delay_ms, rr_ms)) else _SYNCHRONISED.get(technique),
     )
 
 

@@ -135,6 +135,7 @@ def read_scan(candidate: Candidate, name: str, *, threads: int) -> Volume:
         tuple((instances.index(image.instance), image.frame) for image in stack.slices) if stack.straight else None,
         candidate.first.number,
         candidate.phase.label if candidate.phase != Phase() else None,
+        stack.slices[0].clues.gated,
     )
     copied = (f"{copies} copies of slices were passed over",) if copies else ()
     notes = (*candidate.notes, *copied, *mended, *stack.notes)

@@ -95,7 +95,7 @@ def describe(
         extra=colour or bool(kinds & _NO_SLICES) or tag("0008|0016") not in ("", CT_STORAGE, *ENHANCED_STORAGE),
         reformatted=bool(kinds & _REFORMATTED) or {"DERIVED", "SECONDARY"} <= kinds,
         contrast=says_contrast(description, tag("0018|0010")),
-        cardiac=clues.gated or says_heart(description, tag("0018|0015"), tag("0018|1030")),
+        cardiac=bool(clues.gated) or says_heart(description, tag("0018|0015"), tag("0018|1030")),
         placed=placed,
         size=size,
         # Pixel Spacing is between rows, then between columns.

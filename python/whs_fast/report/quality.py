@@ -1,0 +1,80 @@
+"""What both pages say of how far a result can be trusted: a traffic light, and how well the scan shows the heart.
+
+Measurements without these entries, of older versions or of a label map alone, give nothing. All text is escaped.
+"""
+
+import html
+from collections.abc import Mapping
+from typing import Any
+
+from whs_fast.report.tables import swatch
+from whs_fast.structures import STRUCTURES
+
+USELESS_DICE = 0.6  # a predicted overall Dice below is red: of three voxels, hardly two are right
+
+
+def traffic_light(measurements: Mapping[str, Any]) -> str:
+    """Green, amber or red, each with a sentence that says what to do, and the reasons."""
+    confidence = measurements.get("confidence")
+    if confidence is None:
+        return ""
+    predicted = confidence["predicted_dice"]
+    overall = None if predicted is None else predicted["overall_pooled"]
+    missing = any("no contrast" in text or text.startswith("not found") for text in confidence["reasons"])
+    if not confidence["review"]:
+        colour, word, told = "green", "No fault found", "Nothing about this result looks wrong. Look at the picture."
+    elif missing or (overall is not None and overall < USELESS_DICE):
+        colour, word, told = "red", "Do not use", "The labels are probably wrong. Do not use the volumes below."
+    else:
+        colour, word, told = "amber", "Review", "Look at the labels before you use the volumes below."
+    if overall is not None:
+        told += f" Expected overlap with a reader's labels (Dice, 1 is perfect): {overall:.2f}."
+    reasons = "".join(f"<li>{html.escape(text)}</li>" for text in confidence["reasons"])
+    return (
+        f'<section class="light {colour}" aria-label="Confidence"><span class="lamp" aria-hidden="true"></span>'
+        f"<div><p><strong>{word}.</strong> {told}</p>{f'<ul>{reasons}</ul>' if reasons else ''}</div></section>"
+    )
+
+
+def quality_table(measurements: Mapping[str, Any]) -> str:
+    """HU of blood and muscle with the Dice expected of each structure, then noise, slices and the like."""
+    contrast, confidence = measurements.get("contrast"), measurements.get("confidence")
+    if contrast is None or confidence is None:
+        return ""
+    predicted = confidence["predicted_dice"] or {}
+    rows = []
+    for structure in STRUCTURES:
+        pool = contrast["structures"][structure.key]
+        cells = ("", "") if pool is None else (f"{pool['mean_hu']:.0f}", f"{pool['sd_hu']:.0f}")
+        dice = f"{predicted[structure.key]:.2f}" if structure.key in predicted else ""
+        rows.append(
+            f'<tr><td class="structure">{swatch(structure)}{html.escape(structure.name)}</td>'
+            + "".join(f'<td class="number">{cell}</td>' for cell in (*cells, dice))
+            + "</tr>"
+        )
+    lines = [f"<tr><td>{name}</td><td class=\"number\">{value}</td></tr>" for name, value in _lines(contrast)]
+    return f"""<h2>How well the scan shows the heart</h2>
+<div class="columns"> <section><table> <tr><th>Structure</th><th class="number">Mean, HU</th>
+<th class="number">Spread (SD), HU</th><th class="number">Expected Dice</th></tr>
+{chr(10).join(rows)} </table></section>
+<section><table>
+{chr(10).join(lines)} </table>
+<p class="quiet">HU are of the inner part of each structure. The expected Dice is predicted from signs of trouble, as
+learnt on rendered scans; it is not measured.</p></section> </div>"""
+
+
+def _lines(contrast: Mapping[str, Any]) -> list[tuple[str, str]]:
+    def hu(name: str) -> str:
+        return "not measured" if contrast[name] is None else f"{contrast[name]:.0f} HU"
+
+    step, gated = contrast["largest_step"], contrast["ecg_gated"]
+    return [
+        ("Blood of the left heart", hu("left_blood_hu")),
+        ("Blood of the right heart", hu("right_blood_hu")),
+        ("Left blood above right blood", hu("left_minus_right_hu")),
+        ("Left blood above muscle", hu("left_minus_muscle_hu")),
+        ("Image noise", hu("noise_hu")),
+        ("Distance of slices", f"{contrast['slice_spacing_mm']:.2f} mm"),
+        ("Largest step between slices", "not measured" if step is None else f"{step:.1f} times the usual"),
+        ("ECG-gated", {None: "the header does not tell", True: "yes", False: "no"}[gated]),
+    ]
