@@ -177,8 +177,7 @@ def with_root(heart: Heart, root: Root) -> Heart:
     joined = []
     for stem, ostium in ((right, root.ostia[0]), (left, root.ostia[1])):
         ends = coronary(root, ostium) @ root.frame
-        rest = [p for p in stem.points if np.linalg.norm(p) > np.linalg.norm(ends[1]) + 3]
-        joined.append(Tube(np.stack([ends[1], *rest]), np.r_[ostium.radius, stem.radii[-len(rest) :]]))
+        joined.append(Tube(np.stack([ends[1], *stem.points[2:]]), np.r_[ostium.radius, stem.radii[2:]]))
     tubes["arteries"] = [*others, joined[1], side, joined[0]]
     return replace(heart, tubes=tubes)
 
