@@ -68,7 +68,7 @@ def test_normals_point_with_the_stream(name, labels):
 
 
 def test_a_stray_contact_does_not_turn_the_plane():
-    labels, grid, normal = two_chambers((1.0, 1.0, 1.0))
+    labels, grid, _ = two_chambers((1.0, 1.0, 1.0))
     straight = find_planes(labels, grid, threads=1)["aortic"]
     z, y, x = np.argwhere(labels == TWO)[np.argmax(np.argwhere(labels == TWO) @ (1, 1, 1))]
     labels[z - 2 : z + 2, y : y + 4, x + 1 : x + 5] = ONE

@@ -11,8 +11,8 @@ from whs_fast.cli.segmenting import segment
 _HELP = """Segment the heart in one cardiac CT scan.
 
 INPUT is a NIfTI, NRRD or MetaImage file, a DICOM folder, or a zip of one (`whs-fast series` lists what it holds). The
-results go to DIR: labels.nii.gz (the ten structures on the scan's own grid), measurements.json (volumes, LV mass, valve
-position), preview.png and report.html. --formats chooses how the labels are written:
+results go to DIR: labels.nii.gz (the ten structures on the scan's own grid), measurements.json (volumes, LV mass,
+planes of the valves, aortic root), preview.png and report.html. --formats chooses how the labels are written:
 
 \b
   nifti       labels.nii.gz
@@ -62,6 +62,9 @@ Examples:
     help="Phase to use if there are several, in % of the R-R interval, or by a name that `whs-fast series` lists, such "
     "as 310ms. Default: the one nearest to end-systole (35). With all, each goes into DIR/phase_NN.",
 )
+@click.option(
+    "--no-valves", is_flag=True, help="Do not measure the planes of the valves and the aortic root: a second less."
+)
 @segmentation_options
-def command(source: Path, folder: Path, series: str | None, phase: str | None, **options: Any) -> None:
-    segment(source, folder, series=series, phase=phase, **options)
+def command(source: Path, folder: Path, series: str | None, phase: str | None, no_valves: bool, **options: Any) -> None:
+    segment(source, folder, series=series, phase=phase, valves=not no_valves, **options)

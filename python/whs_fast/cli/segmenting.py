@@ -23,6 +23,7 @@ def segment(
     *,
     series: str | None,
     phase: str | None = None,
+    valves: bool = True,
     threads: int | None,
     localiser: str,
     backend: str,
@@ -51,7 +52,7 @@ def segment(
 
     def segment_one(engine: Engine, part: "Path | ScanPhase", place: Path, **choice: str | None) -> None:
         with progress_lines() if as_json else progress_bar() as progress:
-            result = engine.run(part, progress=progress, **choice)
+            result = engine.run(part, valves=valves, progress=progress, **choice)
             measured[place] = result.measurements
             result.save(place, formats=formats, report=report, overwrite=overwrite, progress=progress)
         if as_json:

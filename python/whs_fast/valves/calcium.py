@@ -12,7 +12,7 @@ import numpy as np
 from whs_fast import _kernels
 from whs_fast.valves.contours import Plane, Points
 from whs_fast.valves.crop import SPACING_MM, Crop
-from whs_fast.valves.edges import Wall
+from whs_fast.valves.edges import RAYS, Wall
 from whs_fast.valves.hinges import CUSPS
 
 ABOVE_BLOOD_HU = 100.0
@@ -37,7 +37,8 @@ def describe_calcium(
     height, flat = plane.height(points), plane.flat(points)
     angle = np.arctan2(flat[:, 1], flat[:, 0])
     level = np.clip(np.rint(np.interp(height, heights, np.arange(len(heights)))).astype(int), 0, len(walls) - 1)
-    radius = np.array([walls[i].at(turn) for i, turn in zip(level, angle, strict=True)])
+    ray = np.rint(angle % (2 * np.pi) / (2 * np.pi) * RAYS).astype(int) % RAYS
+    radius = np.array([wall.radii for wall in walls])[level, ray]
     within = (height >= 0) & (height <= heights[-1]) & (np.linalg.norm(flat, axis=1) < radius + MARGIN_MM)
     cusp = np.cos(angle[:, None] - hinge_angles).argmax(1)
     dense = crop.hu[tuple(at.T)] > DENSE_HU

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from whs_fast import _kernels
 from whs_fast.structures import BY_KEY
-from whs_fast.valves.contours import Plane, Points
+from whs_fast.valves.contours import Plane, Points, rounded
 from whs_fast.volume import AIR_HU, Grid, Volume, axis_aligned_grid, index_map
 
 SPACING_MM = 0.4
@@ -18,6 +18,7 @@ MUSCLE = BY_KEY["left_ventricle_myocardium"].label
 USUAL_MUSCLE_HU = 100.0  # where the crop shows no muscle
 LEAST_CONTRAST_HU = 80.0
 METAL_HU, LEAST_METAL_MM3 = 1800.0, 150.0  # calcium is less dense
+METAL_EDGE = 30  # voxels: metal nearer to the crop's faces is not in the root
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ class Crop:
 def cut_crop(scan: Volume, labels: NDArray[np.uint8], annulus: Plane, *, threads: int) -> Crop | str:
     """The crop around an annulus, or why the root cannot be measured in it. labels, uint8, lie on the scan's grid."""
     middle = annulus.moved(UPWARDS_MM).centre_mm
-    grid = axis_aligned_grid(middle, (SIDE,) * 3, (SPACING_MM,) * 3)
+    grid = axis_aligned_grid(rounded(middle, 3), (SIDE,) * 3, (SPACING_MM,) * 3)
     to_scan = index_map(grid, scan.grid)
     raw, tint = np.empty(grid.shape, np.int16), np.empty(grid.shape, np.uint8)
     _kernels.resample_linear(scan.array, raw, to_scan, (1, 1, 1), AIR_HU, 0, threads=threads)
@@ -85,8 +86,8 @@ def cut_crop(scan: Volume, labels: NDArray[np.uint8], annulus: Plane, *, threads
     muscle = float(np.median(wall)) if len(wall) > 500 else USUAL_MUSCLE_HU
     if blood - muscle < LEAST_CONTRAST_HU:
         return "the blood of the root is hardly brighter than muscle: no contrast medium in it"
-    near = np.linalg.norm(np.indices(hu.shape)[:, ::2, ::2, ::2] - SIDE / 2, axis=0) * SPACING_MM < 25
-    if (hu[::2, ::2, ::2][near] > METAL_HU).sum() * (2 * SPACING_MM) ** 3 > LEAST_METAL_MM3:
+    inner = hu[METAL_EDGE:-METAL_EDGE:2, METAL_EDGE:-METAL_EDGE:2, METAL_EDGE:-METAL_EDGE:2]
+    if (inner > METAL_HU).sum() * (2 * SPACING_MM) ** 3 > LEAST_METAL_MM3:
         return "metal in the root, such as a prosthesis"
     return Crop(hu, tint, grid, blood, muscle, noise)
 
@@ -94,4 +95,4 @@ def cut_crop(scan: Volume, labels: NDArray[np.uint8], annulus: Plane, *, threads
 def _disc(radius_mm: float) -> Points:
     """Points [n, 2] of a disc, 1 mm apart."""
     y, x = np.mgrid[-radius_mm : radius_mm + 1, -radius_mm : radius_mm + 1]
-    return np.stack([x, y], -1)[np.hypot(x, y) <= radius_mm]
+    return np.asarray(np.stack([x, y], -1)[np.hypot(x, y) <= radius_mm])

@@ -9,6 +9,7 @@ half-way between blood and what lies outside.
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 
 from whs_fast.valves.contours import Plane, Points
 from whs_fast.valves.crop import BLOOD, Crop
@@ -37,9 +38,10 @@ class Wall:
         """Corners [RAYS, 2] of the contour in its plane."""
         return np.asarray(self.radii[:, None] * _WAYS)
 
-    def at(self, angle: float) -> float:
-        """Radius at an angle (rad) in the plane."""
-        return float(np.interp(angle % (2 * np.pi), np.r_[ANGLES, 2 * np.pi], np.r_[self.radii, self.radii[0]]))
+    def at(self, angles: Points | float) -> Points:
+        """Radius at angles (rad) in the plane, of any shape."""
+        around = np.r_[self.radii, self.radii[0]]
+        return np.asarray(np.interp(np.mod(angles, 2 * np.pi), np.r_[ANGLES, 2 * np.pi], around))
 
 
 _WAYS = np.stack([np.cos(ANGLES), np.sin(ANGLES)], -1)
@@ -73,22 +75,24 @@ def trace_wall(crop: Crop, plane: Plane, *, border: Points | None = None, level:
 
 def _closed_path(cost: Points) -> np.ndarray:
     """The cheapest place in each row, moving at most MOVE between neighbours, around the circle."""
-    twice = np.concatenate([cost, cost])  # the middle of two rounds closes on itself
+    lead = len(cost) // 3
+    rows = np.concatenate([cost[-lead:], cost, cost[:lead]])  # what comes before and after settles both ends
     count = cost.shape[1]
-    moves = np.arange(-MOVE, MOVE + 1)
-    total, back = twice[0], np.empty((len(twice), count), np.int64)
-    for row in range(1, len(twice)):
-        padded = np.pad(total, MOVE, constant_values=np.inf)
-        options = np.stack([padded[MOVE + m : MOVE + m + count] + BEND_COST * m**2 for m in moves])
-        best = options.argmin(0)
-        back[row] = np.clip(np.arange(count) + moves[best], 0, count - 1)
-        total = twice[row] + options[best, np.arange(count)]
-    path = np.empty(len(twice), np.int64)
+    bend = BEND_COST * np.arange(-MOVE, MOVE + 1)[:, None] ** 2
+    padded = np.full(count + 2 * MOVE, np.inf)
+    total = padded[MOVE:-MOVE]
+    moved = sliding_window_view(padded, count)  # [move, place]
+    total[:] = rows[0]
+    back = np.empty(rows.shape, np.int64)
+    for row in range(1, len(rows)):
+        options = moved + bend
+        back[row] = options.argmin(0)
+        total[:] = rows[row] + options.min(0)
+    path = np.empty(len(rows), np.int64)
     path[-1] = total.argmin()
-    for row in range(len(twice) - 1, 0, -1):
-        path[row - 1] = back[row, path[row]]
-    half = len(cost) // 2
-    return np.roll(path[half : half + len(cost)], half)
+    for row in range(len(rows) - 1, 0, -1):
+        path[row - 1] = path[row] + back[row, path[row]] - MOVE
+    return path[lead:-lead]
 
 
 def _crossing(crop: Crop, row: Points, place: int, level: float) -> float:

@@ -67,7 +67,7 @@ def plane_through(hinges: Points, centre_mm: Points, up: Points) -> Plane:
 
 def _sinuses(crop: Crop, plane: Plane) -> Points | None:
     """Angles of the middles of three sinuses."""
-    waves = sum(np.fft.rfft(trace_wall(crop, plane.moved(h)).radii) for h in SINUS_HEIGHTS_MM) / len(SINUS_HEIGHTS_MM)
+    waves = np.fft.rfft(np.mean([trace_wall(crop, plane.moved(h)).radii for h in SINUS_HEIGHTS_MM], axis=0))
     if 2 * abs(waves[3]) / RAYS < LEAST_BULGE_MM:
         return None
     lobes = np.zeros_like(waves)
@@ -83,7 +83,7 @@ def _sinuses(crop: Crop, plane: Plane) -> Points | None:
 
 
 def _walls(crop: Crop, plane: Plane) -> list[Wall]:
-    """Walls at WALL_HEIGHTS_MM; below the annulus, where the cavity opens towards the mitral valve, each near the last."""
+    """Walls at WALL_HEIGHTS_MM; below the annulus the cavity is open behind: each near the last."""
     walls = {h: trace_wall(crop, plane.moved(h)) for h in WALL_HEIGHTS_MM[WALL_HEIGHTS_MM >= 0]}
     for h in WALL_HEIGHTS_MM[WALL_HEIGHTS_MM < 0][::-1]:
         walls[h] = trace_wall(crop, plane.moved(h), border=walls[h + 1].radii)
@@ -111,24 +111,26 @@ def _hinge(crop: Crop, plane: Plane, walls: list[Wall], middle: float) -> tuple[
             heights.append(height)
     found = _lowest(np.array(turns), np.array(heights))
     low, error, at = (0.0, UNSEEN_MM, middle) if found is None else (found[1], found[2], middle + found[0])
-    radius = float(np.interp(low, WALL_HEIGHTS_MM, [wall.at(at) for wall in walls]))
+    radius = float(np.interp(low, WALL_HEIGHTS_MM, [float(wall.at(at)) for wall in walls]))
     return plane.moved(low).lift(radius * np.array([np.cos(at), np.sin(at)])), error
 
 
 def _lowest(turns: Points, heights: Points) -> tuple[float, float, float] | None:
     """Turn, height and uncertainty of the lowest point of a line of attachment, a U; None where it is not seen.
 
-    Of the parabolas through any three points that one is taken from which the others lie least far (least median), and
-    is fitted again to the points near it.
+    Of the parabolas through any three points that one is taken to which a fourth lies nearest (least median of squares),
+    and is fitted again to all points near it.
     """
+    if len(turns) < LEAST_POINTS:
+        return None
     best, away = None, NEAR_MM
     for three in combinations(range(len(turns)), 3):
         bend, slope, base = np.polyfit(turns[list(three)], heights[list(three)], 2)
         if not BENDS[0] < bend < BENDS[1] or abs(slope) > 2 * bend * ASKEW:
             continue
-        middle = float(np.sort(np.abs(heights - np.polyval([bend, slope, base], turns)))[LEAST_POINTS - 1 :].min())
-        if len(turns) >= LEAST_POINTS and middle < away:
-            best, away = np.array([bend, slope, base]), middle
+        fourth = float(np.sort(np.abs(heights - np.polyval([bend, slope, base], turns)))[LEAST_POINTS - 1])
+        if fourth < away:
+            best, away = np.array([bend, slope, base]), fourth
     if best is None:
         return None
     kept = np.abs(heights - np.polyval(best, turns)) < NEAR_MM
@@ -145,7 +147,7 @@ def _attachment(crop: Crop, plane: Plane, walls: list[Wall], angle: float) -> fl
     flat = ways[:, None] * RADII_MM[:, None]
     lifted = plane.lift(flat)[:, None] + HEIGHTS_MM[:, None, None] * plane.normal
     strange = np.abs(crop.at(lifted).mean(0) - crop.blood) / crop.contrast  # [height, radius]
-    wall = np.array([one.at(angle) for one in walls])
+    wall = np.array([float(one.at(angle)) for one in walls])
     border = np.interp(HEIGHTS_MM, WALL_HEIGHTS_MM, wall)
     peak = np.zeros_like(strange, dtype=bool)
     peak[:, 1:-1] = (strange[:, 1:-1] >= strange[:, :-2]) & (strange[:, 1:-1] > strange[:, 2:])
@@ -154,16 +156,16 @@ def _attachment(crop: Crop, plane: Plane, walls: list[Wall], angle: float) -> fl
     if not len(rows):
         return None
     outermost = RADII_MM[peak.shape[1] - 1 - peak[rows, ::-1].argmax(1)]
-    rows, outermost = _chain(HEIGHTS_MM[rows], outermost)
-    if len(rows) < LEAST_POINTS:
+    heights, sheet = _chain(HEIGHTS_MM[rows], outermost)
+    if len(heights) < LEAST_POINTS:
         return None
-    slopes = np.subtract.outer(outermost, outermost) / (np.subtract.outer(rows, rows) + np.eye(len(rows)))
-    slope = float(np.median(slopes[np.triu_indices(len(rows), 1)]))
-    below = (WALL_HEIGHTS_MM >= OUTFLOW_MM[0]) & (WALL_HEIGHTS_MM <= OUTFLOW_MM[1])
+    one, other = np.triu_indices(len(heights), 1)
+    slope = float(np.median((sheet[other] - sheet[one]) / (heights[other] - heights[one])))
+    below = (OUTFLOW_MM[0] <= WALL_HEIGHTS_MM) & (OUTFLOW_MM[1] >= WALL_HEIGHTS_MM)
     steep, radius = np.polyfit(WALL_HEIGHTS_MM[below], wall[below], 1)
     if slope > steep - 0.2:  # no sheet that rises inwards
         return None
-    start = float(np.median(outermost - slope * rows))
+    start = float(np.median(sheet - slope * heights))
     height = (radius - start) / (slope - steep)
     return height if abs(height) < FARTHEST_MM + 3 else None
 

@@ -25,7 +25,12 @@ class Interface:
 
 
 def find_interface(
-    labels: NDArray[np.uint8], grid: Grid, first: int, second: int, lowest: NDArray[np.int64], highest: NDArray[np.int64]
+    labels: NDArray[np.uint8],
+    grid: Grid,
+    first: int,
+    second: int,
+    lowest: NDArray[np.int64],
+    highest: NDArray[np.int64],
 ) -> Interface:
     """The faces between voxels of two labels; empty where they do not touch.
 

@@ -18,7 +18,7 @@ STEP_MM = 0.4  # of height
 TURN = np.deg2rad(2)
 REACH = np.deg2rad(55)  # from the hinge point of the cusp: beyond it another sinus begins
 OUTWARDS_MM = np.arange(0.4, 3.3, 0.4)  # from the wall
-LOWEST_MM = 4.0  # over the annulus; lower mouths are not seen in patients
+LOWEST_MM, HIGHEST_MM = 4.0, 24.0  # over the annulus; mouths beyond are rarities, other bright things are not
 LEAST_MM2, LARGEST_MM2 = 3.0, 60.0
 CHAMBERS = tuple(BY_KEY[k].label for k in ("left_atrium", "right_atrium", "right_ventricle_cavity", "pulmonary_artery"))
 
@@ -31,9 +31,9 @@ def find_ostium(
     planes, walls and heights are those of the root from the annulus up.
     """
     turns = np.arange(-REACH, REACH + TURN, TURN) + angle
-    rows = np.arange(LOWEST_MM, heights[-1], STEP_MM)
+    rows = np.arange(LOWEST_MM, min(heights[-1], HIGHEST_MM), STEP_MM)
     at = np.interp(rows, heights, np.arange(len(heights)))
-    radii = np.array([[wall.at(turn) for turn in turns] for wall in walls])
+    radii = np.array([wall.at(turns) for wall in walls])
     low = np.minimum(at.astype(int), len(planes) - 2)
     share = (at - low)[:, None]
     radius = radii[low] * (1 - share) + radii[low + 1] * share
@@ -56,4 +56,4 @@ def find_ostium(
     row = int(chosen.any(1).argmax())
     column = int(np.median(np.flatnonzero(chosen[row])))
     rise = rows[row] - STEP_MM / 2 - heights[low[row]]
-    return planes[low[row]].moved(rise).lift(radius[row, column] * ways[column])
+    return np.asarray(planes[low[row]].moved(rise).lift(radius[row, column] * ways[column]))

@@ -1,10 +1,10 @@
 """Angles of the X-ray system that show the aortic valve as planners want it.
 
 In LPS, with LAO alpha and cranial beta positive, the direction to the detector is
-d = (sin a cos b, -cos a cos b, sin b). The annulus with normal n is seen edge-on where d . n = 0, which gives one cranial
-angle for each LAO angle: tan b = (n_y cos a - n_x sin a) / n_z, the S-curve. Looking along the line between two hinge
-points overlaps them: the cusp-overlap view looks from the right cusp at the left one. In the three-cusp (coplanar) view
-the right cusp lies in the middle, in front.
+d = (sin a cos b, -cos a cos b, sin b). The annulus, of normal n, is seen edge-on where d . n = 0, which gives one
+cranial angle for each LAO angle: tan b = (n_y cos a - n_x sin a) / n_z, the S-curve. Looking along the line between two
+hinge points overlaps them: the cusp-overlap view looks from the right cusp at the left one. In the three-cusp
+(coplanar) view the right cusp lies in the middle, in front.
 """
 
 from typing import Any

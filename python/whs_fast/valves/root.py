@@ -24,7 +24,9 @@ from whs_fast.volume import Volume, mm_to_index
 LVOT_MM = 4.0
 RISE_MM = 1.0  # between the planes of the root
 HIGHEST_MM = 30.0
-JUNCTION_MM = 16.0  # above the widest plane of the sinuses, the sinotubular junction has come
+JUNCTION_MM = 18.0  # above the widest plane of the sinuses, the sinotubular junction has come
+BEND = 3  # planes below and above, between which the profile of diameters bends
+LEAST_BEND_MM = 0.6
 SHARP = 0.5  # share of rays with a clear edge, below which a contour is not told
 LEVELS = (0.4, 0.6)  # of an edge, between which the wall may lie
 
@@ -66,15 +68,17 @@ def find_root(
         return "the border of the annulus is not seen (noise, motion, or little contrast)"
     rising, walls, heights = [plane], [wall], np.arange(0, HIGHEST_MM, RISE_MM)
     for _ in heights[1:]:
-        rising.append(_centred(crop, rising[-1].moved(RISE_MM)))
+        centre = rising[-1].lift(measure_contour(walls[-1].flat).centre)
+        rising.append(Plane(centre, plane.normal, plane.across, plane.along).moved(RISE_MM))
         walls.append(trace_wall(crop, rising[-1]))
+    assert isinstance(hinges, Hinges)
     return Root(crop, hinges, plane, wall, rising, walls, heights)
 
 
 def _inside(scan: Volume, plane: Plane) -> bool:
     corners = [plane.moved(h).centre_mm + 16 * s * way for h in (-8, 20) for way in (plane.across, plane.along)
                for s in (-1, 1)]  # fmt: skip
-    index = np.array([mm_to_index(scan.grid, corner) for corner in corners])
+    index = np.array([mm_to_index(scan.grid, rounded(corner)) for corner in corners])
     return bool((index >= 0).all() and (index <= np.array(scan.grid.shape) - 1).all())
 
 
@@ -116,7 +120,7 @@ def _diameters(root: Root, level: int) -> list[float]:
     plane, wall = root.planes[level], root.walls[level]
     flat = plane.flat(root.hinges.points_mm)
     turns = np.arctan2(flat[:, 1], flat[:, 0])
-    return [wall.at(turn) + wall.at(turn + np.pi) for turn in turns]
+    return [float(d) for d in wall.at(turns) + wall.at(turns + np.pi)]
 
 
 def _sizes(shape: Shape) -> dict[str, float]:
@@ -171,17 +175,17 @@ def _describe_lvot(root: Root) -> dict[str, Any]:
 
 
 def _junction(root: Root, diameters: Points, widest: int) -> int | None:
-    """The narrowest plane above the sinuses, if the aorta has a waist there."""
-    above = diameters[widest + 1 : widest + 1 + int(JUNCTION_MM / RISE_MM)]
-    if len(above) < 3:
+    """The plane above the sinuses in which their narrowing ends: where the profile of diameters bends outwards most."""
+    levels = np.arange(widest + 2, min(widest + int(JUNCTION_MM / RISE_MM), len(diameters) - BEND))
+    bends = diameters[levels + BEND] - 2 * diameters[levels] + diameters[levels - BEND]
+    if not len(levels) or bends.max() < LEAST_BEND_MM:
         return None
-    narrowest = int(above.argmin())
-    return None if narrowest == len(above) - 1 else widest + 1 + narrowest
+    return int(levels[bends.argmax()])
 
 
 def _describe_junction(root: Root, level: int | None) -> dict[str, Any]:
     if level is None:
-        return {"not_measurable": "the aorta has no waist above the sinuses"}
+        return {"not_measurable": "no end of the sinuses is seen"}
     low, high = max(level - 3, 0), min(level + 3, len(root.planes) - 1)
     along = root.planes[high].centre_mm - root.planes[low].centre_mm
     plane = _centred(root.crop, Plane.through(root.planes[level].centre_mm, along))
