@@ -118,8 +118,8 @@ def _hinge(crop: Crop, plane: Plane, walls: list[Wall], middle: float) -> tuple[
 def _lowest(turns: Points, heights: Points) -> tuple[float, float, float] | None:
     """Turn, height and uncertainty of the lowest point of a line of attachment, a U; None where it is not seen.
 
-    Of the parabolas through any three points that one is taken to which a fourth lies nearest (least median of squares),
-    and is fitted again to all points near it.
+    Of the parabolas through any three points that one is taken to which a fourth lies nearest (a least median of
+    squares), and is fitted again to all points near it.
     """
     if len(turns) < LEAST_POINTS:
         return None

@@ -50,6 +50,7 @@ def find_ostium(
     count = _kernels.connected_components(mouth, parts, 26)
     areas = np.array([(radius[parts[0] == i + 1] * TURN * STEP_MM).sum() for i in range(count)])
     fitting = (areas > LEAST_MM2) & (areas < LARGEST_MM2)
+    fitting &= ~np.isin(np.arange(1, count + 1), parts[0, [0, -1]])  # a mouth has a rim below and above
     if not fitting.any():
         return None
     chosen = parts[0] == int(np.where(fitting, areas, 0).argmax()) + 1
