@@ -100,7 +100,7 @@ def _curve(deployment: Mapping[str, Any]) -> Image.Image:
     def at(view: Mapping[str, float]) -> tuple[float, float]:
         x = (view["lao_deg"] - _LAO[0]) / (_LAO[1] - _LAO[0])
         y = (_CRANIAL[1] - view["cranial_deg"]) / (_CRANIAL[1] - _CRANIAL[0])
-        return 30 + x * (_SIDE - 45), 10 + y * (_SIDE - 40)
+        return 30 + x * (_SIDE - 60), 10 + y * (_SIDE - 40)
 
     for lao in range(-60, 61, 20):
         ends = (at({"lao_deg": lao, "cranial_deg": c}) for c in _CRANIAL)
