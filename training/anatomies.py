@@ -1,4 +1,7 @@
-"""The sources of anatomies and the one place that knows which of them drew an anatomy."""
+"""The sources of anatomies and the one place that knows which of them drew an anatomy.
+
+"rooted" is the parametric heart with an aortic root of cusps, sinuses and ostia; test set B was drawn without.
+"""
 
 from collections.abc import Collection
 
@@ -7,10 +10,11 @@ import torch
 from numpy.typing import NDArray
 
 from training.heart import Anatomy, draw_anatomy, load_atlas, sample_tissues
-from training.parametric import ParametricAnatomy, draw_parametric, sample_parametric
+from training.parametric import ParametricAnatomy, draw_parametric, draw_rooted, sample_parametric
 from training.toronto import CASES, draw_toronto, load_toronto
 
-SOURCES = ("atlas", "parametric", "toronto")
+SOURCES = ("atlas", "parametric", "toronto")  # of test sets and figures
+TRAINED = ("atlas", "rooted", "toronto")  # what trainings draw from
 
 
 def load(sources: Collection[str]) -> None:
@@ -23,14 +27,16 @@ def load(sources: Collection[str]) -> None:
 
 
 def draw(source: str, rng: np.random.Generator) -> Anatomy | ParametricAnatomy:
-    """A random anatomy of one of SOURCES; the same generator state gives the same one."""
+    """A random anatomy of one of SOURCES, or "rooted"; the same generator state gives the same one."""
     if source == "parametric":
         return draw_parametric(rng)
+    if source == "rooted":
+        return draw_rooted(rng)
     if source == "atlas":
         return draw_anatomy(rng, load_atlas())
     if source == "toronto":
         return draw_toronto(rng)
-    raise ValueError(f"found the source {source!r}, expected one of {', '.join(SOURCES)}")
+    raise ValueError(f"found the source {source!r}, expected one of {', '.join((*SOURCES, 'rooted'))}")
 
 
 def sample(

@@ -11,7 +11,7 @@ from training.anatomies import draw, sample
 from training.artefacts import shift_slabs
 from training.deformation import torch_generator
 from training.details import redraw_walls
-from training.heart import STRUCTURES
+from training.heart import structures_of
 from training.rendering import AIR_HU, cut_field_of_view, render
 
 REGION_MM = np.array([224.0, 224.0, 320.0])
@@ -68,7 +68,7 @@ def draw_crop(
     if rng.random() < STEPPED:
         tissues = shift_slabs(tissues, steps, rng)
     image = render(tissues, steps, rng)
-    structures = tissues.masked_fill_(tissues >= STRUCTURES, 0)
+    structures = structures_of(tissues)
     if rng.random() < CUT:
         z, y, x = ((valve - origin) / spacing)[::-1]
         outside = ~cut_field_of_view(image, steps, (float(z), float(y), float(x)), rng)

@@ -28,14 +28,21 @@ KEPT = ATLAS_FILE.parent / "kept"  # ignored by git
 ATLAS_VALVE_MM = np.array([28.6, -2.8, 427.7])  # centre of the interface of LV cavity and aorta, LPS
 
 (PV, LA, LVC, LVM, AO, CS, SVC, RA, RVC, PA, VEINS, WALL, ARTERIES, AIRWAY, OESOPHAGUS, LIVER, LUNG, SPINE, RIBS, FAT,
- SKIN_FAT, SOFT) = range(1, 23)  # fmt: skip
-TISSUES = 23
+ SKIN_FAT, SOFT, CUSP, LEAFLET, CALCIUM) = range(1, 26)  # fmt: skip
+TISSUES = 26
 STRUCTURES = 11  # 0 and the ten labels that the network learns
+# What lies in a pool of blood is labelled as the pool.
+_LABELS = torch.tensor([*range(STRUCTURES), *[0] * (SOFT - STRUCTURES + 1), AO, LVC, AO], dtype=torch.uint8)
 
 MARGIN_STEP_MM = 0.25  # step of the stored margins
 NODE_MM = 8.0  # spacing of the nodes of the displacement field
 SLAB = 32  # slices sampled at a time, a multiple of COARSE
 COARSE = 4  # the backward map is evaluated at every 4th voxel and interpolated between
+
+
+def structures_of(tissues: torch.Tensor) -> torch.Tensor:
+    """The label 0..10 of each tissue, uint8 of the same shape."""
+    return _LABELS[tissues.int()]
 
 
 @dataclass(frozen=True)

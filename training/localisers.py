@@ -21,7 +21,7 @@ from scipy import ndimage
 from torch import nn
 from whs_fast.networks.openvino_model import Model, predict_batches
 
-from training.anatomies import SOURCES, draw, sample
+from training.anatomies import TRAINED, draw, sample
 from training.crops import THIN_WALLS, to_window
 from training.deformation import torch_generator
 from training.details import redraw_walls
@@ -50,7 +50,7 @@ class Thorax:
 def draw_thorax(seeds: Sequence[int]) -> Thorax:
     """A whole drawn thorax of any source; the same seeds give the same voxels."""
     rng = np.random.default_rng(list(seeds))
-    anatomy = draw(SOURCES[int(rng.integers(len(SOURCES)))], rng)
+    anatomy = draw(TRAINED[int(rng.integers(len(TRAINED)))], rng)
     below = np.array([rng.uniform(120, 185), rng.uniform(105, 150), rng.uniform(110, 190)])
     above = np.array([rng.uniform(120, 185), rng.uniform(120, 185), rng.uniform(100, 190)])
     spacing = (PIXEL_MM,) * 3

@@ -6,7 +6,7 @@ Fields are evaluated on a fixed lattice of 1.5 mm under the voxels asked for and
 comes out on every grid. A smooth random displacement makes shapes irregular without tearing them.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -30,6 +30,7 @@ from training.heart import (
 )
 from training.parametric_heart import Heart, chamber_fields, draw_sizes
 from training.parametric_placing import place_heart
+from training.parametric_root import REACH_MM, Root, draw_root, paint_root, tilted_axis, with_root
 from training.parametric_shapes import Lattice, add_tube, lattice_around, span_of, tube
 from training.parametric_thorax import Thorax, draw_thorax, room_of, thorax_fields
 
@@ -51,7 +52,8 @@ class ParametricAnatomy:
     """One drawn heart in its thorax.
 
     to_canonical: float64 [3, 3], patient mm -> canonical mm. displacement: float32 [1, 3, z, y, x], xyz mm on nodes of
-    NODE_MM over BOX_MM. roughness: float32 [1, 1, z, y, x] over ROUGH_BOX_MM. valve_mm: patient mm (x, y, z).
+    NODE_MM over BOX_MM. roughness: float32 [1, 1, z, y, x] over ROUGH_BOX_MM. valve_mm: patient mm (x, y, z). root:
+    drawn over the simple aorta, if any.
     """
 
     heart: Heart
@@ -60,11 +62,23 @@ class ParametricAnatomy:
     displacement: torch.Tensor
     roughness: torch.Tensor
     valve_mm: tuple[float, float, float]
+    root: Root | None = None
 
 
 def draw_parametric(rng: np.random.Generator) -> ParametricAnatomy:
     """A random anatomy; the same generator state gives the same one."""
-    heart = place_heart(draw_sizes(rng), rng)
+    return _deformed(place_heart(draw_sizes(rng), rng), None, rng)
+
+
+def draw_rooted(rng: np.random.Generator) -> ParametricAnatomy:
+    """A random anatomy whose aortic root has sinuses, cusps and coronary ostia, and may lie as flat as roots do."""
+    heart = place_heart(draw_sizes(rng), rng, tilted_axis(rng))
+    root = draw_root(heart, rng)
+    return _deformed(with_root(heart, root), root, rng)
+
+
+def _deformed(heart: Heart, root: Root | None, rng: np.random.Generator) -> ParametricAnatomy:
+    """A heart in a drawn thorax, made irregular."""
     thorax = draw_thorax(room_of(heart), rng)
     linear = rotation(rng.normal(0, 0.08, 3)) @ np.diag(np.exp(-rng.normal(0, 0.02) - rng.normal(0, 0.02, 3)))
     generator = torch_generator(rng)
@@ -77,16 +91,21 @@ def draw_parametric(rng: np.random.Generator) -> ParametricAnatomy:
         field += strength * amplitude_mm * smooth_noise(nodes, count, generator, 3)
     rough = tuple(int(n) for n in np.round((ROUGH_BOX_MM[1] - ROUGH_BOX_MM[0]) / ROUGH_NODE_MM)[::-1] + 1)
     roughness = rng.uniform(0.4, 1.3) * torch.randn((1, 1, *rough), generator=generator)
-    drawn = ParametricAnatomy(heart, thorax, linear, field, roughness, (0.0, 0.0, 0.0))
-    point = np.zeros(3)
-    inverse = np.linalg.inv(linear)
-    for _ in range(40):  # invert the backward map at the valve by fixed-point iteration
-        point = point - 0.7 * inverse @ _canonical(drawn, torch.from_numpy(point)[None])[0].numpy()
-    x, y, z = (float(v) for v in point)
-    return ParametricAnatomy(heart, thorax, linear, field, roughness, (x, y, z))
+    drawn = ParametricAnatomy(heart, thorax, linear, field, roughness, (0.0, 0.0, 0.0), root)
+    x, y, z = (float(v) for v in to_patient(drawn, np.zeros((1, 3)))[0])
+    return replace(drawn, valve_mm=(x, y, z))
 
 
-def _canonical(anatomy: ParametricAnatomy, points_mm: torch.Tensor) -> torch.Tensor:
+def to_patient(anatomy: ParametricAnatomy, canonical_mm: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Canonical mm [n, 3] -> patient mm [n, 3]: the backward map, inverted by fixed-point iteration."""
+    points = np.zeros_like(canonical_mm)
+    inverse = np.linalg.inv(anatomy.to_canonical)
+    for _ in range(40):
+        points = points - 0.7 * (to_canonical(anatomy, torch.from_numpy(points)).numpy() - canonical_mm) @ inverse.T
+    return points
+
+
+def to_canonical(anatomy: ParametricAnatomy, points_mm: torch.Tensor) -> torch.Tensor:
     """Patient mm [..., 3] -> canonical mm [..., 3], both xyz, double."""
     points = points_mm @ torch.from_numpy(anatomy.to_canonical).T
     unit = (points - torch.from_numpy(BOX_MM[0])) / torch.from_numpy(BOX_MM[1] - BOX_MM[0]) * 2 - 1
@@ -157,7 +176,7 @@ def _sample_slab(
     coarse = [torch.arange(0, n + COARSE, COARSE, dtype=torch.float64) for n in shape]
     z, y, x = torch.meshgrid(*coarse, indexing="ij")
     points = torch.stack([x, y, z], -1) @ torch.from_numpy(step).T + torch.from_numpy(origin)
-    mapped = _canonical(anatomy, points)
+    mapped = to_canonical(anatomy, points)
     flat = mapped.reshape(-1, 3).numpy()
     lattice = lattice_around(flat.min(0), flat.max(0), lattice_mm)
     nodes = torch.tensor(lattice.shape[::-1], dtype=torch.float64)
@@ -214,4 +233,9 @@ def _sample_slab(
             wins = (at(field, part) < 0) & free[part]
             tissues[part] = torch.where(wins, torch.tensor(label, dtype=torch.uint8), tissues[part])
             free[part] &= ~wins
+    if anatomy.root is not None:
+        part = reached(lattice.around(np.zeros(3), REACH_MM))
+        if part is not None:
+            scale = (nodes - 1).float() / 2 * lattice_mm
+            paint_root(anatomy.root, tissues[part], (grid[part] + 1) * scale + torch.tensor(lattice.first_mm))
     return tissues

@@ -16,8 +16,8 @@ from training.parametric_shapes import Tube, Vector, curve
 MIDLINE_X = -8.0  # the aortic valve lies somewhat left of the midline
 
 
-def place_heart(sizes: Sizes, rng: np.random.Generator) -> Heart:
-    """A heart with its chambers solved and all its tubes."""
+def place_heart(sizes: Sizes, rng: np.random.Generator, aortic_axis: Vector | None = None) -> Heart:
+    """A heart with its chambers solved and all its tubes; the axis of its root is drawn if not given."""
     turn = rotation(rng.normal(0, 0.13, 3))
     apex = unit(turn @ vec(0.64, -0.56, -0.53))
     septal = turn @ vec(-0.7, -0.7, 0.0)
@@ -26,7 +26,8 @@ def place_heart(sizes: Sizes, rng: np.random.Generator) -> Heart:
     s = sizes
     mitral = (s.annulus + 0.97 * s.mitral) * unit(-0.72 * septal - 0.62 * upper)
     mitral_axis = unit(-apex + 0.35 * unit(mitral))
-    aortic_axis = unit(vec(-0.46, -0.14, 0.86) + rng.normal(0, 0.07, 3))
+    if aortic_axis is None:
+        aortic_axis = unit(vec(-0.46, -0.14, 0.86) + rng.normal(0, 0.07, 3))
     tricuspid = (0.75 * s.annulus + 0.55 * s.tricuspid) * septal - (0.7 * s.annulus + 0.85 * s.tricuspid) * upper
     tricuspid = tricuspid - 2 * apex
     tricuspid_axis = unit(-0.8 * apex + 0.3 * septal - 0.35 * upper)

@@ -38,6 +38,10 @@ class Lattice:
         depth, height, width = (s.stop - s.start for s in span)
         return Lattice((first[0], first[1], first[2]), (depth, height, width), self.step_mm)
 
+    def around(self, centre: Vector, radius_mm: float) -> torch.Tensor:
+        """Distance of every node from a ball, negative inside."""
+        return sum((self.axis(i) - float(c)).square() for i, c in enumerate(centre)).sqrt() - radius_mm  # type: ignore[union-attr]
+
     def start(self) -> torch.Tensor:
         return torch.full(self.shape, FAR_MM)
 

@@ -25,9 +25,12 @@ from training.heart import (
     AIRWAY,
     AO,
     ARTERIES,
+    CALCIUM,
     CS,
+    CUSP,
     FAT,
     LA,
+    LEAFLET,
     LIVER,
     LUNG,
     LVC,
@@ -132,6 +135,7 @@ def draw_contrast(rng: np.random.Generator, ranges: RenderingRanges) -> tuple[ND
     else:
         hu[LVM] = left + rng.normal(0, 10)
     hu[WALL] = hu[LVM] + rng.normal(0, 20) if rng.random() < 0.85 else rng.uniform(-110, 40)
+    hu[[CUSP, LEAFLET, CALCIUM]] = hu[LVM], hu[LVM], 1000
     hu[AIRWAY] = rng.uniform(-1020, -920)
     hu[OESOPHAGUS] = rng.uniform(-50, 80)
     hu[LIVER] = rng.uniform(30, 180)

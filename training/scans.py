@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from training.anatomies import draw, sample
 from training.deformation import rotation
-from training.heart import STRUCTURES
+from training.heart import structures_of
 from training.rendering import AIR_HU, cut_field_of_view, render
 
 HELD_OUT_SEED = 2
@@ -64,7 +64,7 @@ def draw_scan(
     origin = centre - direction @ half
     tissues = sample(anatomy, shape, spacing_mm, tuple(map(float, origin)), direction)
     image = render(tissues, spacing_mm, rng)
-    labels = torch.where(tissues < STRUCTURES, tissues, 0).to(torch.uint8)
+    labels = structures_of(tissues)
     if cut:
         valve = (direction.T @ (np.array(anatomy.valve_mm) - origin) / np.array(spacing_mm))[::-1]
         outside = ~cut_field_of_view(image, spacing_mm, tuple(map(float, valve)), rng)

@@ -92,9 +92,17 @@ def acquisitions(name: str) -> list[Acquisition]:
 
 
 def render_test(
-    tissues: NDArray[np.uint8], spacing_mm: NDArray[np.float64], how: Acquisition, rng: np.random.Generator
+    tissues: NDArray[np.uint8],
+    spacing_mm: NDArray[np.float64],
+    how: Acquisition,
+    rng: np.random.Generator,
+    *,
+    calcify: bool = True,
 ) -> NDArray[np.int16]:
-    """HU of tissues [z, y, x] that were sampled at `spacing_mm` (z, y, x); blurred and noisy, int16."""
+    """HU of tissues [z, y, x] that were sampled at `spacing_mm` (z, y, x); blurred and noisy, int16.
+
+    calcify: half of the scans get calcium at the aortic valve that the tissues do not show.
+    """
     left, right = how.contrast_hu, how.contrast_hu * how.right_share
     hu = np.zeros(t.TISSUES)
     hu[[t.PV, t.LA, t.LVC, t.AO, t.ARTERIES]] = left + rng.normal(0, 0.04 * left, 5)
@@ -104,6 +112,7 @@ def render_test(
     hu[t.CS] = rng.uniform(90, max(120.0, 0.8 * max(left, right)))
     hu[t.VEINS] *= rng.uniform(0.3, 1.0)
     hu[t.LVM] = min(rng.uniform(75, 140), 0.6 * left)
+    hu[[t.CUSP, t.LEAFLET, t.CALCIUM]] = hu[t.LVM], hu[t.LVM], 1100
     hu[t.WALL] = rng.uniform(20, 80)
     hu[[t.AIRWAY, t.OESOPHAGUS, t.LIVER, t.LUNG]] = (
         -990,
@@ -129,7 +138,7 @@ def render_test(
     mixing[[t.RA, t.SVC, t.VEINS, t.RVC, t.PA]] = np.array([1, 0.7, 0.8, 0.4, 0.1]) * how.mixing * right
     image = hu.astype(np.float32)[tissues] + texture.astype(np.float32)[tissues] * smooth(4.0)
     image += mixing.astype(np.float32)[tissues] * smooth(22.0)
-    if rng.random() < 0.5:  # calcium at the aortic valve and in the wall of the aorta
+    if calcify and rng.random() < 0.5:  # at the aortic valve and in the wall of the aorta
         near_valve = ndimage.binary_dilation(tissues == t.LVC, iterations=2) & (tissues == t.AO)
         wall = (tissues == t.WALL) & ndimage.binary_dilation(tissues == t.AO, iterations=2)
         image[(near_valve | wall) & (smooth(5.0) > 1.3)] = rng.uniform(600, 1100)
@@ -152,19 +161,17 @@ def make_scan(source: str, seed: tuple[int, ...], how: Acquisition) -> Scan:
     count = np.round(size / spacing).astype(int)
     axis = rng.normal(0, 1, 3)
     axis *= np.deg2rad(how.rotation_deg) / np.linalg.norm(axis)
-    direction = _turn(axis)
+    direction = turn(axis)
     # The heart, left, in front of and below its valve, is in the middle of the field, give or take.
     centre = (
         np.array(anatomy.valve_mm) + np.array([6.0, 4.0, -2.0]) + rng.uniform(-1, 1, 3) * np.array([8.0, 8.0, 12.0])
     )
     origin = centre - direction @ (spacing * (count - 1) / 2)
-    tissues = sample(
-        anatomy, (int(count[2]), int(count[1]), int(count[0])), _xyz(spacing), _xyz(origin), direction
-    ).numpy()
+    tissues = sample(anatomy, (int(count[2]), int(count[1]), int(count[0])), _xyz(spacing), _xyz(origin), direction)
     move = rng.uniform(-200, 200, 3)
     return Scan(
-        hu=render_test(tissues, spacing[::-1], how, rng),
-        labels=np.where(tissues < t.STRUCTURES, tissues, 0).astype(np.uint8),
+        hu=render_test(tissues.numpy(), spacing[::-1], how, rng),
+        labels=t.structures_of(tissues).numpy(),
         spacing_mm=_xyz(spacing),
         origin_mm=_xyz(origin + move),
         direction=direction,
@@ -172,7 +179,7 @@ def make_scan(source: str, seed: tuple[int, ...], how: Acquisition) -> Scan:
     )
 
 
-def _turn(vector_rad: NDArray[np.float64]) -> NDArray[np.float64]:
+def turn(vector_rad: NDArray[np.float64]) -> NDArray[np.float64]:
     """Rotation about an axis by its length."""
     angle = float(np.linalg.norm(vector_rad))
     if angle == 0:

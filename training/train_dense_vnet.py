@@ -144,7 +144,9 @@ def parse_options() -> argparse.Namespace:
         "--scale", type=float, nargs=2, default=(0.85, 2.2), metavar=("LOW", "HIGH"),
         help="voxels of the crops in voxels of the region: the coarse stage draws the upper half, the fine the lower",
     )  # fmt: skip
-    parser.add_argument("--sources", nargs="+", choices=SOURCES, default=["atlas"], help="where anatomies come from")
+    parser.add_argument(
+        "--sources", nargs="+", choices=(*SOURCES, "rooted"), default=["atlas"], help="where anatomies come from"
+    )
     parser.add_argument("--manifest", type=Path, help="labelled scans to learn from as well (see training/manifest.py)")
     parser.add_argument("--manifest-share", type=float, default=0.5, help="share of steps that see them")
     parser.add_argument("--validate-every", type=int, default=250, help="steps between validations; 0: never")

@@ -33,6 +33,8 @@ from whs_fast.steps.measure import find_doubts, measure
 from whs_fast.steps.refine_valve import refine_valve
 from whs_fast.steps.region import region_grid, shift_region
 from whs_fast.steps.segment import segment
+from whs_fast.valves.planes import describe_planes, find_planes
+from whs_fast.valves.root import describe_root, find_root
 from whs_fast.volume import Volume
 
 if TYPE_CHECKING:
@@ -86,6 +88,7 @@ class Engine:
         series: str | None = None,
         phase: float | str | None = None,
         check: bool = False,
+        valves: bool = True,
         progress: Progress | None = None,
     ) -> Result:
         """Segments one scan.
@@ -97,6 +100,7 @@ class Engine:
             phase: one of several phases, such as 30 (% of the R-R interval); left out, that nearest to end-systole.
             check: whether to segment the region a second time, moved by a fraction of a voxel, for a better confidence
                 at twice the time; the labels stay those of the first time.
+            valves: whether to measure the planes of the valves and the aortic root as well, which takes about a second.
             progress: called with the name of the step and the share of the whole that is done (0 to 1), in the thread
                 that called `run`. To cancel, raise an exception of your own from it: `run` ends with that exception,
                 within a fraction of a second, and the engine stays ready for the next scan.
@@ -133,6 +137,11 @@ class Engine:
             refined_mm = refine_valve(labels, grid, localised.point_mm)
             valve_mm = localised.point_mm if refined_mm is None else refined_mm
             measured = measure(labels, grid, valve_mm, region=region, threads=self._threads)
+            if valves:
+                planes = find_planes(labels, grid, threads=self._threads)
+                measured["valves"] = describe_planes(planes)
+                root = find_root(volume, labels, planes, threads=self._threads)
+                measured["aortic_root"] = describe_root(root)
             box = cut_heart_box(volume, labels)
             contrast = measure_contrast(volume, box)
             moved_mm = None if refined_mm is None else dist(refined_mm, localised.point_mm)
@@ -190,11 +199,12 @@ def run(
     series: str | None = None,
     phase: float | str | None = None,
     check: bool = False,
+    valves: bool = True,
     progress: Progress | None = None,
 ) -> Result:
     """Segments one scan with an engine of its own; for several scans, make an `Engine`, whose arguments these are."""
     engine = Engine(threads=threads, localiser=localiser, backend=backend, device=device)
-    return engine.run(source, series=series, phase=phase, check=check, progress=progress)
+    return engine.run(source, series=series, phase=phase, check=check, valves=valves, progress=progress)
 
 
 def _report_part(report: Callable[[float], None], number: int, count: int, share: float) -> None:

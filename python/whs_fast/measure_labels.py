@@ -14,6 +14,7 @@ from whs_fast.reading.slicer import Segmentation, is_segmentation, read_segmenta
 from whs_fast.steps import measure as measuring
 from whs_fast.steps.refine_valve import refine_valve
 from whs_fast.structures import STRUCTURES
+from whs_fast.valves.planes import ValvePlane, describe_planes, find_planes
 
 
 def measure(labels: str | PathLike[str], *, threads: int | None = None) -> dict[str, Any]:
@@ -26,9 +27,9 @@ def measure(labels: str | PathLike[str], *, threads: int | None = None) -> dict[
 
     Returns:
         The part of measurements.json that a label map can give: valve (x, y, z in mm, LPS), structures (volumes in mL),
-        LV mass in g, warnings and version. The valve is where the LV cavity meets the aorta, and None where they do not
-        meet. touches_region_edge is None, and so is touches_scan_edge where the file is cropped and does not hold the
-        scan's grid.
+        LV mass in g, planes of the valves, warnings and version. The valve is where the LV cavity meets the aorta, and
+        None where they do not meet. touches_region_edge is None, and so is touches_scan_edge where the file is cropped
+        and does not hold the scan's grid.
 
     Raises:
         InputError: the file cannot be read, or holds other values or segments than expected.
@@ -40,8 +41,12 @@ def measure(labels: str | PathLike[str], *, threads: int | None = None) -> dict[
         array, grid = read_labels(path, {structure.label: structure.label for structure in STRUCTURES})
         found = Segmentation((array,), grid, True, ())
     measured: dict[str, Any] = {}
+    planes: dict[str, ValvePlane | str] = {}
     for own_labels in found.maps:
         valve_mm = refine_valve(own_labels, found.grid, None)
+        for name, plane in find_planes(own_labels, found.grid, threads=threads).items():
+            if isinstance(planes.get(name, ""), str):
+                planes[name] = plane
         own = measuring.measure(own_labels, found.grid, valve_mm, region=None, threads=threads)
         if not measured:
             measured = own
@@ -56,6 +61,7 @@ def measure(labels: str | PathLike[str], *, threads: int | None = None) -> dict[
             entry["touches_scan_edge"] = None
         warnings.append("the file does not hold the scan's grid: whether its edge cuts a structure off is unknown")
     return measured | {
+        "valves": describe_planes(planes),
         "warnings": [*warnings, *measuring.find_doubts(measured, found.grid)],
         "version": version("whs_fast"),
     }

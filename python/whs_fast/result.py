@@ -19,6 +19,7 @@ from whs_fast.outputs import FORMATS, MEASUREMENTS, NO_SOURCE, OF_DICOM, PICTURE
 from whs_fast.report.interactive import prepare_scene, render_interactive
 from whs_fast.report.picture import draw_picture
 from whs_fast.report.plain import render_report
+from whs_fast.report.root_picture import draw_root
 from whs_fast.steps.clock import Clock, Progress
 from whs_fast.steps.figures import Figures
 from whs_fast.volume import Direction, Triple, Volume
@@ -127,7 +128,8 @@ class Result:
             self.measurements["peak_memory_mb"] = peak_memory_mb()
             lacking = [f"{name} was not written: {_reason(error)}" for name, error in failed.items()]
             told = self.measurements | {"warnings": [*self.measurements["warnings"], *lacking]}
-            pages = [render_report(told, picture)]
+            root_picture = draw_root(self.scan, self.measurements, threads=self._threads)
+            pages = [render_report(told, picture, root_picture)]
             if scene is not None:
                 pages.append(render_interactive(told, scene))
             for name, page in zip(REPORTS[report].files, pages, strict=True):

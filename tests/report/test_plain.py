@@ -4,7 +4,7 @@ import base64
 import re
 
 import pytest
-from support.pages import measurements, parse
+from support.pages import aortic_root, measurements, parse
 from whs_fast.report.plain import render_report
 from whs_fast.structures import STRUCTURES
 
@@ -71,3 +71,34 @@ def test_what_is_missing_is_not_called_zero():
 def test_warnings_appear_only_where_there_are_some():
     assert 'class="warnings"' not in render_report(measurements(), PICTURE)
     assert "<li>look here</li>" in render_report(measurements(warnings=["look here"]), PICTURE)
+
+
+def test_valves_and_root_are_told_with_their_uncertainty():
+    mitral = {"area_mm2": 812, "rms_mm": 1.25, "uncertainty_deg": 2.75}
+    given = measurements(valves={"mitral": mitral, "aortic": {"not_measurable": "they <do> not meet"}},
+                         aortic_root=aortic_root())  # fmt: skip
+    page = parse(render_report(given, PICTURE, b"root"))
+    text = " ".join(" ".join(page.text).split())
+    for part in (
+        "Mitral valve 812",
+        "they <do> not meet",
+        "area 471 mm2, perimeter 77.4 mm, diameters 22.5 and 27.5 mm",
+        "area ± 14 mm2",
+        "2 of 3 hinge points seen",
+        "Outflow tract, 4 mm below not measurable: its border is not seen",
+        "mean 32.5 mm",
+        "right coronary ostium 14.3 mm",
+        "left coronary ostium not measurable: no mouth of a coronary artery is seen",
+        "together 66 mm3",
+        "LAO 12°, caudal 8°",
+        "RAO 9°, caudal 25°",
+    ):
+        assert part in text, part
+    assert sum(name == "src" for name, _ in page.attributes) == 2
+
+
+def test_a_root_that_cannot_be_measured_is_said_and_not_drawn():
+    given = measurements(aortic_root={"not_measurable": "metal in the root"})
+    page = parse(render_report(given, PICTURE))
+    assert "Not measurable: metal in the root." in " ".join(page.text)
+    assert sum(name == "src" for name, _ in page.attributes) == 1

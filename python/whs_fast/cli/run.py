@@ -17,8 +17,9 @@ from whs_fast.writing.result_folder import check_folder
 _HELP = """Segment the heart in one cardiac CT scan.
 
 INPUT is a NIfTI, NRRD or MetaImage file, a DICOM folder, or a zip of one (`whs-fast series` lists what it holds). The
-results go to DIR: labels.nii.gz (the ten structures on the scan's own grid), measurements.json (volumes, LV mass, valve
-position, contrast, how far to trust it), preview.png and report.html. --formats chooses how the labels are written:
+results go to DIR: labels.nii.gz (the ten structures on the scan's own grid), measurements.json (volumes, LV mass,
+planes of the valves, aortic root, contrast, how far to trust it), preview.png and report.html. --formats chooses how
+the labels are written:
 
 \b
   nifti       labels.nii.gz
@@ -90,6 +91,9 @@ Examples:
     is_flag=True,
     help="Segment a second time, moved by a fraction of a voxel, for a surer confidence; takes twice as long.",
 )
+@click.option(
+    "--no-valves", is_flag=True, help="Do not measure the planes of the valves and the aortic root: a second less."
+)
 @segmentation_options
 def command(
     source: Path | None,
@@ -98,6 +102,7 @@ def command(
     phase: str | None,
     archive: str | None,
     destination: str | None,
+    no_valves: bool,
     **options: Any,
 ) -> None:
     if (source is None) == (archive is None):
@@ -117,4 +122,4 @@ def command(
             options["formats"] = tuple(dict.fromkeys((*options["formats"], "dicom-seg")))
             options["saved"] = partial(store_results, destination)
         assert source is not None
-        segment(source, folder, series=series, phase=phase, **options)
+        segment(source, folder, series=series, phase=phase, valves=not no_valves, **options)

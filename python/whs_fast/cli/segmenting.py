@@ -24,6 +24,7 @@ def segment(
     series: str | None,
     phase: str | None = None,
     check: bool = False,
+    valves: bool = True,
     threads: int | None,
     localiser: str,
     backend: str,
@@ -53,7 +54,7 @@ def segment(
 
     def segment_one(engine: Engine, part: "Path | ScanPhase", place: Path, **choice: Any) -> None:
         with progress_lines() if as_json else progress_bar() as progress:
-            result = engine.run(part, check=check, progress=progress, **choice)
+            result = engine.run(part, check=check, valves=valves, progress=progress, **choice)
             measured[place] = result.measurements
             result.save(place, formats=formats, report=report, overwrite=overwrite, progress=progress)
         if saved is not None:

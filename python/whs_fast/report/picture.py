@@ -24,9 +24,9 @@ _LEAST_MM = 60.0  # shown on either side of the valve, however small the labels 
 _MARGIN_MM = 12.0
 _WINDOW_HU = (-250.0, 800.0)  # wide enough that contrast-filled blood is not so white that it hides the tints
 
-_BACKGROUND = (14, 16, 20)
-_TEXT = (232, 234, 238)
-_QUIET = (150, 156, 166)
+BACKGROUND = (14, 16, 20)
+TEXT = (232, 234, 238)
+QUIET = (150, 156, 166)
 _VALVE = (255, 255, 255)
 _LEGEND_WIDTH = 330
 _LEGEND_HEIGHT = 500
@@ -113,11 +113,11 @@ def _draw(planes: Planes, measurements: Mapping[str, Any]) -> bytes:
     ]
     height = max(_LEGEND_HEIGHT, max(panel.height for panel in panels))
     width = sum(panel.width for panel in panels) + _LEGEND_WIDTH + 5 * _GAP
-    picture = Image.new("RGB", (width, height + 2 * _GAP + 28), _BACKGROUND)
+    picture = Image.new("RGB", (width, height + 2 * _GAP + 28), BACKGROUND)
     left = _GAP
     for view, panel in zip(_VIEWS, panels, strict=True):
         pen = ImageDraw.Draw(picture)
-        pen.text((left, _GAP - 4), view.name, font=_font(18), fill=_TEXT)
+        pen.text((left, _GAP - 4), view.name, font=font(18), fill=TEXT)
         picture.paste(panel, (left, _GAP + 24))
         left += panel.width + _GAP
     _legend(picture, left + _GAP // 2, measurements)
@@ -178,20 +178,20 @@ def _panel(
     image = _overlay(image, labels[top:bottom, left:right])
     pen = ImageDraw.Draw(image)
     row, column = (valve[0] - top + 0.5) * factor, (valve[1] - left + 0.5) * factor
-    for colour, thickness in ((_BACKGROUND, 5), (_VALVE, 2)):
+    for colour, thickness in ((BACKGROUND, 5), (_VALVE, 2)):
         for x, y in ((1, 0), (-1, 0), (0, 1), (0, -1)):
             pen.line((column + 5 * x, row + 5 * y, column + 15 * x, row + 15 * y), fill=colour, width=thickness)
     width, height = image.size
     places = ((8, height / 2, "lm"), (width - 8, height / 2, "rm"), (width / 2, 6, "ma"), (width / 2, height - 6, "md"))
     for letter, (side, level, anchor) in zip(view.letters, places, strict=True):
-        _write(pen, (side, level), letter, 20, anchor)
-    pen.line((10, height - 12, 10 + 50.0 / PIXEL_MM * factor, height - 12), fill=_TEXT, width=2)
-    _write(pen, (10, height - 16), "5 cm", 13, "ld")
+        write(pen, (side, level), letter, 20, anchor)
+    pen.line((10, height - 12, 10 + 50.0 / PIXEL_MM * factor, height - 12), fill=TEXT, width=2)
+    write(pen, (10, height - 16), "5 cm", 13, "ld")
     return image
 
 
-def _write(pen: ImageDraw.ImageDraw, place: tuple[float, float], text: str, size: int, anchor: str) -> None:
-    pen.text(place, text, font=_font(size), fill=_TEXT, anchor=anchor, stroke_width=2, stroke_fill=_BACKGROUND)
+def write(pen: ImageDraw.ImageDraw, place: tuple[float, float], text: str, size: int, anchor: str) -> None:
+    pen.text(place, text, font=font(size), fill=TEXT, anchor=anchor, stroke_width=2, stroke_fill=BACKGROUND)
 
 
 def _overlay(image: Image.Image, labels: NDArray[np.uint8]) -> Image.Image:
@@ -226,17 +226,17 @@ def _legend(picture: Image.Image, left: int, measurements: Mapping[str, Any]) ->
     pen = ImageDraw.Draw(picture)
     right = picture.width - _GAP
     y = _GAP - 4
-    pen.text((left, y), "Structure", font=_font(18), fill=_TEXT)
-    pen.text((right, y), "mL", font=_font(18), fill=_TEXT, anchor="ra")
+    pen.text((left, y), "Structure", font=font(18), fill=TEXT)
+    pen.text((right, y), "mL", font=font(18), fill=TEXT, anchor="ra")
     y += 36
     for structure in STRUCTURES:
         volume = measurements["structures"][structure.key]["volume_ml"]
         pen.rounded_rectangle((left, y + 1, left + 16, y + 17), 4, fill=structure.colour)
-        pen.text((left + 26, y - 2), structure.name, font=_font(17), fill=_TEXT if volume else _QUIET)
-        pen.text((right, y - 2), f"{volume:.1f}" if volume else "–", font=_font(17), fill=_TEXT, anchor="ra")
+        pen.text((left + 26, y - 2), structure.name, font=font(17), fill=TEXT if volume else QUIET)
+        pen.text((right, y - 2), f"{volume:.1f}" if volume else "–", font=font(17), fill=TEXT, anchor="ra")
         y += 30
     y += 10
-    pen.line((left, y, right, y), fill=_QUIET, width=1)
+    pen.line((left, y, right, y), fill=QUIET, width=1)
     y += 14
     valve = ", ".join(f"{coordinate:.1f}" for coordinate in measurements["aortic_valve_mm"])
     grams = measurements["lv_myocardium_mass_g"]
@@ -245,11 +245,11 @@ def _legend(picture: Image.Image, left: int, measurements: Mapping[str, Any]) ->
         ("Aortic valve (cross), mm, LPS", ""),
         ("", valve),
     ):
-        pen.text((left, y), name, font=_font(17), fill=_TEXT)
-        pen.text((right, y), value, font=_font(17), fill=_TEXT, anchor="ra")
+        pen.text((left, y), name, font=font(17), fill=TEXT)
+        pen.text((right, y), value, font=font(17), fill=TEXT, anchor="ra")
         y += 26
-    pen.text((left, y + 14), "Research software,\nnot a medical device", font=_font(14), fill=_QUIET)
+    pen.text((left, y + 14), "Research software,\nnot a medical device", font=font(14), fill=QUIET)
 
 
-def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+def font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
     return ImageFont.load_default(size)

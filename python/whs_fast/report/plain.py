@@ -9,11 +9,21 @@ from collections.abc import Mapping
 from typing import Any
 
 from whs_fast.report.quality import quality_table, traffic_light
-from whs_fast.report.tables import STYLE, model_table, notice, structure_table, timing_table, warning_list
+from whs_fast.report.tables import (
+    STYLE,
+    model_table,
+    notice,
+    root_table,
+    structure_table,
+    timing_table,
+    valve_table,
+    warning_list,
+)
 
 
-def render_report(measurements: Mapping[str, Any], picture: bytes) -> str:
-    """The page as text; measurements is the content of measurements.json, picture the PNG of the three planes."""
+def render_report(measurements: Mapping[str, Any], picture: bytes, root_picture: bytes | None = None) -> str:
+    """The page as text; measurements is the content of measurements.json, picture the PNG of the three planes,
+    root_picture that of the aortic root."""
     image = base64.b64encode(picture).decode("ascii")
     return f"""<!DOCTYPE html>
 <html lang="en">
@@ -31,7 +41,24 @@ def render_report(measurements: Mapping[str, Any], picture: bytes) -> str:
 src="data:image/png;base64,{image}"></div>
 <h2>Volumes</h2> {structure_table(measurements)}
 {quality_table(measurements)}
+{_valves(measurements, root_picture)}
 <div class="columns"> <section><h2>Time</h2> {timing_table(measurements)}</section>
 <section><h2>Models <span class="quiet">(SHA-256)</span></h2> {model_table(measurements)}</section> </div>
 </body> </html>
 """
+
+
+def _valves(measurements: Mapping[str, Any], root_picture: bytes | None) -> str:
+    """Planes of the valves and the aortic root, as far as they were measured."""
+    parts = []
+    if "valves" in measurements:
+        parts.append(f"<h2>Planes of the valves</h2> {valve_table(measurements['valves'])}")
+    if "aortic_root" in measurements:
+        parts.append(f"<h2>Aortic root</h2> {root_table(measurements['aortic_root'])}")
+    if root_picture is not None:
+        image = base64.b64encode(root_picture).decode("ascii")
+        parts.append(
+            '<div class="picture"><img alt="The annulus from the aorta, a cut along the root, and the views that show '
+            f'the annulus edge-on" src="data:image/png;base64,{image}"></div>'
+        )
+    return "\n".join(parts)

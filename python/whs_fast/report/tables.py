@@ -79,6 +79,79 @@ def structure_table(measurements: Mapping[str, Any]) -> str:
 Centre of the aortic valve (x, y, z; LPS): {valve} mm</p>"""
 
 
+def valve_table(valves: Mapping[str, Any]) -> str:
+    """Area of each valve's plane, how flat and how certain it is, or why there is none."""
+    rows = []
+    for name, valve in valves.items():
+        told = (
+            f'<td colspan="3">{html.escape(valve["not_measurable"])}</td>'
+            if "not_measurable" in valve
+            else f'<td class="number">{valve["area_mm2"]}</td><td class="number">{valve["rms_mm"]:.1f}</td>'
+            f'<td class="number">&plusmn; {valve["uncertainty_deg"]:.1f}&deg;</td>'
+        )
+        rows.append(f"<tr><td>{html.escape(name.capitalize())} valve</td>{told}</tr>")
+    return f"""<table> <tr><th>Interface of the labels</th><th class="number">Area, mm2</th>
+<th class="number">Off its plane, mm</th><th class="number">Normal</th></tr>
+{chr(10).join(rows)} </table>"""
+
+
+def root_table(root: Mapping[str, Any]) -> str:
+    """What planners measure at the aortic root, or why there is nothing."""
+    if "not_measurable" in root:
+        return f"<p>Not measurable: {html.escape(root['not_measurable'])}.</p>"
+    annulus, error = root["annulus"], root["annulus"]["uncertainty"]
+    rows = [
+        (
+            "Annulus",
+            f"{_sizes(annulus)}; area &plusmn; {error['area_mm2']:.0f} mm2, perimeter &plusmn; "
+            f"{error['perimeter_mm']:.1f} mm, plane &plusmn; {error['height_mm']:.1f} mm and "
+            f"{error['normal_deg']:.0f}&deg;; {annulus['hinge_points_seen']} of 3 hinge points seen",
+        ),
+        ("Outflow tract, 4 mm below", _sizes(root["lvot"])),
+        (
+            "Sinuses of Valsalva",
+            "right {right_mm:.1f}, left {left_mm:.1f}, non-coronary {non_coronary_mm:.1f}, mean {mean_mm:.1f} mm, "
+            "{height_mm:.0f} mm above the annulus".format(**root["sinuses"]),
+        ),
+        ("Sinotubular junction", _sizes(root["sinotubular_junction"])),
+        *((f"Height of the {side} coronary ostium", _height(o)) for side, o in root["coronary_ostia"].items()),
+        (
+            f"Calcium above {root['calcium']['threshold_hu']} HU",
+            "right {right:.0f}, left {left:.0f}, non-coronary {non_coronary:.0f}, together {total:.0f} mm3 (no "
+            "Agatston score)".format(**root["calcium"]["volume_mm3"]),
+        ),
+        ("Angle of the root", f"{root['deployment']['angle_to_horizontal_deg']:.0f}&deg; to the axial plane"),
+        ("Coplanar view", _view(root["deployment"]["coplanar"])),
+        ("Cusp-overlap view", _view(root["deployment"]["cusp_overlap"])),
+    ]
+    return "<table>" + "\n".join(f"<tr><td>{name}</td><td>{text}</td></tr>" for name, text in rows) + "</table>"
+
+
+def _sizes(part: Mapping[str, Any]) -> str:
+    if "not_measurable" in part:
+        return f"not measurable: {html.escape(part['not_measurable'])}"
+    height = f", {part['height_mm']:.0f} mm above the annulus" if "height_mm" in part else ""
+    return (
+        "area {area_mm2:.0f} mm2, perimeter {perimeter_mm:.1f} mm, diameters {dmin_mm:.1f} and {dmax_mm:.1f} mm (of "
+        "the area {area_diameter_mm:.1f}, of the perimeter {perimeter_diameter_mm:.1f})".format(**part)
+        + height
+    )
+
+
+def _height(ostium: Mapping[str, Any]) -> str:
+    if "not_measurable" in ostium:
+        return f"not measurable: {html.escape(ostium['not_measurable'])}"
+    return f"{ostium['height_mm']:.1f} mm"
+
+
+def _view(view: Mapping[str, float]) -> str:
+    lao, cranial = view["lao_deg"], view["cranial_deg"]
+    return (
+        f"{'LAO' if lao >= 0 else 'RAO'} {abs(lao):.0f}&deg;, {'cranial' if cranial >= 0 else 'caudal'} "
+        f"{abs(cranial):.0f}&deg;"
+    )
+
+
 def timing_table(measurements: Mapping[str, Any]) -> str:
     """Seconds per step, and peak memory where it is known."""
     rows = [

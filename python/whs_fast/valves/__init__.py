@@ -1,0 +1,1 @@
+"""Valve planes and the aortic root, measured on labels and scan."""

@@ -1,0 +1,98 @@
+"""The part of the scan around the aortic root, resampled for measuring, and the HU of what lies in it."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from whs_fast import _kernels
+from whs_fast.structures import BY_KEY
+from whs_fast.valves.contours import Plane, Points, rounded
+from whs_fast.volume import AIR_HU, Grid, Volume, axis_aligned_grid, index_map
+
+SPACING_MM = 0.4
+SIDE = 160  # voxels: 64 mm
+UPWARDS_MM = 8.0  # from the annulus to the middle of the crop; more is above it than below
+BLOOD = tuple(BY_KEY[key].label for key in ("left_ventricle_cavity", "aorta"))
+MUSCLE = BY_KEY["left_ventricle_myocardium"].label
+USUAL_MUSCLE_HU = 100.0  # where the crop shows no muscle
+LEAST_CONTRAST_HU = 80.0
+METAL_HU, LEAST_METAL_MM3 = 1800.0, 150.0  # calcium is less dense
+METAL_EDGE = 30  # voxels: metal nearer to the crop's faces is not in the root
+
+
+@dataclass(frozen=True)
+class Crop:
+    """hu: float32 [z, y, x] on an upright grid, lightly smoothed; labels: uint8 on the same; blood, muscle and noise
+    (sd) in HU of the smoothed crop."""
+
+    hu: NDArray[np.float32]
+    labels: NDArray[np.uint8]
+    grid: Grid
+    blood: float
+    muscle: float
+    noise: float
+
+    @property
+    def contrast(self) -> float:
+        return self.blood - self.muscle
+
+    def index(self, points_mm: Points) -> Points:
+        """Continuous voxel indices (z, y, x) of points [..., 3] in mm, LPS."""
+        return np.asarray(((points_mm - np.asarray(self.grid.origin_mm)) / SPACING_MM)[..., ::-1])
+
+    def at(self, points_mm: Points) -> NDArray[np.float32]:
+        """HU at points [..., 3], trilinear; the edge value outside."""
+        index = np.clip(self.index(points_mm), 0, SIDE - 1.001)
+        low = index.astype(np.int64)
+        share = (index - low).astype(np.float32)
+        flat, total = self.hu.ravel(), np.zeros(low.shape[:-1], np.float32)
+        first = (low[..., 0] * SIDE + low[..., 1]) * SIDE + low[..., 2]
+        for corner in range(8):
+            step = (corner >> 2, corner >> 1 & 1, corner & 1)
+            weight = np.ones_like(total)
+            for axis, up in enumerate(step):
+                weight *= share[..., axis] if up else 1 - share[..., axis]
+            total += weight * flat[first + (step[0] * SIDE + step[1]) * SIDE + step[2]]
+        return total
+
+    def label_at(self, points_mm: Points) -> NDArray[np.uint8]:
+        """The label of the voxel at each of points [..., 3]."""
+        z, y, x = np.moveaxis(np.clip(np.rint(self.index(points_mm)), 0, SIDE - 1).astype(np.int64), -1, 0)
+        return np.asarray(self.labels[z, y, x])
+
+
+def cut_crop(scan: Volume, labels: NDArray[np.uint8], annulus: Plane, *, threads: int) -> Crop | str:
+    """The crop around an annulus, or why the root cannot be measured in it. labels, uint8, lie on the scan's grid."""
+    middle = annulus.moved(UPWARDS_MM).centre_mm
+    grid = axis_aligned_grid(rounded(middle, 3), (SIDE,) * 3, (SPACING_MM,) * 3)
+    to_scan = index_map(grid, scan.grid)
+    raw, tint = np.empty(grid.shape, np.int16), np.empty(grid.shape, np.uint8)
+    _kernels.resample_linear(scan.array, raw, to_scan, (1, 1, 1), AIR_HU, 0, threads=threads)
+    _kernels.resample_nearest(labels, tint, to_scan, 0, threads=threads)
+    hu = raw.astype(np.float32)
+    for axis in range(3):
+        moved = np.moveaxis(hu, axis, 0)
+        moved[1:-1] = 0.25 * (moved[:-2] + moved[2:]) + 0.5 * moved[1:-1]
+    crop = Crop(hu, tint, grid, 0.0, 0.0, 0.0)
+    core = annulus.moved(-6).lift(_disc(8.0))[:, None] + np.arange(0, 20, 0.8)[:, None] * annulus.normal
+    in_blood = np.isin(crop.label_at(core), BLOOD)
+    if in_blood.mean() < 0.5:
+        return "the label map does not show the root"
+    found = crop.at(core)[in_blood]
+    blood = float(np.median(found))
+    noise = float(1.48 * np.median(np.abs(found - blood)))
+    wall = hu[::2, ::2, ::2][tint[::2, ::2, ::2] == MUSCLE]
+    muscle = float(np.median(wall)) if len(wall) > 500 else USUAL_MUSCLE_HU
+    if blood - muscle < LEAST_CONTRAST_HU:
+        return "the blood of the root is hardly brighter than muscle: no contrast medium in it"
+    inner = hu[METAL_EDGE:-METAL_EDGE:2, METAL_EDGE:-METAL_EDGE:2, METAL_EDGE:-METAL_EDGE:2]
+    if (inner > METAL_HU).sum() * (2 * SPACING_MM) ** 3 > LEAST_METAL_MM3:
+        return "metal in the root, such as a prosthesis"
+    return Crop(hu, tint, grid, blood, muscle, noise)
+
+
+def _disc(radius_mm: float) -> Points:
+    """Points [n, 2] of a disc, 1 mm apart."""
+    y, x = np.mgrid[-radius_mm : radius_mm + 1, -radius_mm : radius_mm + 1]
+    return np.asarray(np.stack([x, y], -1)[np.hypot(x, y) <= radius_mm])

@@ -1,0 +1,108 @@
+"""The wall of the aortic root in a plane: the closed contour along the steepest fall from blood to wall.
+
+The plane is unrolled around a centre; of all closed contours the one is taken, by dynamic programming, that runs along
+the sharpest edges, bends least and stays near the border of the labels. Labels are right to a voxel of 1.4 mm and tell
+which of several edges is the wall (a cusp, or an atrium behind it, has edges too); the image tells where exactly it is:
+half-way between blood and what lies outside.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+
+from whs_fast.valves.contours import Plane, Points
+from whs_fast.valves.crop import BLOOD, Crop
+
+RAYS = 72
+ANGLES = np.arange(RAYS) * 2 * np.pi / RAYS
+STEP_MM = 0.2
+RADII = np.arange(3.0, 26.0, STEP_MM)
+EDGE_MM = 0.8  # on either side of an edge that are compared
+MOVE = 3  # steps that the contour may go from one ray to the next
+BEND_COST = 0.03
+LABEL_MM, LABEL_COST = 2.0, 0.25  # cost of leaving the labels' border, so far, by the square
+OPEN = 1.35  # a border so many times farther than most is not the wall's: the cavity is open there
+WAVES = 6  # of the contour's radius around the circle that are kept
+
+
+@dataclass(frozen=True)
+class Wall:
+    """radii: mm from the plane's centre at ANGLES. sharp: share of the rays with a clear edge."""
+
+    radii: Points
+    sharp: float
+
+    @property
+    def flat(self) -> Points:
+        """Corners [RAYS, 2] of the contour in its plane."""
+        return np.asarray(self.radii[:, None] * _WAYS)
+
+    def at(self, angles: Points | float) -> Points:
+        """Radius at angles (rad) in the plane, of any shape."""
+        around = np.r_[self.radii, self.radii[0]]
+        return np.asarray(np.interp(np.mod(angles, 2 * np.pi), np.r_[ANGLES, 2 * np.pi], around))
+
+
+_WAYS = np.stack([np.cos(ANGLES), np.sin(ANGLES)], -1)
+_RAYS = _WAYS[:, None] * RADII[:, None]
+
+
+def trace_wall(crop: Crop, plane: Plane, *, border: Points | None = None, level: float = 0.5) -> Wall:
+    """The lumen's wall around the plane's centre.
+
+    border: radii at ANGLES near which it lies, that of the labels where None. level: share of the way from outside to
+    blood at which the wall is put.
+    """
+    points = plane.lift(_RAYS)
+    hu = crop.at(points)
+    if border is None:
+        inside = np.isin(crop.label_at(points), BLOOD)
+        border = RADII[np.where(inside.all(1), -1, inside.argmin(1))]
+        border[border > OPEN * np.median(border)] = np.nan
+    half = round(EDGE_MM / STEP_MM)
+    sums = np.cumsum(np.pad(np.minimum(hu, crop.blood), ((0, 0), (half + 1, half)), mode="edge"), 1, dtype=np.float64)
+    means = (sums[:, half:] - sums[:, :-half]) / half  # of the `half` samples before each place
+    edge = (means[:, : len(RADII)] - means[:, half : half + len(RADII)]) / crop.contrast
+    cost = -np.clip(edge, -0.3, 0.8) + LABEL_COST * np.nan_to_num(((RADII - border[:, None]) / LABEL_MM) ** 2)
+    path = _closed_path(cost)
+    radii = np.array([_crossing(crop, row, place, level) for row, place in zip(hu, path, strict=True)])
+    waves = np.fft.rfft(radii)
+    waves[WAVES + 1 :] = 0
+    sharp = float((edge[np.arange(RAYS), path] > 0.3).mean())
+    return Wall(np.fft.irfft(waves, RAYS), sharp)
+
+
+def _closed_path(cost: Points) -> np.ndarray:
+    """The cheapest place in each row, moving at most MOVE between neighbours, around the circle."""
+    lead = len(cost) // 3
+    rows = np.concatenate([cost[-lead:], cost, cost[:lead]])  # what comes before and after settles both ends
+    count = cost.shape[1]
+    bend = BEND_COST * np.arange(-MOVE, MOVE + 1)[:, None] ** 2
+    padded = np.full(count + 2 * MOVE, np.inf)
+    total = padded[MOVE:-MOVE]
+    moved = sliding_window_view(padded, count)  # [move, place]
+    total[:] = rows[0]
+    back = np.empty(rows.shape, np.int64)
+    for row in range(1, len(rows)):
+        options = moved + bend
+        back[row] = options.argmin(0)
+        total[:] = rows[row] + options.min(0)
+    path = np.empty(len(rows), np.int64)
+    path[-1] = total.argmin()
+    for row in range(len(rows) - 1, 0, -1):
+        path[row - 1] = path[row] + back[row, path[row]] - MOVE
+    return path[lead:-lead]
+
+
+def _crossing(crop: Crop, row: Points, place: int, level: float) -> float:
+    """Where a ray passes the level between the outside and blood, nearest to a place."""
+    reach = round(2 * EDGE_MM / STEP_MM)
+    low, high = max(0, place - reach), min(len(row) - 1, place + reach)
+    outside = max(float(row[place : high + 1].min()), crop.muscle)
+    bound = outside + level * (crop.blood - outside)
+    falls = np.flatnonzero((row[low:high] >= bound) & (row[low + 1 : high + 1] < bound)) + low
+    if not len(falls):
+        return float(RADII[place])
+    at = falls[np.abs(falls - place).argmin()]
+    return float(RADII[at] + STEP_MM * (row[at] - bound) / (row[at] - row[at + 1]))

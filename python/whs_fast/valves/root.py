@@ -1,0 +1,199 @@
+"""The aortic root as planners of valve procedures measure it, on the scan, from the annulus up.
+
+The labels give a first plane. Hinge points are found on the image, twice, and the plane through them is the annulus;
+contours are traced on the image in planes parallel to it. Definitions and sources stand in docs/valves.md.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from whs_fast.valves.calcium import describe_calcium
+from whs_fast.valves.contours import Plane, Points, Shape, measure_contour, rounded
+from whs_fast.valves.crop import Crop, cut_crop
+from whs_fast.valves.edges import Wall, trace_wall
+from whs_fast.valves.hinges import CUSPS, Hinges, find_hinges, plane_through
+from whs_fast.valves.ostia import find_ostium
+from whs_fast.valves.planes import ValvePlane
+from whs_fast.valves.projection import describe_deployment
+from whs_fast.volume import Volume, mm_to_index
+
+LVOT_MM = 4.0
+RISE_MM = 1.0  # between the planes of the root
+HIGHEST_MM = 30.0
+JUNCTION_MM = 18.0  # above the widest plane of the sinuses, the sinotubular junction has come
+BEND = 3  # planes below and above, between which the profile of diameters bends
+LEAST_BEND_MM = 0.6
+SHARP = 0.5  # share of rays with a clear edge, below which a contour is not told
+LEVELS = (0.4, 0.6)  # of an edge, between which the wall may lie
+
+
+@dataclass(frozen=True)
+class Root:
+    """planes, walls and heights_mm: from the annulus (0) up, each plane centred in its lumen."""
+
+    crop: Crop
+    hinges: Hinges
+    annulus: Plane
+    wall: Wall
+    planes: list[Plane]
+    walls: list[Wall]
+    heights_mm: Points
+
+
+def find_root(
+    scan: Volume, labels: NDArray[np.uint8], planes: Mapping[str, ValvePlane | str], *, threads: int
+) -> Root | str:
+    """The root, or why it cannot be measured. labels, uint8[z, y, x], lie on the scan's grid."""
+    valve, mitral = planes["aortic"], planes["mitral"]
+    if isinstance(valve, str):
+        return valve
+    if not _inside(scan, valve.plane):
+        return "the scan ends within the root"
+    crop = cut_crop(scan, labels, valve.plane, threads=threads)
+    if isinstance(crop, str):
+        return crop
+    mitral_mm = None if isinstance(mitral, str) else mitral.plane.centre_mm
+    plane = valve.plane
+    for _ in range(2):
+        hinges = find_hinges(crop, plane, mitral_mm)
+        if isinstance(hinges, str):
+            return hinges
+        plane = _centred(crop, plane_through(hinges.points_mm, plane.centre_mm, plane.normal))
+    wall = trace_wall(crop, plane)
+    if wall.sharp < SHARP:
+        return "the border of the annulus is not seen (noise, motion, or little contrast)"
+    rising, walls, heights = [plane], [wall], np.arange(0, HIGHEST_MM, RISE_MM)
+    for _ in heights[1:]:
+        centre = rising[-1].lift(measure_contour(walls[-1].flat).centre)
+        rising.append(Plane(centre, plane.normal, plane.across, plane.along).moved(RISE_MM))
+        walls.append(trace_wall(crop, rising[-1]))
+    assert isinstance(hinges, Hinges)
+    return Root(crop, hinges, plane, wall, rising, walls, heights)
+
+
+def _inside(scan: Volume, plane: Plane) -> bool:
+    corners = [plane.moved(h).centre_mm + 16 * s * way for h in (-8, 20) for way in (plane.across, plane.along)
+               for s in (-1, 1)]  # fmt: skip
+    index = np.array([mm_to_index(scan.grid, rounded(corner)) for corner in corners])
+    return bool((index >= 0).all() and (index <= np.array(scan.grid.shape) - 1).all())
+
+
+def _centred(crop: Crop, plane: Plane) -> Plane:
+    """The same plane about the centre of the lumen in it."""
+    centre = measure_contour(trace_wall(crop, plane).flat).centre
+    return Plane(plane.lift(centre), plane.normal, plane.across, plane.along)
+
+
+def describe_root(root: Root | str) -> dict[str, Any]:
+    """The root as `aortic_root` of measurements.json."""
+    if isinstance(root, str):
+        return {"not_measurable": root}
+    means = np.array([np.mean(_diameters(root, i)) for i in range(len(root.walls))])
+    radii = np.array([measure_contour(wall.flat).area_diameter_mm for wall in root.walls])
+    widest = int(means[: int(22 / RISE_MM)].argmax())
+    junction = _junction(root, radii, widest)
+    top = len(root.walls) if junction is None else min(len(root.walls), junction + 4)
+    part = root.planes[:top], root.walls[:top], root.heights_mm[:top]
+    flat = root.annulus.flat(root.hinges.points_mm)
+    angles = np.arctan2(flat[:, 1], flat[:, 0])
+    return {
+        "annulus": _describe_annulus(root),
+        "lvot": _describe_lvot(root),
+        "sinuses": {"height_mm": round(float(root.heights_mm[widest]), 1)}
+        | {f"{name}_mm": round(d, 1) for name, d in zip(CUSPS, _diameters(root, widest), strict=True)}
+        | {"mean_mm": round(float(means[widest]), 1)},
+        "sinotubular_junction": _describe_junction(root, junction),
+        "coronary_ostia": {
+            name: _describe_ostium(root, find_ostium(root.crop, *part, angles[k])) for k, name in enumerate(CUSPS[:2])
+        },
+        "calcium": describe_calcium(root.crop, root.annulus, *part[1:], angles),
+        "deployment": describe_deployment(root.annulus.normal, root.hinges.points_mm),
+    }
+
+
+def _diameters(root: Root, level: int) -> list[float]:
+    """From each cusp to the opposite commissure, through the centre, in one of the root's planes."""
+    plane, wall = root.planes[level], root.walls[level]
+    flat = plane.flat(root.hinges.points_mm)
+    turns = np.arctan2(flat[:, 1], flat[:, 0])
+    return [float(d) for d in wall.at(turns) + wall.at(turns + np.pi)]
+
+
+def _sizes(shape: Shape) -> dict[str, float]:
+    return {
+        "area_mm2": round(shape.area_mm2, 1),
+        "perimeter_mm": round(shape.perimeter_mm, 1),
+        "area_diameter_mm": round(shape.area_diameter_mm, 1),
+        "perimeter_diameter_mm": round(shape.perimeter_mm / np.pi, 1),
+        "dmin_mm": round(shape.dmin_mm, 1),
+        "dmax_mm": round(shape.dmax_mm, 1),
+        "eccentricity": round(1 - shape.dmin_mm / shape.dmax_mm, 2),
+    }
+
+
+def _describe_annulus(root: Root) -> dict[str, Any]:
+    plane, hinges = root.annulus, root.hinges
+    shape = measure_contour(root.wall.flat)
+    others = []
+    for k in range(3):  # each hinge point as far up as it may lie
+        points = hinges.points_mm + hinges.uncertainty_mm[k] * plane.normal * (np.arange(3) == k)[:, None]
+        others.append(plane_through(points, plane.centre_mm, plane.normal))
+    edges = [measure_contour(trace_wall(root.crop, plane, level=level).flat) for level in LEVELS]
+    moved = [measure_contour(trace_wall(root.crop, other).flat) for other in others]
+
+    def error(name: str) -> float:
+        spread = [getattr(s, name) - getattr(shape, name) for s in moved]
+        return float(np.hypot(np.linalg.norm(spread), (getattr(edges[0], name) - getattr(edges[1], name)) / 2))
+
+    return _sizes(shape) | {
+        "centre_mm": rounded(plane.lift(shape.centre), 1),
+        "normal": rounded(plane.normal, 4),
+        "hinge_points_mm": {name: rounded(p, 1) for name, p in zip(CUSPS, hinges.points_mm, strict=True)},
+        "hinge_uncertainty_mm": {n: round(float(u), 1) for n, u in zip(CUSPS, hinges.uncertainty_mm, strict=True)},
+        "hinge_points_seen": hinges.seen,
+        "contour_mm": [rounded(point, 1) for point in plane.lift(root.wall.flat)],
+        "uncertainty": {name: round(error(name), 1) for name in ("area_mm2", "perimeter_mm", "dmin_mm", "dmax_mm")}
+        | {
+            "height_mm": round(float(np.linalg.norm(hinges.uncertainty_mm) / 3), 1),
+            "normal_deg": round(float(np.degrees(np.linalg.norm([np.linalg.norm(o.normal - plane.normal)
+                                                                  for o in others]))), 1),
+        },
+    }  # fmt: skip
+
+
+def _describe_lvot(root: Root) -> dict[str, Any]:
+    wall = root.wall
+    for below in np.arange(1, LVOT_MM + 0.1):
+        wall = trace_wall(root.crop, root.annulus.moved(-below), border=wall.radii)
+    if wall.sharp < SHARP:
+        return {"not_measurable": "its border is not seen"}
+    return _sizes(measure_contour(wall.flat))
+
+
+def _junction(root: Root, diameters: Points, widest: int) -> int | None:
+    """The plane above the sinuses in which their narrowing ends: where the profile of diameters bends outwards most."""
+    levels = np.arange(widest + 2, min(widest + int(JUNCTION_MM / RISE_MM), len(diameters) - BEND))
+    bends = diameters[levels + BEND] - 2 * diameters[levels] + diameters[levels - BEND]
+    if not len(levels) or bends.max() < LEAST_BEND_MM:
+        return None
+    return int(levels[bends.argmax()])
+
+
+def _describe_junction(root: Root, level: int | None) -> dict[str, Any]:
+    if level is None:
+        return {"not_measurable": "no end of the sinuses is seen"}
+    low, high = max(level - 3, 0), min(level + 3, len(root.planes) - 1)
+    along = root.planes[high].centre_mm - root.planes[low].centre_mm
+    plane = _centred(root.crop, Plane.through(root.planes[level].centre_mm, along))
+    sizes = _sizes(measure_contour(trace_wall(root.crop, plane).flat))
+    return {"height_mm": round(float(root.annulus.height(plane.centre_mm)), 1)} | sizes
+
+
+def _describe_ostium(root: Root, rim: Points | None) -> dict[str, Any]:
+    if rim is None:
+        return {"not_measurable": "no mouth of a coronary artery is seen"}
+    return {"rim_mm": rounded(rim, 1), "height_mm": round(float(root.annulus.height(rim)), 1)}

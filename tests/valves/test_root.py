@@ -1,0 +1,126 @@
+"""The aortic root measured on drawn scans whose root is known, and what spoils them."""
+
+import json
+
+import jsonschema
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from importlib import resources  # noqa: E402
+
+from whs_fast.valves.planes import describe_planes, find_planes  # noqa: E402
+from whs_fast.valves.root import describe_root, find_root  # noqa: E402
+from whs_fast.volume import Volume  # noqa: E402
+
+from training.heart import structures_of  # noqa: E402
+from training.parametric import draw_rooted, sample_parametric  # noqa: E402
+from training.root_truth import root_truth  # noqa: E402
+from training.testsets import Acquisition, render_test  # noqa: E402
+
+SPACING = 0.5
+SIDE = 136
+CUSPS = ("right", "left", "non_coronary")
+
+
+@pytest.fixture(scope="module")
+def drawn():
+    """Scan, labels and truth of a root around its valve."""
+    anatomy = draw_rooted(np.random.default_rng([98, 3]))
+    truth = root_truth(anatomy)
+    origin = truth.annulus.plane.centre_mm + 6 * truth.annulus.plane.normal - SPACING * (SIDE - 1) / 2
+    tissues = sample_parametric(anatomy, (SIDE,) * 3, (SPACING,) * 3, tuple(origin))
+    how = Acquisition(contrast_hu=400, noise_hu=15, slice_mm=SPACING)
+    hu = render_test(tissues.numpy(), np.full(3, SPACING), how, np.random.default_rng(0), calcify=False)
+    labels = np.ascontiguousarray(structures_of(tissues).numpy())
+    return Volume(hu, (SPACING,) * 3, tuple(origin)), labels, truth
+
+
+def measure(scan, labels, threads=1):
+    planes = find_planes(labels, scan.grid, threads=threads)
+    return describe_planes(planes), describe_root(find_root(scan, labels, planes, threads=threads))
+
+
+@pytest.fixture(scope="module")
+def told(drawn):
+    scan, labels, _ = drawn
+    return measure(scan, labels)
+
+
+def angle_deg(a, b):
+    return np.degrees(np.arccos(np.clip(np.dot(a, b), -1, 1)))
+
+
+def test_the_annulus_is_that_of_the_drawing(drawn, told):
+    truth, annulus = drawn[2], told[1]["annulus"]
+    assert angle_deg(annulus["normal"], truth.annulus.plane.normal) < 5
+    assert abs(truth.annulus.plane.height(np.array(annulus["centre_mm"]))) < 1
+    assert annulus["area_mm2"] == pytest.approx(truth.annulus.shape.area_mm2, rel=0.05)
+    assert annulus["perimeter_mm"] == pytest.approx(truth.annulus.shape.perimeter_mm, rel=0.025)
+    hinges = [annulus["hinge_points_mm"][cusp] for cusp in CUSPS]
+    assert np.linalg.norm(np.array(hinges) - truth.hinges_mm, axis=1).max() < 4  # no two are mistaken for one another
+    assert annulus["area_diameter_mm"] == pytest.approx(2 * np.sqrt(annulus["area_mm2"] / np.pi), abs=0.06)
+    assert annulus["eccentricity"] == pytest.approx(1 - annulus["dmin_mm"] / annulus["dmax_mm"], abs=0.01)
+
+
+def test_the_rest_of_the_root_is_that_of_the_drawing(drawn, told):
+    truth, root = drawn[2], told[1]
+    assert root["lvot"]["area_mm2"] == pytest.approx(truth.lvot.shape.area_mm2, rel=0.06)
+    assert root["sinuses"]["mean_mm"] == pytest.approx(truth.sinus_mm.mean(), abs=1.5)
+    assert root["calcium"]["volume_mm3"]["total"] == pytest.approx(truth.calcium_mm3.sum(), rel=0.5, abs=5)
+    heights = [root["coronary_ostia"][side]["height_mm"] for side in ("right", "left")]
+    np.testing.assert_allclose(heights, truth.ostium_heights_mm, atol=2.5)
+
+
+def test_figures_follow_the_schema(told):
+    schema = json.loads((resources.files("whs_fast") / "data" / "measurements.schema.json").read_text("utf-8"))
+    for name, figures in zip(("valves", "aortic_root"), told, strict=True):
+        own = schema["properties"][name] | {"$defs": schema["$defs"]}
+        jsonschema.validate(json.loads(json.dumps(figures)), own)
+
+
+def test_threads_and_storage_change_nothing(drawn, told):
+    scan, labels, _ = drawn
+    assert measure(scan, labels, threads=3) == told
+    flipped = Volume(np.ascontiguousarray(scan.array[:, ::-1, ::-1]), scan.spacing_mm,
+                     (scan.origin_mm[0] + SPACING * (SIDE - 1), scan.origin_mm[1] + SPACING * (SIDE - 1),
+                      scan.origin_mm[2]), (-1, 0, 0, 0, -1, 0, 0, 0, 1))  # fmt: skip
+    _, root = measure(flipped, np.ascontiguousarray(labels[:, ::-1, ::-1]))
+    np.testing.assert_allclose(root["annulus"]["centre_mm"], told[1]["annulus"]["centre_mm"], atol=0.2)
+    assert root["annulus"]["area_mm2"] == pytest.approx(told[1]["annulus"]["area_mm2"], rel=0.01)
+
+
+def test_what_cannot_be_measured_is_said(drawn):
+    scan, labels, truth = drawn
+
+    def reason(hu=scan.array, marks=labels):
+        return measure(Volume(np.ascontiguousarray(hu), scan.spacing_mm, scan.origin_mm), marks)[1]["not_measurable"]
+
+    native = np.minimum(scan.array, 60)
+    assert "no contrast" in reason(native)
+    assert "do not meet" in reason(marks=np.where(labels == 5, 0, labels).astype(np.uint8))
+    metal = scan.array.copy()
+    z, y, x = np.indices(metal.shape)
+    points = np.stack([x, y, z], -1) * SPACING + scan.origin_mm
+    plane = truth.annulus.plane
+    away = np.linalg.norm(plane.flat(points), axis=-1)
+    metal[(np.abs(away - 11) < 1) & (np.abs(plane.height(points) - 4) < 6)] = 2800
+    assert "metal" in reason(metal)
+    top = int((plane.moved(10).centre_mm[2] - scan.origin_mm[2]) / SPACING)
+    cut = Volume(np.ascontiguousarray(scan.array[:top]), scan.spacing_mm, scan.origin_mm)
+    planes = find_planes(np.ascontiguousarray(labels[:top]), cut.grid, threads=1)
+    assert find_root(cut, np.ascontiguousarray(labels[:top]), planes, threads=1) == "the scan ends within the root"
+
+
+def test_a_tube_without_sinuses_has_no_hinge_points(drawn):
+    scan, _, truth = drawn
+    z, y, x = np.indices(scan.array.shape)
+    points = np.stack([x, y, z], -1) * SPACING + scan.origin_mm
+    plane = truth.annulus.plane
+    height = plane.height(points)
+    inside = np.linalg.norm(plane.flat(points), axis=-1) < 12
+    hu = np.where(inside, 400, 60).astype(np.int16)
+    labels = np.where(inside, np.where(height >= 0, 5, 3), 0).astype(np.uint8)
+    _, root = measure(Volume(hu, scan.spacing_mm, scan.origin_mm), labels)
+    assert "three sinuses" in root["not_measurable"]
