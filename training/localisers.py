@@ -210,15 +210,15 @@ def distance_loss(predicted: torch.Tensor, distance: torch.Tensor) -> torch.Tens
     return (weight * ((predicted - target) / 10) ** 2).sum(1)
 
 
-class AbsoluteDistance(nn.Module):
-    """What the engine runs: uint8 slices [n, 1, 192, 192] -> absolute distance in mm, float32 [n]."""
+class Distances(nn.Module):
+    """What the engine runs: uint8 slices [n, 1, 192, 192] -> absolute and signed distance in mm, float32 [n, 2]."""
 
     def __init__(self, network: SliceRegressor) -> None:
         super().__init__()
         self.network = network
 
     def forward(self, slices: torch.Tensor) -> torch.Tensor:
-        return self.network(F.avg_pool2d(slices.float() * (1 / 255), ENTRY_POOL))[:, 0].relu()
+        return self.network(F.avg_pool2d(slices.float() * (1 / 255), ENTRY_POOL))
 
 
 def build(backbone: str, width: float | None = None) -> SliceRegressor:
@@ -293,10 +293,10 @@ def calibration_slices(pool: Path, axis: str, count: int = 300) -> NDArray[np.ui
 
 
 def convert(network: SliceRegressor) -> ov.Model:
-    """Torch -> OpenVINO: "slices" uint8 [n, 1, 192, 192], n open -> "distances" float32 [n], mm."""
+    """Torch -> OpenVINO: "slices" uint8 [n, 1, 192, 192], n open -> "distances" float32 [n, 2], mm."""
     example = torch.zeros(2, 1, SIDE, SIDE, dtype=torch.uint8)
     shape = [-1, 1, SIDE, SIDE]
-    converted = ov.convert_model(AbsoluteDistance(network).eval(), example_input=example, input=[(shape, ov.Type.u8)])
+    converted = ov.convert_model(Distances(network).eval(), example_input=example, input=[(shape, ov.Type.u8)])
     converted.inputs[0].get_tensor().set_names({"slices"})
     converted.outputs[0].get_tensor().set_names({"distances"})
     return converted

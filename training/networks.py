@@ -86,11 +86,9 @@ class Fire(nn.Module):
 class SliceRegressor(nn.Module):
     """Slices [n, 1, y, x] of 4 mm pixels in 0..1 -> distances in mm [n, 2] to the slice that holds the valve.
 
-    The first column is absolute, the second signed.
-
-    The engine gets the absolute one; the signed one only serves the training, whose target has no kink at the valve and
-    tells the features which side they see. Its absolute value would be no substitute: a slice that could lie on either
-    side reads zero there, as the valve does, but rightly far away in the other.
+    The first column is absolute, the second signed: the sign gives the training a target without a kink at the valve,
+    and the search a vote of its own. It would be no substitute: a slice that could lie on either side reads zero there,
+    as the valve does, but rightly far away in the other.
     """
 
     def __init__(self, features: nn.Sequential, width: int) -> None:

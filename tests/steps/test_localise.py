@@ -63,10 +63,15 @@ def ramp(grid: Grid) -> Volume:
     return Volume(np.ascontiguousarray(hu.astype(np.int16)), grid.spacing_mm, grid.origin_mm, grid.direction)
 
 
+def both(distances: NDArray[np.float64], signed: NDArray[np.float64]) -> NDArray[np.float32]:
+    """What a network answers."""
+    return np.stack([distances, signed], axis=1).astype(np.float32)
+
+
 def simulate(
     grid: Grid, valve_mm: Triple, *, noise_mm: float = 0.0, misread: float = 0.0, seed: int = 0
 ) -> Mapping[str, Network]:
-    """Networks that tell |position - valve| with noise; a share of the slices is misread by up to 80 mm."""
+    """Networks that tell position - valve, without and with its sign; a share of the slices is misread by up to 80 mm."""
     middle = middle_of(grid)
     rng = np.random.default_rng(seed)
 
@@ -77,10 +82,11 @@ def simulate(
             half = SLICE_SIDE // 2
             steps = slices[:, 0, half - 12 : half + 12, half - 12 : half + 12].mean(axis=(1, 2))
             position = middle[index] + (steps * 1100 / 255 - 300 - MIDDLE_HU) / HU_PER_MM
-            distance = np.abs(position - valve_mm[index]) * (1 + 0.1 * rng.normal(size=len(slices)) * (noise_mm > 0))
-            distance += noise_mm * rng.normal(size=len(slices))
+            signed = (position - valve_mm[index]) * (1 + 0.1 * rng.normal(size=len(slices)) * (noise_mm > 0))
+            signed += noise_mm * rng.normal(size=len(slices))
             wrong = rng.random(len(slices)) < misread
-            return np.where(wrong, rng.uniform(0, 80, len(slices)), np.abs(distance)).astype(np.float32)
+            signed = np.where(wrong, rng.uniform(-80, 80, len(slices)), signed)
+            return both(np.abs(signed), signed)
 
         return predict
 
@@ -155,7 +161,7 @@ def test_networks_that_know_nothing_are_not_trusted(seed: int) -> None:
     rng = np.random.default_rng(seed)
 
     def guess(slices: NDArray[np.uint8]) -> NDArray[np.float32]:
-        return rng.uniform(20, 90, len(slices)).astype(np.float32)
+        return both(rng.uniform(20, 90, len(slices)), rng.uniform(-90, 90, len(slices)))
 
     found = localise(ramp(grid), dict.fromkeys(AXES, guess), threads=1)
     assert not found.confident
@@ -172,7 +178,7 @@ def test_networks_that_know_nothing_are_not_trusted(seed: int) -> None:
 def test_one_doubtful_axis_is_named_alone() -> None:
     grid = GRIDS["isotropic"]
     valve = place_valve(grid, (0.5, 0.4, 0.6))
-    networks = {**simulate(grid, valve), "coronal": lambda slices: np.full(len(slices), 40, np.float32)}
+    networks = {**simulate(grid, valve), "coronal": lambda slices: np.full((len(slices), 2), 40, np.float32)}
     found = localise(ramp(grid), networks, threads=1)
     assert not found.confident
     assert len(found.warnings) == 1
@@ -191,7 +197,7 @@ def test_a_first_guess_that_misleads_is_mended_by_the_dense_search() -> None:
     def late(slices: NDArray[np.uint8]) -> NDArray[np.float32]:
         nonlocal calls
         calls += 1
-        return np.full(len(slices), 60, np.float32) if calls == 1 else good(slices)
+        return np.full((len(slices), 2), 60, np.float32) if calls == 1 else good(slices)
 
     found = localise(ramp(grid), {**simulate(grid, valve), "axial": late}, threads=1)
     assert abs(found.point_mm[2] - valve[2]) < 3.0
@@ -231,3 +237,17 @@ def test_fine_voxels_are_averaged_in_plane() -> None:
     slices = cut_slices(scan, "axial", 90.0, 3.0, 1, threads=1)
     middle = slices[0, 66:126, 66:126].astype(float)
     assert np.abs(middle - (250 + 300) * 255 / 1100).max() < 4
+
+
+def test_the_sign_settles_what_the_distances_leave_open() -> None:
+    """Distances that are read from one side only fit two places as well; the signed ones tell which."""
+    grid = GRIDS["isotropic"]
+    valve = place_valve(grid, (0.5, 0.4, 0.6))
+    true = simulate(grid, valve)["axial"]
+
+    def doubtful(slices: NDArray[np.uint8]) -> NDArray[np.float32]:
+        signed = true(slices)[:, 1].astype(np.float64)
+        return both(np.full(len(slices), 30.0), signed)
+
+    found = localise(ramp(grid), {**simulate(grid, valve), "axial": doubtful}, threads=1)
+    assert abs(found.point_mm[2] - valve[2]) < 3.0

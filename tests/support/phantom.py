@@ -73,8 +73,10 @@ def make_models(folder: Path, localiser: str = "squeezenet") -> Path:
     area_mm2 = ops.multiply(ops.reduce_sum(tissue, np.array([1, 2, 3]), keep_dims=False), np.float32(2.0 * 2.0))
     squared = ops.subtract(np.float32(BODY_RADIUS_MM**2), ops.divide(area_mm2, np.float32(np.pi)))
     distance = ops.sqrt(ops.maximum(squared, np.float32(0.0)))
+    unknown = ops.multiply(distance, np.float32(0.0))  # a sphere looks the same on both sides: its slices have no sign
+    distances = ops.concat([ops.unsqueeze(d, np.int64(1)) for d in (distance, unknown)], 1)
     for axis in ("axial", "coronal", "sagittal"):
-        _save([distance], [slices], folder / f"{localiser}_{axis}.xml")
+        _save([distances], [slices], folder / f"{localiser}_{axis}.xml")
 
     _make_dense_vnet(folder)
     return folder

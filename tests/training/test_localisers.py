@@ -17,7 +17,7 @@ from training.localisers import (  # noqa: E402
     AXES,
     BACKBONES,
     SIDE,
-    AbsoluteDistance,
+    Distances,
     Thorax,
     alter_batch,
     convert,
@@ -230,7 +230,7 @@ def test_what_is_exported_answers_as_torch_does(
     assert model.inputs[0].partial_shape.to_string() == f"[?,1,{SIDE},{SIDE}]"
     compiled = ov.Core().compile_model(model, "CPU", CPU)
     with torch.no_grad():
-        expected = AbsoluteDistance(trained)(torch.from_numpy(slices)).numpy()
+        expected = Distances(trained)(torch.from_numpy(slices)).numpy()
     answer = compiled(slices)[0]
     assert answer.dtype == np.float32
     off = np.abs(answer - expected)
@@ -249,7 +249,7 @@ def test_vgg16_recovered_from_its_int8_model_reads_as_that_does(axis: str, train
     model = MODELS / f"vgg16_{axis}.xml"
     network = recover(model, slices).train(training)
     with torch.no_grad():
-        found = AbsoluteDistance(network).train(training)(torch.from_numpy(slices)).numpy()
+        found = Distances(network).train(training)(torch.from_numpy(slices)).numpy()
     expected = ov.Core().compile_model(model, "CPU", CPU)(slices)[0]
     assert np.ptp(expected) > 5  # mm: the answers tell the slices apart
     off = np.abs(found - expected)
