@@ -103,12 +103,12 @@ void upsample_argmax(Logits<const std::int8_t> logits, Volume<std::uint8_t> out,
     whs::upsample_argmax(view(logits), view(out), whs::make_affine(out_to_region.data()), threads);
 }
 
-whs::Box box_of(const Wanted& wanted) {
-    const auto& [planes, rows, columns] = wanted;
+whs::Box box_of(const Ranges& ranges) {
+    const auto& [planes, rows, columns] = ranges;
     return {{planes[0], planes[1]}, {rows[0], rows[1]}, {columns[0], columns[1]}};
 }
 
-auto count_margins(Logits<const std::int8_t> logits, const Wanted& wanted, int threads) {
+auto count_margins(Logits<const std::int8_t> logits, const Ranges& wanted, int threads) {
     std::vector<std::int64_t> counts;
     {
         const NoGil released;
@@ -134,11 +134,6 @@ std::int64_t keep_parts(Volume<std::uint8_t> labels, Rules rules, int threads) {
 std::int64_t fill_holes(Volume<std::uint8_t> labels, int label, int connectivity, int threads) {
     const NoGil released;
     return whs::fill_holes(view(labels), label, connectivity, threads);
-}
-
-whs::Box box_of(const Ranges& ranges) {
-    const auto& [planes, rows, columns] = ranges;
-    return {{planes[0], planes[1]}, {rows[0], rows[1]}, {columns[0], columns[1]}};
 }
 
 std::int64_t remove_thin(Volume<std::uint8_t> labels, int label, const Ranges& box, const whs::Index3& reach,
