@@ -71,7 +71,7 @@ def both(distances: NDArray[np.float64], signed: NDArray[np.float64]) -> NDArray
 def simulate(
     grid: Grid, valve_mm: Triple, *, noise_mm: float = 0.0, misread: float = 0.0, seed: int = 0
 ) -> Mapping[str, Network]:
-    """Networks that tell position - valve, without and with its sign; a share of the slices is misread by up to 80 mm."""
+    """Networks that tell position - valve, without and with its sign; a share of them misread by up to 80 mm."""
     middle = middle_of(grid)
     rng = np.random.default_rng(seed)
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from whs_fast.errors import InputError
-from whs_fast.reading.dicom.folder import read_uids
+from whs_fast.reading.dicom.elements import PromiseError, find_pixels, read_meta
 from whs_fast.reading.dicom.slice import CT_STORAGE, ENHANCED_STORAGE
 from whs_fast.reading.formats import known_suffix
 from whs_fast.reading.itk import open_header, silence
@@ -105,12 +105,15 @@ def _entries(folder: Path) -> Iterator[tuple[Path, bool]]:
 def _study(path: Path) -> str | None:
     """The study of a DICOM image, empty where it does not tell; None for any other file."""
     try:
-        storage, _, dicom = read_uids(path)
+        meta = read_meta(path)
+        if not meta.dicom:
+            return None
+        find_pixels(path, meta)
+        reader = open_header(path, "GDCMImageIO")
     except OSError:
         return ""  # reading the folder says what is wrong with it
-    if not dicom:
-        return None
-    reader = open_header(path, "GDCMImageIO")
+    except PromiseError:
+        reader = None
     if reader is None:
-        return "" if storage == CT_STORAGE or storage in ENHANCED_STORAGE else None
+        return "" if meta.storage in (CT_STORAGE, *ENHANCED_STORAGE) else None
     return str(reader.GetMetaData(_STUDY)).strip(" \0") if reader.HasMetaDataKey(_STUDY) else ""

@@ -127,7 +127,7 @@ class _Fit:
 
 
 def _agreed_position(axis: _Axis) -> float:
-    """The position with which most slices agree: each votes for three, its distance below and above, and its signed one.
+    """The position with which most slices agree: each votes for its distance on both sides and for its signed one.
 
     Near slices weigh more (distances read from far are coarse), and a slice that is far off counts no more than one
     that is moderately off, so that single misreadings do not move the answer.
@@ -200,7 +200,7 @@ def localise(volume: Volume, predict: Mapping[str, Predict], *, threads: int) ->
     """Centre of the aortic valve of a scan.
 
     predict has the networks "axial", "coronal" and "sagittal": uint8[n, 1, 192, 192] -> float32[n, 2], the
-    distance in mm without and with its sign (positive in slices to the patient's left of the valve, behind or above it).
+    distance in mm without and with its sign (positive in slices to the left of the valve, behind or above it).
     At most 23 slices an axis are read, 14 or 15 where all goes well.
     """
     grid = volume.grid
