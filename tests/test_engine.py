@@ -337,7 +337,7 @@ def test_the_localiser_is_chosen_by_name(models, phantom, tmp_path):
 @pytest.mark.parametrize(
     ("formats", "text"),
     [
-        (("stl", "obj"), "format: 'obj' is unknown, choose from nifti, seg.nrrd"),
+        (("stl", "obj"), "format: 'obj' is unknown, choose from nifti, nifti-each, seg.nrrd"),
         (("nifti", "dicom"), "'dicom' is unknown"),
         ((), "expected one or more of"),
         ("nifti", "expected one or more of"),
