@@ -55,7 +55,7 @@ class Engine:
         backend: what runs Dense V-Net: "native", our own kernel; "openvino"; or "auto", which is native on a CPU whose
             instructions it has a fast form for, else OpenVINO. Labels of the two differ in few voxels.
         device: where OpenVINO runs it: "CPU", "GPU", "NPU" or "AUTO", its own choice. Native runs on the CPU.
-        models: folder of the models, that of the installation where None.
+        models: folder of the models, that of the installation where None (docs/fine-tuning.md makes another).
 
     Raises:
         InputError: threads, localiser, backend or device cannot be used.
@@ -69,10 +69,10 @@ class Engine:
         localiser: str = "squeezenet",
         backend: str = "auto",
         device: str = "CPU",
-        models: Path | None = None,
+        models: str | PathLike[str] | None = None,
     ) -> None:
         check_localiser(localiser)
-        folder = self._models = models_folder() if models is None else models
+        folder = self._models = models_folder() if models is None else Path(models)
         self._threads = choose_threads(threads)
         network = folder / "dense_vnet.xml"
         self._segmenter = load_dense_vnet(network, backend=backend, device=device, threads=self._threads)
