@@ -93,6 +93,7 @@ def torch_int8_run(region: NDArray[np.uint8]) -> Callable[[], object]:
             factor = node.kwargs["scale_factor"]
             model.add_submodule(f"upsampling_{factor}", Upsampling(factor))
             node.op, node.target, node.kwargs = "call_module", f"upsampling_{factor}", {}
+    model.recompile()
     part = x[..., 96:224, 96:224, 96:224]
     whole = PrepareCustomConfig().set_non_traceable_module_classes([Upsampling])
     prepared = prepare_fx(model, get_default_qconfig_mapping("onednn"), (part,), whole)

@@ -3,6 +3,7 @@
 import shutil
 
 import pytest
+from support.streams import without_progress
 from whs_fast.cli import main
 from whs_fast.engine import Engine
 from whs_fast.errors import ModelError
@@ -99,7 +100,7 @@ def test_without_its_list_no_model_is_run(spoil, copy):
 def test_the_command_says_so_in_one_line(copy, tmp_path, capsys):
     alter(copy / "dense_vnet.bin")
     assert main(["demo", "-o", str(tmp_path / "out"), "--threads", "1"]) == 1
-    error = capsys.readouterr().err
+    error = without_progress(capsys.readouterr().err)
     assert "whs-fast: internal error: ModelError: " in error and "SHA256SUMS" in error and error.count("\n") == 1
     assert not (tmp_path / "out").exists()
 

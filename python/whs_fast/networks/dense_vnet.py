@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from whs_fast import _kernels
 from whs_fast.errors import InputError, ModelError
 from whs_fast.networks.constants import read_constants
-from whs_fast.networks.installed import check_installed, hash_files, ir_files
+from whs_fast.networks.installed import check_installed, ir_files
 from whs_fast.volume import Box
 
 Layer = tuple[NDArray[np.int8], list[float], list[float], int]
@@ -42,8 +42,8 @@ class DenseVNet:
 
     @cached_property
     def sha256(self) -> str:
-        """Hexadecimal SHA-256 of the graph followed by the weights (.xml, then .bin)."""
-        return hash_files(self._files)
+        """Hexadecimal SHA-256 of the graph followed by the weights (.xml, then .bin). Raises ModelError if altered."""
+        return check_installed(self._files)
 
     def prepare(self) -> None:
         """Reads and packs the layers now, if that was not done yet. Raises ModelError where they cannot be read."""
@@ -89,7 +89,7 @@ class DenseVNet:
     @cached_property
     def _layers(self) -> dict[str, Any]:
         """What the file holds, as the kernel takes it."""
-        check_installed(self._files)
+        _ = self.sha256  # raises for a model that was altered
         try:
             constants = read_constants(self._files[0])
             names = [key.removesuffix("/weights") for key in constants if key.endswith("/weights")]

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from whs_fast.errors import ModelError
 from whs_fast.machine import cpu_features
 from whs_fast.networks import compiled_cache
-from whs_fast.networks.installed import check_installed, hash_files, ir_files
+from whs_fast.networks.installed import check_installed, ir_files
 
 _hidden = sys.modules.get("openvino_telemetry")
 sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]  # OpenVINO then falls back on a stub of its own
@@ -80,9 +80,9 @@ class Model:
 
     @property
     def sha256(self) -> str:
-        """Hexadecimal SHA-256 of the graph followed by the weights (.xml, then .bin)."""
+        """Hexadecimal SHA-256 of the graph followed by the weights (.xml, then .bin). Raises ModelError if altered."""
         if self._sha256 is None:
-            self._sha256 = hash_files(self._files)
+            self._sha256 = check_installed(self._files)
         return self._sha256
 
     def __call__(self, *inputs: NDArray[Any]) -> tuple[NDArray[Any], ...]:
@@ -133,9 +133,8 @@ class Model:
                 self._request = self._compile()
 
     def _compile(self) -> Any:
-        check_installed(self._files)
         options = self._options()
-        key = self._key(options)
+        key = self._key(options)  # by the files' hash, which raises for a model that was altered
         kept = compiled_cache.load(key)
         if kept is not None:
             with suppress(RuntimeError):  # not to be used after all
