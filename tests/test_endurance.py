@@ -93,6 +93,11 @@ def test_a_thousand_runs_in_one_engine_leave_no_descriptor_or_thread(used):
     assert open_after == open_before
 
 
+def test_a_thousand_runs_in_one_engine_take_no_more_memory(used):
+    (memory_before, *_), (memory_after, *_) = used
+    assert memory_after < 1.01 * memory_before
+
+
 def test_eight_threads_in_each_of_four_processes_share_models_and_cache_and_get_the_same(place, tmp_path):
     processes = [start(SHARED, place, tmp_path) for _ in range(4)]
     said = [process.communicate() for process in processes]

@@ -14,7 +14,7 @@ import shutil
 import stat
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import IO
@@ -71,8 +71,11 @@ def held_folder(place: Path, prefix: str) -> Iterator[Path]:
         _held.discard(folder)
 
 
-def sweep(place: Path, prefix: str) -> None:
-    """Removes the folders below `place` that held_folder made for processes of this user that live no more."""
+def sweep(place: Path, prefix: str, *, rescue: Callable[[Path], None] | None = None) -> None:
+    """Removes the folders below `place` that held_folder made for processes of this user that live no more.
+
+    rescue is called before with the folder that a process was given.
+    """
     if sys.platform == "win32":
         return
     with os.scandir(place) as entries:
@@ -84,6 +87,8 @@ def sweep(place: Path, prefix: str) -> None:
                 continue
             with (Path(entry) / "lock").open("r+") as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if rescue is not None:
+                    rescue(Path(entry) / "files")
                 shutil.rmtree(Path(entry) / "files", ignore_errors=True)
             shutil.rmtree(entry, ignore_errors=True)
 

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import textwrap
 from pathlib import Path
 
@@ -15,6 +16,8 @@ from support.streams import without_progress
 from whs_fast import engine as engine_module
 from whs_fast.cli import main
 from whs_fast.cli.commands import COMMANDS
+from whs_fast.temporary import sweep_temporary
+from whs_fast.writing.result_folder import check_folder
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the system has no such signals")
 
@@ -83,6 +86,44 @@ def test_a_signal_has_its_status_and_one_line_and_leaves_nothing(study, tmp_path
     status, error = interrupt(WHILE_READING, ["run", study, "-o", out, "--threads", "1"], number)
     assert (status, error) == (128 + number, "whs-fast: interrupted: nothing was written\n")
     assert list(temporary.iterdir()) == [] and not out.parent.exists()
+
+
+STAGES = {
+    "read": ("whs_fast.reading.dicom.series", "arrange"),
+    "localise": ("whs_fast.engine", "localise"),
+    "segment": ("whs_fast.engine", "segment"),
+    "clean": ("whs_fast.engine", "clean"),
+    "measure": ("whs_fast.engine", "measure"),
+    "write": ("whs_fast.writing.label_maps", "write_labels"),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("stage", STAGES)
+def test_ended_at_any_stage_nothing_is_left_after_the_next_start(
+    study, tmp_path, temporary, monkeypatch, stage, number
+):
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    module, name = STAGES[stage]
+    patch = f"""
+        import numpy
+        if {stage!r} != "segment":
+            at("whs_fast.engine", "segment", lambda _, scan, *rest, **options: numpy.zeros(scan.array.shape, "uint8"))
+        at({module!r}, {name!r}, lambda *_, **__: pause())
+    """
+    out = tmp_path / "new" / "out"
+    status, error = interrupt(patch, ["run", study, "-o", out, "--threads", "1"], number)
+    if number == signal.SIGKILL:
+        assert status == -9
+        # What the next start does first.
+        check_folder(out, overwrite=False)
+        sweep_temporary()
+        assert not out.exists()
+    else:
+        assert (status, error) == (143, "whs-fast: interrupted: nothing was written\n")
+        assert not out.parent.exists()
+    assert list(temporary.iterdir()) == [] and [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
 
 def test_a_signal_while_results_are_written_leaves_those_that_were_there(tmp_path, temporary):

@@ -2,6 +2,8 @@
 
 import errno
 import os
+import subprocess
+import sys
 
 import pytest
 from whs_fast.errors import InputError, OutputError
@@ -87,6 +89,41 @@ def test_a_failure_while_moving_in_puts_the_earlier_results_back(tmp_path, monke
         write(tmp_path, "new", overwrite=True)
     assert len(calls) > 5
     assert tree(tmp_path) == before
+
+
+KILLED = """
+import os, sys
+from pathlib import Path
+from whs_fast.writing.result_folder import written_aside
+rename, left = os.rename, int(sys.argv[2])
+
+def counting(source, target):
+    global left
+    if Path(target).name != "lock":
+        left -= 1
+        if left < 0:
+            os.kill(os.getpid(), 9)
+    rename(source, target)
+
+os.rename = counting
+with written_aside(Path(sys.argv[1]), overwrite=True) as aside:
+    for name in ("labels.nii.gz", "preview.png", "measurements.json"):
+        (aside / name).write_text("new")
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the system has no locks by which a folder is known as left")
+@pytest.mark.parametrize("moves", range(6))
+def test_killed_while_moving_in_all_results_are_the_earlier_ones_or_the_new_ones(tmp_path, moves):
+    folder = tmp_path / "out"
+    earlier = ("labels.nii.gz", "labels.seg.nrrd", "measurements.json")
+    write(folder, "old", names=earlier)
+    killed = subprocess.run([sys.executable, "-c", KILLED, str(folder), str(moves)])
+    assert killed.returncode == -9
+    with pytest.raises(InputError, match="holds earlier results"):
+        check_folder(folder, overwrite=False)
+    new = dict.fromkeys(("labels.nii.gz", "preview.png", "measurements.json"), "new")
+    assert tree(folder) == (dict.fromkeys(earlier, "old") if moves < 3 else new)
 
 
 def test_the_message_of_a_fault_names_the_users_folder(tmp_path):

@@ -5,7 +5,6 @@ message, and by how many may call at once.
 """
 
 import logging
-import socket
 import ssl
 from collections.abc import Callable
 from typing import Any
@@ -131,7 +130,7 @@ def _open(event: evt.Event) -> None:
             take(primitive)
         except OSError as error:  # no room for the instance: pynetdicom's thread would die of it, the connection open
             LOG.error("broke off an association: %s", error.strerror)
-            connection.socket.shutdown(socket.SHUT_RDWR)
+            connection.socket.close()
 
     connection.recv, messages.receive_primitive = receive_bounded, take_or_end
     if isinstance(connection.socket, ssl.SSLSocket):

@@ -3,7 +3,7 @@
 Everything is written into a folder aside first, on the same disk, and then renamed. A new folder appears in one step.
 In a folder that exists already, earlier results are moved away and the new ones moved in, measurements.json last;
 where that fails, what was there before is put back. What killed processes left aside goes when a later one writes in
-the same place.
+the same place; where one was killed between the two moves, the later one undoes the first or ends the second.
 """
 
 import os
@@ -18,13 +18,20 @@ from whs_fast.temporary import held_folder, sweep
 # Nothing of the target's own name, which may be a patient's.
 _PREFIX = ".whs_fast_partial_"
 _MOST_ATTEMPTS = 100
+# In the folder aside: the results that were there before, and what says that all of them were moved away.
+_EARLIER, _MOVING_IN = "earlier", "moving_in"
 
 
 def check_folder(folder: Path, *, overwrite: bool, names: Sequence[str] = RESULT_NAMES) -> None:
     """Refuses what can be known to fail before any work is done; names are those of the results, the last to come last.
 
+    What killed processes left there goes first.
+
     Raises InputError where the folder holds results and overwrite is false, OutputError where it cannot be written.
     """
+    for place in (folder.parent, folder):
+        with suppress(OSError):
+            sweep(place, _PREFIX, rescue=_rescue)
     nearest = folder
     while not nearest.exists() and nearest != nearest.parent:
         nearest = nearest.parent
@@ -76,9 +83,6 @@ def write_file(path: Path, text: str, *, overwrite: bool) -> None:
 @contextmanager
 def _make_aside(folder: Path) -> Iterator[Path]:
     """Gives an empty folder on the disk of `folder`, whose parents are made, and go again where they stay empty."""
-    for place in (folder.parent, folder):
-        with suppress(OSError):
-            sweep(place, _PREFIX)
     made: list[Path] = []
     try:
         with ExitStack() as stack:
@@ -109,7 +113,7 @@ def _make_parents(folder: Path, made: list[Path]) -> None:
 
 
 def _move_in(aside: Path, folder: Path, names: Sequence[str]) -> None:
-    earlier = aside / "earlier"
+    earlier = aside / _EARLIER
     earlier.mkdir()
     moved: list[tuple[Path, Path]] = []
     try:
@@ -117,6 +121,7 @@ def _move_in(aside: Path, folder: Path, names: Sequence[str]) -> None:
             if (folder / name).exists():
                 moved.append((folder / name, earlier / name))
                 (folder / name).rename(earlier / name)
+        (aside / _MOVING_IN).mkdir()
         for name in names:
             if (aside / name).exists():
                 moved.append((aside / name, folder / name))
@@ -126,3 +131,18 @@ def _move_in(aside: Path, folder: Path, names: Sequence[str]) -> None:
             with suppress(OSError):
                 target.rename(source)
         raise
+
+
+def _rescue(aside: Path) -> None:
+    """Brings results into order whose moving was cut short: the earlier ones back, or, once all were gone, the new in.
+
+    They lie in the folder that holds the one aside.
+    """
+    folder, earlier = aside.parent.parent, aside / _EARLIER
+    if (aside / _MOVING_IN).exists():
+        left = [path for path in aside.iterdir() if path.name not in (_EARLIER, _MOVING_IN)]
+        left.sort(key=lambda path: path.name == RESULT_NAMES[-1])
+    else:
+        left = list(earlier.iterdir()) if earlier.exists() else []
+    for path in left:
+        path.rename(folder / path.name)
