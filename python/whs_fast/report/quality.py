@@ -54,13 +54,13 @@ def quality_table(measurements: Mapping[str, Any]) -> str:
         )
     lines = [f"<tr><td>{name}</td><td class=\"number\">{value}</td></tr>" for name, value in _lines(contrast)]
     return f"""<h2>How well the scan shows the heart</h2>
-<div class="columns"> <section><table> <tr><th>Structure</th><th class="number">Mean, HU</th>
-<th class="number">Spread (SD), HU</th><th class="number">Expected Dice</th></tr>
-{chr(10).join(rows)} </table></section>
-<section><table>
+<table> <tr><th>Structure</th><th class="number">Mean, HU</th><th class="number">Spread (SD), HU</th>
+<th class="number">Expected Dice</th></tr>
+{chr(10).join(rows)} </table>
+<table>
 {chr(10).join(lines)} </table>
 <p class="quiet">HU are of the inner part of each structure. The expected Dice is predicted from signs of trouble, as
-learnt on rendered scans; it is not measured.</p></section> </div>"""
+learnt on rendered scans; it is not measured.</p>"""
 
 
 def _lines(contrast: Mapping[str, Any]) -> list[tuple[str, str]]:
