@@ -38,7 +38,10 @@ _LOCAL = {
     "distributed.worker.memory.spill": False,
     "distributed.worker.memory.pause": False,
     "distributed.worker.memory.terminate": 0.95,
+    "distributed.worker.memory.monitor-interval": "500ms",
     "distributed.worker.profile.enabled": False,
+    "distributed.admin.tick.interval": "1s",
+    "distributed.admin.system-monitor.interval": "5s",
     "distributed.worker.http.routes": [],
     "distributed.admin.low-level-log-length": 0,
     "distributed.comm.timeouts.connect": "60s",
@@ -141,7 +144,8 @@ def _address(workers: int, scheduler: str | None, dashboard: bool) -> Iterator[A
     import dask
 
     # Heeded where distributed is imported for the first time: by the command line, and by workers.
-    dask.config.set({"logging": {"distributed": _SILENT, "asyncio": _SILENT}})
+    silent = ("distributed", "distributed.client", "asyncio")
+    dask.config.set({"logging": dict.fromkeys(silent, _SILENT)})
     from distributed import LocalCluster  # before other settings, which would take its own with them when they end
 
     if scheduler is not None:
