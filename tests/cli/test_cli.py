@@ -113,7 +113,7 @@ def test_overwriting_replaces_them(scan, tmp_path):
     ("arguments", "text"),
     [
         (["walk"], "No such command 'walk'"),
-        (["run"], "Missing argument 'INPUT'"),
+        (["run", "-o", "out"], "input: expected either INPUT or --from-dicomweb URL"),
         (["run", "scan.nii.gz"], "Missing option '-o'"),
         (["run", "scan.nii.gz", "-o", "out", "--fast"], "No such option"),
         (["run", "scan.nii.gz", "-o", "out", "--threads", "0"], "0 is not in the range x>=1"),
@@ -126,7 +126,7 @@ def test_overwriting_replaces_them(scan, tmp_path):
             "native backend runs only on the CPU",
         ),
         (["run", "scan.nii.gz", "-o", "out", "--formats", "jpeg"], "format: 'jpeg' is unknown"),
-        (["run", "scan.nii.gz", "-o", "out", "--formats", ","], "formats: expected one or more of nifti, seg.nrrd"),
+        (["run", "scan.nii.gz", "-o", "out", "--formats", ","], "formats: expected one or more of nifti, nifti-each"),
         (["run", "not there.nii.gz", "-o", "out"], "not there.nii.gz"),
         (["run", "notes.nii.gz", "-o", "out"], "notes.nii.gz"),
         (["run", "empty folder", "-o", "out"], "empty folder"),

@@ -1,4 +1,4 @@
-"""The service as a process of its own, with the real networks: killed, started again, and many at once."""
+"""The service as a process of its own: killed, started again, and many at once."""
 
 import os
 import re
@@ -10,21 +10,34 @@ from pathlib import Path
 
 import pytest
 import requests
-from support.local_service import SAMPLE
+from support.phantom import make_models
 from support.waiting import answers, free_port, wait_for
 
 pytestmark = pytest.mark.slow
 
 
+# The command line, with the networks of a folder.
+PROGRAM = """
+import sys
+from pathlib import Path
+from whs_fast import engine
+from whs_fast.cli import main
+models = Path(sys.argv.pop(1))
+engine.models_folder = lambda: models
+sys.exit(main())
+"""
+
+
 class Process:
     """`whs-fast serve` over one folder; it may be killed and started again."""
 
-    def __init__(self, folder):
-        self.folder, self.port, self.process = folder, free_port(), None
+    def __init__(self, folder, scan):
+        self.folder, self.scan, self.port, self.process = folder, scan, free_port(), None
+        self.models = make_models(folder)
         self.url = f"http://127.0.0.1:{self.port}"
 
     def start(self):
-        command = [sys.executable, "-m", "whs_fast", "serve", "--port", str(self.port), "--threads", "2"]
+        command = [sys.executable, "-c", PROGRAM, self.models, "serve", "--port", str(self.port), "--threads", "2"]
         with (self.folder / "log").open("ab") as log:
             self.process = subprocess.Popen(
                 [*command, "--queue", str(self.folder / "queue"), "--owner", "alice", "--owner", "bob"],
@@ -49,7 +62,7 @@ class Process:
         )
 
     def send(self, owner):
-        files = {"file": ("Doe^Jane.nii.gz", SAMPLE.read_bytes())}
+        files = {"file": ("Doe^Jane.nii.gz", self.scan.read_bytes())}
         answer = self.ask("POST", "/api/jobs", owner, files=files)
         assert answer.status_code == 201
         return answer.json()["id"]
@@ -60,8 +73,8 @@ class Process:
 
 
 @pytest.fixture
-def process(tmp_path):
-    process = Process(tmp_path)
+def process(tmp_path, scan):
+    process = Process(tmp_path, scan)
     process.start()
     yield process
     if process.process.poll() is None:

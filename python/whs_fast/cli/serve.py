@@ -13,7 +13,7 @@ from whs_fast.errors import InputError
 from whs_fast.machine import require_extra
 from whs_fast.outputs import LOCALISERS
 
-_HELP = """Run a service that segments scans sent to it: a page to drop them on, and an HTTP interface.
+_HELP = """Serve a page to drop scans on, and an HTTP interface.
 
 Open the address that it prints. A token is made for each owner when it is first named, and printed once; jobs and
 results of one owner are closed to all others. The queue is on disk: a restart loses nothing, and runs again what was
