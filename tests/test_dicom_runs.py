@@ -144,7 +144,16 @@ def test_phase_all_runs_each_and_tells_of_the_one_that_fails(phases, plain, tmp_
 @pytest.mark.usefixtures("command_line")
 def test_phase_all_that_succeeds_ends_with_0(phases, tmp_path):
     whole = shutil.copytree(phases, tmp_path / "study", ignore=shutil.ignore_patterns("1.2_*"))
-    assert main(["run", str(whole), "-o", str(tmp_path / "out"), "--phase", "all", "--threads", "2"]) == 0
+    out = tmp_path / "out"
+    assert main(["run", str(whole), "-o", str(out), "--phase", "all", "--threads", "2"]) == 0
+    names = ["function.csv", "function.json", "function.png", "phase_35", "phase_5"]
+    assert sorted(path.name for path in out.iterdir()) == names
+    function = json.loads((out / "function.json").read_text("utf-8"))["function"]
+    assert function["phases"] == ["5%", "35%"]
+    for phase, volume in zip(("phase_5", "phase_35"), function["left_atrium"]["volumes_ml"], strict=True):
+        measured = json.loads((out / phase / "measurements.json").read_text("utf-8"))
+        assert measured["structures"]["left_atrium"]["volume_ml"] == volume
+    assert main(["run", str(whole), "-o", str(out), "--phase", "all"]) == 2
 
 
 @pytest.mark.usefixtures("command_line")

@@ -118,8 +118,7 @@ def draw_root(heart: Heart, rng: np.random.Generator) -> Root:
     ratio = np.sqrt(1 / (1 - rng.uniform(0.06, 0.32)))
     deeper = rng.uniform(0.93, 1.04) * mean, ratio * rng.uniform(1.0, 1.07)
     opposite = -np.pi / 2 - turn + rng.normal(0, 0.15)  # the right cusp faces away from the mitral valve
-    to_left = 1 if (np.cos(opposite + 2) * u + np.sin(opposite + 2) * v)[0] > 0 else -1
-    nadirs = opposite + np.array([0, 1, -1]) * to_left * 2 * np.pi / 3 + rng.normal(0, 0.07, 3)
+    nadirs = opposite + np.arange(3) * 2 * np.pi / 3 + rng.normal(0, 0.07, 3)  # counter-clockwise from the aorta
     junction_mm = float(rng.uniform(17, 24) * mean / 12)
     opening = float(rng.uniform(0.3, 1.2))
     ostia = []

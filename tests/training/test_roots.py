@@ -64,6 +64,15 @@ def test_left_is_left(drawn):
     assert np.cross(left - right, other - right) @ normal > 0  # right, left, non-coronary: counter-clockwise from above
 
 
+@pytest.mark.parametrize("seed", range(6))
+def test_cusps_follow_one_another_as_in_patients(seed):
+    """Right, left, non-coronary: counter-clockwise from the aorta, whatever the tilt."""
+    root = draw_rooted(np.random.default_rng([97, seed])).root
+    gaps = np.degrees(np.roll(root.nadirs, -1) - root.nadirs) % 360
+    assert (gaps > 85).all() and (gaps < 155).all()
+    np.testing.assert_allclose(np.cross(root.frame[0], root.frame[1]), root.frame[2], atol=1e-9)
+
+
 def test_coronary_arteries_leave_above_the_rim(drawn):
     anatomy, truth = drawn
     for rim in truth.ostia_mm:

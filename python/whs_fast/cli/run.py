@@ -75,7 +75,8 @@ Examples:
     "--phase",
     metavar="PERCENT|all",
     help="Phase to use if there are several, in % of the R-R interval, or by a name that `whs-fast series` lists, such "
-    "as 310ms. Default: the one nearest to end-systole (35). With all, each goes into DIR/phase_NN.",
+    "as 310ms. Default: the one nearest to end-systole (35). With all, each goes into DIR/phase_NN, and "
+    "ejection fractions, volumes and their curves go into DIR/function.json, .csv and .png.",
 )
 @click.option(
     "--from-dicomweb", "archive", metavar="URL", help="Archive to fetch the series from, instead of INPUT (DICOMweb)."

@@ -37,13 +37,15 @@ def segment(
 ) -> None:
     """Segments a scan into a folder and prints the volumes; warnings go to standard error.
 
-    The phase "all" segments each into a folder of its own below; where some of them fail, the others are written, and
-    the exit status is 4. saved is called with each result when it is in its folder. as_json prints lines of JSON
-    instead: see `whs-fast run --help`. A KeyboardInterrupt comes out with what was written until then.
+    The phase "all" segments each into a folder of its own below, and writes what the heart does between them; where
+    some of them fail, the others are written, and the exit status is 4. saved is called with each result when it is in
+    its folder. as_json prints lines of JSON instead: see `whs-fast run --help`. A KeyboardInterrupt comes out with what
+    was written until then.
     """
     from whs_fast.engine import Engine
     from whs_fast.reading.dicom.opening import is_dicom
     from whs_fast.reading.scan import open_phases
+    from whs_fast.study.function import FUNCTION_FILES
     from whs_fast.temporary import sweep_temporary
     from whs_fast.writing.result_folder import check_folder
 
@@ -77,6 +79,7 @@ def segment(
             places = {part.label: folder / part.folder for part in phases}
             for place in places.values():
                 check_folder(place, overwrite=overwrite)
+            check_folder(folder, overwrite=overwrite, names=FUNCTION_FILES)
             engine = load()
             for part in phases:
                 if as_json:
@@ -93,6 +96,28 @@ def segment(
     if failed:
         click.echo(f"whs-fast: {len(failed)} of {len(phases)} phases failed: {', '.join(failed)}", err=True)
         raise click.exceptions.Exit(4)
+    if len(places) > 1:
+        _write_function(folder, {label: measured[place] for label, place in places.items()}, overwrite=overwrite)
+
+
+def _write_function(folder: Path, phases: Mapping[str, Mapping[str, Any]], *, overwrite: bool) -> None:
+    """Writes the function over the heart beat, and tells the ejection fractions on standard error."""
+    from whs_fast.report.curves import draw_curves
+    from whs_fast.study.function import CHAMBERS, FUNCTION_FILES, function_table, measure_function
+    from whs_fast.writing.result_folder import written_aside
+
+    function = measure_function(phases)
+    volumes = {key: function[name]["volumes_ml"] for name, key in CHAMBERS.items()}
+    texts = function_table(function), json.dumps({"function": function}, indent=2, allow_nan=False) + "\n"
+    table, picture, figures = FUNCTION_FILES
+    with written_aside(folder, overwrite=overwrite, names=FUNCTION_FILES) as aside:
+        for name, text in zip((table, figures), texts, strict=True):
+            (aside / name).write_text(text, encoding="utf-8", newline="\n")
+        (aside / picture).write_bytes(draw_curves(function["phases"], volumes))
+    for name in CHAMBERS:
+        share = function[name].get("ejection_fraction_percent")
+        told = f"{share:.1f} %" if share is not None else f"not measurable: {function[name]['not_measurable']}"
+        click.echo(f"{name.replace('_', ' ').capitalize()}: ejection fraction {told}", err=True)
 
 
 def _tell(result: "Result", page: Path) -> None:

@@ -114,7 +114,10 @@ def root_table(root: Mapping[str, Any]) -> str:
             "{height_mm:.0f} mm above the annulus".format(**root["sinuses"]),
         ),
         ("Sinotubular junction", _sizes(root["sinotubular_junction"])),
-        *((f"Height of the {side} coronary ostium", _height(o)) for side, o in root["coronary_ostia"].items()),
+        *(
+            (f"Height of the {side} coronary ostium (unreliable, to be checked)", _height(ostium))
+            for side, ostium in root["coronary_ostia"].items()
+        ),
         (
             f"Calcium above {root['calcium']['threshold_hu']} HU",
             "right {right:.0f}, left {left:.0f}, non-coronary {non_coronary:.0f}, together {total:.0f} mm3 (no "
