@@ -101,7 +101,7 @@ STAGES = {
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 @pytest.mark.parametrize("stage", STAGES)
-def test_ended_at_any_stage_nothing_is_left_after_the_next_start(
+def test_ended_at_any_stage_it_leaves_nothing_after_the_next_start(
     study, tmp_path, temporary, monkeypatch, stage, number
 ):
     monkeypatch.setattr(tempfile, "tempdir", str(temporary))
@@ -109,7 +109,8 @@ def test_ended_at_any_stage_nothing_is_left_after_the_next_start(
     patch = f"""
         import numpy
         if {stage!r} != "segment":
-            at("whs_fast.engine", "segment", lambda _, scan, *rest, **options: numpy.zeros(scan.array.shape, "uint8"))
+            nothing = numpy.zeros((11, 11, 256), "int64")
+            at("whs_fast.engine", "segment", lambda _, scan, *rest, **o: (numpy.zeros(scan.array.shape, "uint8"), nothing))
         at({module!r}, {name!r}, lambda *_, **__: pause())
     """
     out = tmp_path / "new" / "out"
