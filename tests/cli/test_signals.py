@@ -108,10 +108,10 @@ def test_ended_at_any_stage_it_leaves_nothing_after_the_next_start(
     module, name = STAGES[stage]
     patch = f"""
         import numpy
-        if {stage!r} != "segment":
-            nothing = numpy.zeros((11, 11, 256), "int64")
-            at("whs_fast.engine", "segment", lambda _, scan, *rest, **o: (numpy.zeros(scan.array.shape, "uint8"), nothing))
         at({module!r}, {name!r}, lambda *_, **__: pause())
+        if {stage!r} != "segment":
+            found = lambda _, scan, *rest, **o: (numpy.zeros(scan.array.shape, "uint8"), numpy.zeros((11, 11, 256), int))
+            at("whs_fast.engine", "segment", found)
     """
     out = tmp_path / "new" / "out"
     status, error = interrupt(patch, ["run", study, "-o", out, "--threads", "1"], number)
