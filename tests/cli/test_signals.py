@@ -110,8 +110,9 @@ def test_ended_at_any_stage_it_leaves_nothing_after_the_next_start(
         import numpy
         at({module!r}, {name!r}, lambda *_, **__: pause())
         if {stage!r} != "segment":
-            found = lambda _, scan, *rest, **o: (numpy.zeros(scan.array.shape, "uint8"), numpy.zeros((11, 11, 256), int))
-            at("whs_fast.engine", "segment", found)
+            def nothing(_, scan, *rest, **options):
+                return numpy.zeros(scan.array.shape, "uint8"), numpy.zeros((11, 11, 256), int)
+            at("whs_fast.engine", "segment", nothing)
     """
     out = tmp_path / "new" / "out"
     status, error = interrupt(patch, ["run", study, "-o", out, "--threads", "1"], number)
