@@ -101,16 +101,18 @@ STAGES = {
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 @pytest.mark.parametrize("stage", STAGES)
-def test_ended_at_any_stage_nothing_is_left_after_the_next_start(
+def test_ended_at_any_stage_it_leaves_nothing_after_the_next_start(
     study, tmp_path, temporary, monkeypatch, stage, number
 ):
     monkeypatch.setattr(tempfile, "tempdir", str(temporary))
     module, name = STAGES[stage]
     patch = f"""
         import numpy
-        if {stage!r} != "segment":
-            at("whs_fast.engine", "segment", lambda _, scan, *rest, **options: numpy.zeros(scan.array.shape, "uint8"))
         at({module!r}, {name!r}, lambda *_, **__: pause())
+        if {stage!r} != "segment":
+            def nothing(_, scan, *rest, **options):
+                return numpy.zeros(scan.array.shape, "uint8"), numpy.zeros((11, 11, 256), int)
+            at("whs_fast.engine", "segment", nothing)
     """
     out = tmp_path / "new" / "out"
     status, error = interrupt(patch, ["run", study, "-o", out, "--threads", "1"], number)
