@@ -25,6 +25,9 @@ def test_confidence_and_contrast_lie_flat_where_they_are_there():
     assert row["confidence_review"] is True and row["confidence_reasons"] == "two parts; too small"
     assert row["confidence_predicted_dice_overall_pooled"] == 0.8
     assert (row["contrast_aorta_mean_hu"], row["contrast_mixed"]) == (350.5, False)
+    assert flat(contrast=None, confidence={"review": False, "reasons": [], "predicted_dice": None}).keys() - flat() == {
+        *("confidence_review", "confidence_reasons"),
+    }
     assert not [name for name in flat() if name.startswith(("confidence", "contrast"))]
 
 

@@ -50,9 +50,9 @@ def _along_axes(name: str, values: Iterable[float]) -> dict[str, float]:
 
 
 def _nested(name: str, value: Any) -> Iterator[tuple[str, Any]]:
-    """One column a leaf, named by the keys that lead to it; a list is one text."""
+    """One column a leaf that has a value, named by the keys that lead to it; a list is one text."""
     if isinstance(value, Mapping):
         for key, inner in value.items():
             yield from _nested(f"{name}_{key}", inner)
-    else:
+    elif value is not None:
         yield name, _BETWEEN.join(map(str, value)) if isinstance(value, list) else value

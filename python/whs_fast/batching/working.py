@@ -35,6 +35,7 @@ from whs_fast.report.picture import draw_thumbnail
 from whs_fast.steps.localise import AXES
 
 MOST_TRIES = 2
+_CALIBRATION = "confidence.json"
 # Where the disk is full or read-only, the next scan would fare no better.
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
@@ -83,6 +84,8 @@ def describe_installation(settings: Settings) -> str:
     folder = settings.models or models_folder()
     names = ["dense_vnet", *(f"{settings.localiser}_{axis}" for axis in AXES)]
     hashes = [hash_files(ir_files(folder / f"{name}.xml")) for name in names]
+    calibration = folder / _CALIBRATION  # of the confidence, which a folder of somebody's own may lack
+    hashes += [hash_files([calibration])] if calibration.is_file() else []
     return " ".join([version("whs_fast"), *hashes])
 
 
