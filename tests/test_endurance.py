@@ -24,7 +24,7 @@ LASTING = """
 import json, os, sys
 from pathlib import Path
 from whs_fast import Engine, InputError
-from whs_fast.machine import return_memory
+from whs_fast.machine import return_memory, share_one_heap
 from whs_fast.steps import region
 region.REGION_SHAPE = (96, 96, 96)
 place, runs, warm_up = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
@@ -35,6 +35,7 @@ def used():
     status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines() if ":" in line)
     return int(status["VmRSS"].split()[0]), len(os.listdir("/proc/self/fd")), len(os.listdir("/proc/self/task"))
 
+share_one_heap()  # as services do
 engine = Engine(threads=2, models=place)
 for number in range(warm_up + runs):
     if number == warm_up:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from whs_fast.errors import ModelError
-from whs_fast.machine import choose_threads, peak_memory_mb, return_memory, share_one_heap
+from whs_fast.machine import choose_threads, peak_memory_mb, return_memory
 from whs_fast.networks.backends import load_dense_vnet
 from whs_fast.networks.installed import models_folder, read_calibration_file
 from whs_fast.networks.openvino_model import Model, predict_batches
@@ -72,7 +72,6 @@ class Engine:
         models: str | PathLike[str] | None = None,
     ) -> None:
         check_localiser(localiser)
-        share_one_heap()
         folder = self._models = models_folder() if models is None else Path(models)
         self._threads = choose_threads(threads)
         network = folder / "dense_vnet.xml"

@@ -107,7 +107,8 @@ def share_one_heap() -> None:
     """Lets all threads take memory from one heap (glibc), from now on.
 
     Each thread of a run would else have a heap of its own, of which the C library gives back less than of the first:
-    over 1,000 runs a process grew by several per cent. The kernels take their memory before they start threads.
+    over 1,000 runs a process grew by several per cent. The kernels take their memory before they start threads. It is
+    for processes of ours that live long; a library must not change the heap of the program that loads it.
     """
     if sys.platform == "linux":
         change = getattr(ctypes.CDLL(None), "mallopt", None)

@@ -10,7 +10,7 @@ import click
 
 from whs_fast.cli.logs import log_to_stderr
 from whs_fast.errors import InputError
-from whs_fast.machine import require_extra
+from whs_fast.machine import require_extra, share_one_heap
 from whs_fast.outputs import LOCALISERS
 
 _HELP = """Run a DICOM node that segments the series it receives.
@@ -118,6 +118,7 @@ def command(
         tls=tls,
     )
     log_to_stderr(click.get_current_context(), logging.INFO)
+    share_one_heap()
     stop = threading.Event()
     _stop_on_signals(stop)
     serve(settings, Engine(threads=threads, localiser=localiser), stop)
