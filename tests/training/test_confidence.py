@@ -4,16 +4,18 @@ import json
 
 import numpy as np
 import pytest
-import torch
 from whs_fast.steps.confidence import read_calibration
 from whs_fast.structures import STRUCTURES
 
-from training import heart as t
-from training.bodies import PARTS, draw_part
-from training.boosting import as_json, fit_trees, predict_all
-from training.confidence import choose_limit, find_population, true_dice
-from training.confidence_scans import ANATOMIES, SEEDS, cases
-from training.faults import FAULTS, OF_HEARTS, render_ordinary
+torch = pytest.importorskip("torch")
+pytest.importorskip("nncf")
+
+from training import heart as t  # noqa: E402
+from training.bodies import PARTS, draw_part  # noqa: E402
+from training.boosting import as_json, fit_trees, predict_all  # noqa: E402
+from training.confidence import choose_limit, find_population, true_dice  # noqa: E402
+from training.confidence_scans import ANATOMIES, SEEDS, cases  # noqa: E402
+from training.faults import FAULTS, OF_HEARTS, render_ordinary  # noqa: E402
 
 SPACING_MM = (2.0, 2.0, 2.0)
 
