@@ -7,7 +7,6 @@ from itertools import islice
 from pathlib import Path
 
 from whs_fast.errors import one_line
-from whs_fast.reading.itk import open_header
 
 # Name, ID, birth date, other IDs and other names of the patient.
 _PATIENT_TAGS = ("0010|0010", "0010|0020", "0010|0030", "0010|1000", "0010|1001")
@@ -30,6 +29,8 @@ def name_inside(path: Path, folder: Path, others: Iterable[Path]) -> str:
 
 
 def _patient_words(path: Path) -> set[str]:
+    from whs_fast.reading.itk import open_header  # costs 100 MB: see reading.scan
+
     reader = open_header(path, "GDCMImageIO")
     if reader is None:
         return set()

@@ -19,7 +19,6 @@ from whs_fast.errors import InputError, OutputError
 from whs_fast.reading.dicom.elements import read_meta
 from whs_fast.reading.dicom.slice import ENHANCED_STORAGE
 from whs_fast.reading.formats import known_suffix, packing
-from whs_fast.reading.itk import silence
 from whs_fast.reading.naming import printable
 from whs_fast.temporary import temporary_folder
 
@@ -39,10 +38,9 @@ def name_of(source: str | os.PathLike[str]) -> str:
 
 @contextmanager
 def telling(name: str) -> Iterator[None]:
-    """Turn what goes wrong with files into InputError or OutputError, and keep the toolkit silent."""
+    """Turn what goes wrong with files into InputError or OutputError."""
     try:
-        with silence():
-            yield
+        yield
     except (InputError, OutputError):
         raise
     except FileNotFoundError as error:
