@@ -88,3 +88,11 @@ def test_what_does_not_meet_is_said():
 def test_an_interface_of_a_few_voxels_is_no_valve():
     labels, grid, _ = two_chambers((1.0, 1.0, 1.0), semi_mm=(4.0, 4.0))
     assert isinstance(find_planes(labels, grid, threads=1)["aortic"], str)
+
+
+def test_a_blob_of_one_chamber_inside_the_other_has_no_plane():
+    """Its faces look all ways: they add up to nothing, and no normal is better than another."""
+    labels = np.full((40, 40, 40), TWO, np.uint8)
+    labels[10:24, 12:26, 8:22] = ONE
+    found = find_planes(labels, Grid(labels.shape, (1.0, 1.0, 1.0), (0.0, 0.0, 0.0)), threads=1)
+    assert found["aortic"] == "Left ventricular cavity and aorta do not meet"

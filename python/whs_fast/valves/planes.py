@@ -61,17 +61,17 @@ def find_planes(labels: NDArray[np.uint8], grid: Grid, *, threads: int) -> dict[
 
 
 def fit_valve(faces: Interface, reach_mm: float) -> ValvePlane | None:
-    """The plane of one valve; None where the faces hold less than LEAST_AREA_MM2."""
-    if faces.weights.sum() < LEAST_AREA_MM2:
+    """The plane of one valve; None where there is none (see _faces_one_way)."""
+    if not _faces_one_way(faces):
         return None
     centre = np.median(faces.points_mm, axis=0)
     for _ in range(3):
         near = np.linalg.norm(faces.points_mm - centre, axis=1) < reach_mm
-        if faces.weights[near].sum() < LEAST_AREA_MM2:
+        if not _faces_one_way(faces.part(near)):
             return None
         plane = _fit_plane(faces.part(near))
         near &= np.abs(plane.height(faces.points_mm)) < STRAY_MM
-        if faces.weights[near].sum() < LEAST_AREA_MM2:
+        if not _faces_one_way(faces.part(near)):
             return None
         plane = _fit_plane(faces.part(near))
         centre = plane.centre_mm
@@ -92,6 +92,11 @@ def fit_valve(faces: Interface, reach_mm: float) -> ValvePlane | None:
     )
 
 
+def _faces_one_way(faces: Interface) -> bool:
+    """Whether the faces hold LEAST_AREA_MM2, and still do as vectors: those around a blob of a label add up to 0."""
+    return bool(min(faces.weights.sum(), np.linalg.norm(faces.areas_mm2.sum(0))) >= LEAST_AREA_MM2)
+
+
 def _height_at(part: Plane, plane: Plane) -> float:
     """How far `part` lies over the centre of `plane`, along its normal."""
     away = part.centre_mm - plane.centre_mm
@@ -103,7 +108,7 @@ def _fit_plane(faces: Interface) -> Plane:
     centre = np.average(faces.points_mm, axis=0, weights=weights)
     away = faces.points_mm - centre
     normal = np.linalg.eigh((away * weights[:, None]).T @ away)[1][:, 0]
-    return Plane.through(centre, normal * np.sign(normal @ faces.areas_mm2.sum(0)))
+    return Plane.through(centre, normal * np.copysign(1.0, normal @ faces.areas_mm2.sum(0)))
 
 
 def _contour(turn: Points, area: Points) -> Points:
