@@ -22,6 +22,8 @@ def noted(kind, method):
 noted(sitk.ImageFileReader, "ReadImageInformation")
 noted(sitk.CastImageFilter, "Execute")
 import whs_fast.reading.scan
+assert made == []  # files that are read without the toolkit do not pay for it
+import whs_fast.reading.dicom.series
 assert made == [("ReadImageInformation", True), ("Execute", True)], made
 assert sitk.ProcessObject.GetGlobalWarningDisplay()
 """

@@ -61,17 +61,17 @@ def find_planes(labels: NDArray[np.uint8], grid: Grid, *, threads: int) -> dict[
 
 
 def fit_valve(faces: Interface, reach_mm: float) -> ValvePlane | None:
-    """The plane of one valve; None where there is none (see _faces_one_way)."""
-    if not _faces_one_way(faces):
+    """The plane of one valve; None where the faces hold less than LEAST_AREA_MM2, or look all ways (a blob)."""
+    if faces.weights.sum() < LEAST_AREA_MM2:
         return None
     centre = np.median(faces.points_mm, axis=0)
     for _ in range(3):
         near = np.linalg.norm(faces.points_mm - centre, axis=1) < reach_mm
-        if not _faces_one_way(faces.part(near)):
+        if faces.weights[near].sum() < LEAST_AREA_MM2:
             return None
         plane = _fit_plane(faces.part(near))
         near &= np.abs(plane.height(faces.points_mm)) < STRAY_MM
-        if not _faces_one_way(faces.part(near)):
+        if faces.weights[near].sum() < LEAST_AREA_MM2:
             return None
         plane = _fit_plane(faces.part(near))
         centre = plane.centre_mm
@@ -79,6 +79,8 @@ def fit_valve(faces: Interface, reach_mm: float) -> ValvePlane | None:
     height, flat = plane.height(faces.points_mm), plane.flat(faces.points_mm)
     turn = np.arctan2(flat[:, 1], flat[:, 0]) / (2 * np.pi) % 1
     area = faces.areas_mm2 @ plane.normal
+    if area.sum() < LEAST_AREA_MM2:
+        return None
     contour = _contour(turn, area)
     parts = [_fit_plane(faces.part((turn * PARTS).astype(int) != i)) for i in range(PARTS)]
     scale = (PARTS - 1) / np.sqrt(PARTS)  # standard error of a jackknife, from the spread of its estimates
@@ -90,11 +92,6 @@ def fit_valve(faces: Interface, reach_mm: float) -> ValvePlane | None:
         float(scale * np.std([_height_at(part, plane) for part in parts])),
         float(scale * np.degrees(np.sqrt(np.mean([np.sum((p.normal - plane.normal) ** 2) for p in parts])))),
     )
-
-
-def _faces_one_way(faces: Interface) -> bool:
-    """Whether the faces hold LEAST_AREA_MM2, and still do as vectors: those around a blob of a label add up to 0."""
-    return bool(min(faces.weights.sum(), np.linalg.norm(faces.areas_mm2.sum(0))) >= LEAST_AREA_MM2)
 
 
 def _height_at(part: Plane, plane: Plane) -> float:

@@ -97,6 +97,7 @@ def test_a_length_beyond_the_file_is_refused(lie: str, tmp_path: Path) -> None:
 READING = """
 import json, sys
 from pathlib import Path
+import whs_fast.reading.dicom.series  # with the toolkit, which takes its share once
 from whs_fast.errors import InputError
 from whs_fast.reading.scan import read
 
