@@ -124,3 +124,9 @@ def test_a_tube_without_sinuses_has_no_hinge_points(drawn):
     labels = np.where(inside, np.where(height >= 0, 5, 3), 0).astype(np.uint8)
     _, root = measure(Volume(hu, scan.spacing_mm, scan.origin_mm), labels)
     assert "three sinuses" in root["not_measurable"]
+
+
+def test_a_plane_that_rests_on_no_hinge_point_is_not_given(drawn, monkeypatch):
+    monkeypatch.setattr("whs_fast.valves.hinges.LEAST_DIP", 9.0)
+    scan, labels, _ = drawn
+    assert measure(scan, labels)[1] == {"not_measurable": "none of the three hinge points is seen"}

@@ -63,6 +63,9 @@ def find_root(
         if isinstance(hinges, str):
             return hinges
         plane = _centred(crop, plane_through(hinges.points_mm, plane.centre_mm, plane.normal))
+    assert isinstance(hinges, Hinges)
+    if hinges.seen == 0:
+        return "none of the three hinge points is seen"
     wall = trace_wall(crop, plane)
     if wall.sharp < SHARP:
         return "the border of the annulus is not seen (noise, motion, or little contrast)"
@@ -71,7 +74,6 @@ def find_root(
         centre = rising[-1].lift(measure_contour(walls[-1].flat).centre)
         rising.append(Plane(centre, plane.normal, plane.across, plane.along).moved(RISE_MM))
         walls.append(trace_wall(crop, rising[-1]))
-    assert isinstance(hinges, Hinges)
     return Root(crop, hinges, plane, wall, rising, walls, heights)
 
 
