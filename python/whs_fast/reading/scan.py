@@ -11,12 +11,11 @@ SimpleITK reads DICOM alone, and is imported where that begins: it takes a sixth
 """
 
 import os
-import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
@@ -157,7 +156,7 @@ def read(
     if isinstance(source, Volume):
         _refuse_choice(series, phase, "volume")
         return _checked(source, "volume")
-    if "SimpleITK" in sys.modules and isinstance(source, sys.modules["SimpleITK"].Image):
+    if _is_image(source):
         _refuse_choice(series, phase, "image")
         return _from_image(source)
     if isinstance(source, np.ndarray):
@@ -185,6 +184,12 @@ def read(
         with silence(), unpacked(path, name) as folder:
             volume = read_series(folder, name, series=series, phase=wanted, threads=choose_threads(threads))
             return _settled(volume, name)
+
+
+def _is_image(source: object) -> "TypeGuard[SimpleITK.Image]":
+    """Whether it is an image of SimpleITK, by names: other threads may be importing that now."""
+    kinds = type(source).__mro__
+    return any((kind.__module__.partition(".")[0], kind.__name__) == ("SimpleITK", "Image") for kind in kinds)
 
 
 def _from_file(path: Path, name: str) -> Volume:
