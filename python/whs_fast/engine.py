@@ -80,6 +80,7 @@ class Engine:
         self._localisers = {
             axis: Model(folder / f"{localiser}_{axis}.xml", threads=self._threads, shapes=(shape,)) for axis in AXES
         }
+        self._preparing = False
 
     def run(
         self,
@@ -180,8 +181,9 @@ class Engine:
         return calibration if calibration is None or calibration.network == self._segmenter.sha256 else None
 
     def _prepare_aside(self) -> None:
-        """Starts to prepare the networks, all at once, while the scan is read; who needs one first waits for it."""
-        if self._threads > 1:
+        """Starts, once, to prepare the networks while the first scan is read; who needs one first waits for it."""
+        if self._threads > 1 and not self._preparing:
+            self._preparing = True
             models = (*self._localisers.values(), self._segmenter)
             pool = ThreadPoolExecutor(len(models))
             for model in models:
