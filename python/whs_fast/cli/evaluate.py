@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from whs_fast.cli.options import threads_option
 from whs_fast.cli.progress import progress_bar
 from whs_fast.errors import InputError
 from whs_fast.machine import require_extra
@@ -77,7 +78,7 @@ _FOLDER = click.Path(path_type=Path)
     type=_FOLDER,
     help="Predicted valve points. Default: the measurements.json beside each prediction.",
 )
-@click.option("--threads", type=click.IntRange(min=1), metavar="N", help="CPU threads. Default: all available.")
+@threads_option
 @click.option("--overwrite", is_flag=True, help="Replace an earlier evaluation in DIR.")
 def command(
     predictions: Path | None,

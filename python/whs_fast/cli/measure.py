@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from whs_fast.cli.options import threads_option
 from whs_fast.cli.segmenting import tell_measurements
 
 _HELP = """Measure a label map, such as one corrected by hand.
@@ -26,7 +27,7 @@ Examples:
 @click.argument("labels", metavar="LABELS", type=click.Path(path_type=Path))
 @click.option("-o", "--output", "file", metavar="FILE", type=click.Path(path_type=Path), help="JSON file to write.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of the table.")
-@click.option("--threads", type=click.IntRange(min=1), metavar="N", help="CPU threads. Default: all available.")
+@threads_option
 @click.option("--overwrite", is_flag=True, help="Replace FILE.")
 def command(labels: Path, file: Path | None, as_json: bool, threads: int | None, overwrite: bool) -> None:
     import json

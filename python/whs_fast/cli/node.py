@@ -9,9 +9,9 @@ from pathlib import Path
 import click
 
 from whs_fast.cli.logs import log_to_stderr
+from whs_fast.cli.options import localiser_option, threads_option
 from whs_fast.errors import InputError
 from whs_fast.machine import require_extra, share_one_heap
-from whs_fast.outputs import LOCALISERS
 
 _HELP = """Run a DICOM node that segments the series it receives.
 
@@ -72,14 +72,8 @@ def _stop_on_signals(stop: threading.Event) -> None:
 @click.option(
     "--tls-ca", metavar="FILE", type=click.Path(path_type=Path), help="Authority that signs our peers' certificates."
 )
-@click.option("--threads", type=click.IntRange(min=1), metavar="N", help="CPU threads. Default: all available.")
-@click.option(
-    "--localiser",
-    type=click.Choice(LOCALISERS),
-    default="squeezenet",
-    show_default=True,
-    help="Network that finds the aortic valve: the fast one, or the larger one of the paper.",
-)
+@threads_option
+@localiser_option
 def command(
     port: int,
     aet: str,

@@ -37,17 +37,18 @@ def _check_report(context: click.Context, parameter: click.Parameter, value: str
     return value
 
 
-_THREADS = click.option(
+threads_option = click.option(
     "--threads", type=click.IntRange(min=1), metavar="N", help="CPU threads. Default: all available."
 )
+localiser_option = click.option(
+    "--localiser",
+    type=click.Choice(LOCALISERS),
+    default="squeezenet",
+    show_default=True,
+    help="Network that finds the aortic valve: the fast one, or the larger one of the paper.",
+)
 _NETWORKS = (
-    click.option(
-        "--localiser",
-        type=click.Choice(LOCALISERS),
-        default="squeezenet",
-        show_default=True,
-        help="Network that finds the aortic valve: the fast one, or the larger one of the paper.",
-    ),
+    localiser_option,
     click.option(
         "--backend",
         type=click.Choice(BACKENDS),
@@ -88,7 +89,7 @@ _JSON = click.option("--json", "as_json", is_flag=True, help="Print progress and
 
 def segmentation_options(command: Callable[..., None]) -> Callable[..., None]:
     """Adds the options that all commands which segment one scan share."""
-    return _add(command, _THREADS, *_NETWORKS, *_OUTPUTS, _OVERWRITE, _JSON)
+    return _add(command, threads_option, *_NETWORKS, *_OUTPUTS, _OVERWRITE, _JSON)
 
 
 def batch_options(command: Callable[..., None]) -> Callable[..., None]:

@@ -8,10 +8,9 @@ from pathlib import Path
 import click
 
 from whs_fast.cli.logs import log_to_stderr
-from whs_fast.cli.options import parse_size
+from whs_fast.cli.options import localiser_option, parse_size, threads_option
 from whs_fast.errors import InputError
 from whs_fast.machine import require_extra, share_one_heap
-from whs_fast.outputs import LOCALISERS
 
 _HELP = """Serve a page to drop scans on, and an HTTP interface.
 
@@ -90,14 +89,8 @@ class _Size(click.ParamType[int]):
 )
 @click.option("--tls-cert", metavar="FILE", type=click.Path(path_type=Path), help="Certificate (PEM): HTTPS.")
 @click.option("--tls-key", metavar="FILE", type=click.Path(path_type=Path), help="Key of the certificate.")
-@click.option("--threads", type=click.IntRange(min=1), metavar="N", help="CPU threads. Default: all available.")
-@click.option(
-    "--localiser",
-    type=click.Choice(LOCALISERS),
-    default="squeezenet",
-    show_default=True,
-    help="Network that finds the aortic valve: the fast one, or the larger one of the paper.",
-)
+@threads_option
+@localiser_option
 def command(
     host: str,
     port: int,

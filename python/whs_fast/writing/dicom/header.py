@@ -31,7 +31,7 @@ MANUFACTURER, NAME = "whs_fast", "whs-fast"
 # Up to this size, frames of bits are stored uncompressed, which every reader understands; above it, deflated.
 MOST_PLAIN_BYTES = 8 << 20
 
-_PATIENT_AND_STUDY = (
+PATIENT_AND_STUDY = (
     "PatientID",
     "PatientName",
     "PatientBirthDate",
@@ -83,7 +83,7 @@ def read_header(source: Source) -> Dataset:
         if missing or not all(source.instances):
             found = missing[0] if missing else "SOPInstanceUID"
             raise InputError(f"DICOM series: has no {found}, to which a segmentation object must refer")
-        for name in _PATIENT_AND_STUDY:
+        for name in PATIENT_AND_STUDY:
             value = header.get(name)
             if value is None or (name in _FORMS and not re.fullmatch(_FORMS[name], str(value))):
                 setattr(header, name, "")

@@ -19,22 +19,10 @@ from pydicom.uid import RTStructureSetStorage
 from whs_fast.dicom_source import Source
 from whs_fast.structures import STRUCTURES
 from whs_fast.volume import Grid
-from whs_fast.writing.dicom.header import lenient, new_series, reference_to
+from whs_fast.writing.dicom.header import PATIENT_AND_STUDY, lenient, new_series, reference_to
 
 _STUDY = "1.2.840.10008.3.1.2.3.1"  # Detached Study Management, which the standard keeps for this reference alone
-_COPIED = (
-    "SpecificCharacterSet",
-    "PatientID",
-    "PatientName",
-    "PatientBirthDate",
-    "PatientSex",
-    "AccessionNumber",
-    "StudyID",
-    "StudyDate",
-    "StudyTime",
-    "StudyInstanceUID",
-    "ReferringPhysicianName",
-)
+_COPIED = ("SpecificCharacterSet", *PATIENT_AND_STUDY, "StudyInstanceUID")
 
 
 def make_structure_set(
