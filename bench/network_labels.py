@@ -34,7 +34,7 @@ from whs_fast.steps.segment import Network, segment
 from whs_fast.study.evaluation.overlap import count_pairs, dice_matrix, overall_figures
 
 from bench.float_network import as_int8, openvino_network
-from training.localisers import slice_predictors
+from training.export_localisers import slice_predictors
 
 # Sets of instructions of our kernels, and the cap that holds OpenVINO's, which runs the localiser, to the same.
 CAPS = {"avx_vnni": "AVX2_VNNI", "avx2": "AVX2", "portable": "SSE41"}

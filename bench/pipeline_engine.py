@@ -68,7 +68,8 @@ def export_full_width(folder):
     """VGG-16 at its published width, random, in INT8; one file for all three axes."""
     import torch
 
-    from training.localisers import build, export_localiser
+    from training.export_localisers import export_localiser
+    from training.localisers import build
 
     torch.manual_seed(0)
     network = build("vgg16", 1.0)

@@ -7,32 +7,25 @@ Arrays are indexed z, y, x; millimetres are x, y, z in LPS. Seeds: (0, ...) to t
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
-import nncf
 import numpy as np
-import openvino as ov
 import torch
 import torch.nn.functional as F
-from nncf.quantization.range_estimator import RangeEstimatorParametersSet
 from numpy.typing import NDArray
 from scipy import ndimage
-from torch import nn
-from whs_fast.networks.openvino_model import Model, predict_batches
 
 from training.anatomies import TRAINED, draw, sample
 from training.crops import THIN_WALLS, to_window
 from training.deformation import torch_generator
 from training.details import redraw_walls
 from training.heart import SKIN_FAT
-from training.networks import ConvNormReLU2d, SliceRegressor, squeezenet, vgg16
+from training.networks import SliceRegressor, squeezenet, vgg16
 from training.rendering import render
 
 AXES = ("sagittal", "coronal", "axial")  # the axis of x, of y, of z: AXES.index(axis) indexes mm tuples
 BACKBONES = {"squeezenet": squeezenet, "vgg16": vgg16}
 SIDE = 192  # pixels of a slice
-BATCH = 8  # slices a call when scoring
 PIXEL_MM = 2.0
 ENTRY_POOL = 2  # the networks average the slices to 4 mm first: 4 times cheaper to train and run, and less noise
 NEAR_MM = 40.0  # half of the training slices lie within this of the valve
@@ -210,17 +203,6 @@ def distance_loss(predicted: torch.Tensor, distance: torch.Tensor) -> torch.Tens
     return (weight * ((predicted - target) / 10) ** 2).sum(1)
 
 
-class Distances(nn.Module):
-    """What the engine runs: uint8 slices [n, 1, 192, 192] -> absolute and signed distance in mm, float32 [n, 2]."""
-
-    def __init__(self, network: SliceRegressor) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, slices: torch.Tensor) -> torch.Tensor:
-        return self.network(F.avg_pool2d(slices.float() * (1 / 255), ENTRY_POOL))
-
-
 def build(backbone: str, width: float | None = None) -> SliceRegressor:
     """A network of random weights. Only VGG-16 comes in other widths than its own default."""
     return vgg16(width) if backbone == "vgg16" and width is not None else BACKBONES[backbone]()
@@ -235,93 +217,9 @@ def load_trained(checkpoint: Path, backbone: str) -> SliceRegressor:
     return network.eval()
 
 
-def recover(model: Path, slices: NDArray[np.uint8]) -> SliceRegressor:
-    """The float VGG-16 of an INT8 model, to train on from: its checkpoints are too large to keep, its integers are not.
-
-    Batch norm was folded into the kernels; it is set to what `slices`, uint8 [n, 1, 192, 192], give in each layer, so
-    that the network reads them as the INT8 model does, in training as well.
-    """
-    shipped = ov.Core().read_model(model)
-
-    def value(output: ov.Output) -> torch.Tensor:
-        """Of a constant, dequantised or decompressed."""
-        constant = ov.Core().compile_model(ov.Model([output], []), "CPU")
-        return torch.from_numpy(np.array(constant({})[0], np.float32))
-
-    operations = shipped.get_ordered_ops()
-    kernels = [value(op.input_value(1)) for op in operations if op.get_type_name() == "Convolution"]
-    biases = [value(op.input_value(1)).flatten() for op in operations if op.get_type_name() == "Add"]
-    linear = next(value(op.input_value(1)) for op in operations if op.get_type_name() == "MatMul")
-    network = vgg16(kernels[0].shape[0] / 64)
-    layers = [layer for layer in network.features if isinstance(layer, ConvNormReLU2d)]
-    x = F.avg_pool2d(torch.from_numpy(slices).float() / 255, ENTRY_POOL)
-    remaining = iter(zip(kernels, biases, strict=False))
-    with torch.no_grad():
-        for layer in network.features:
-            if layer in layers:
-                kernel, bias = next(remaining)
-                layer[0].weight.copy_(kernel)
-                spread, mean = torch.var_mean(layer[0](x), (0, 2, 3))
-                layer[1].running_mean.copy_(mean)
-                layer[1].running_var.copy_(spread)
-                layer[1].weight.copy_((spread + layer[1].eps).sqrt())
-                layer[1].bias.copy_(mean + bias)
-                layer.eval()
-            x = layer(x)
-        network.distance.weight.copy_(linear)
-        network.distance.bias.copy_(biases[-1] / 100)
-    return network.train()
-
-
-def slice_predictors(models: Path, localiser: str, threads: int = 1) -> dict[str, partial[NDArray[np.float32]]]:
-    """What whs_fast.steps.localise.localise asks of a localiser's three networks, by axis."""
-    shape = (BATCH, 1, SIDE, SIDE)
-    return {
-        axis: partial(
-            predict_batches, Model(models / f"{localiser}_{axis}.xml", threads=threads, shapes=(shape,)), batch=BATCH
-        )
-        for axis in AXES
-    }
-
-
 def calibration_slices(pool: Path, axis: str, count: int = 300) -> NDArray[np.uint8]:
     """Slices of drawn training thoraces, uint8 [n, 1, 192, 192], to set the ranges of the INT8 network."""
     files = [f for f in sorted(pool.glob("0_*.npy")) if ".part" not in f.name]
     rng = np.random.default_rng([0, 7, AXES.index(axis)])
     drawn = [draw_slice(load_thorax(files[rng.integers(len(files))]), axis, rng)[0] for _ in range(count)]
     return np.stack(drawn)[:, None]
-
-
-def convert(network: SliceRegressor) -> ov.Model:
-    """Torch -> OpenVINO: "slices" uint8 [n, 1, 192, 192], n open -> "distances" float32 [n, 2], mm."""
-    example = torch.zeros(2, 1, SIDE, SIDE, dtype=torch.uint8)
-    shape = [-1, 1, SIDE, SIDE]
-    converted = ov.convert_model(Distances(network).eval(), example_input=example, input=[(shape, ov.Type.u8)])
-    converted.inputs[0].get_tensor().set_names({"slices"})
-    converted.outputs[0].get_tensor().set_names({"distances"})
-    return converted
-
-
-def export_localiser(
-    checkpoint: Path, backbone: str, axis: str, calibration_slices: NDArray[np.uint8], out_folder: Path
-) -> Path:
-    """Quantise a trained localiser to INT8 and write OUT_FOLDER/BACKBONE_AXIS.xml and .bin; return the .xml."""
-    converted = convert(load_trained(checkpoint, backbone))
-    # The whole range of the activations: clipping their rare peaks, which is the default, costs 1.5 mm near the valve
-    # and up to 40 mm elsewhere, the whole range 0.13 mm and 1.5 mm. The last layer has 512 weights and stays in float.
-    quantised = nncf.quantize(
-        converted,
-        nncf.Dataset([part[None] for part in calibration_slices]),
-        preset=nncf.QuantizationPreset.MIXED,
-        target_device=nncf.TargetDevice.CPU,
-        subset_size=len(calibration_slices),
-        ignored_scope=nncf.IgnoredScope(types=["MatMul"]),
-        advanced_parameters=nncf.AdvancedQuantizationParameters(
-            overflow_fix=nncf.OverflowFix.FIRST_LAYER,
-            activations_range_estimator_params=RangeEstimatorParametersSet.MINMAX,
-        ),
-    )
-    out_folder.mkdir(parents=True, exist_ok=True)
-    path = out_folder / f"{backbone}_{axis}.xml"
-    ov.save_model(quantised, path, compress_to_fp16=True)
-    return path

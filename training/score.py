@@ -28,7 +28,7 @@ from whs_fast.study.evaluation.saving import save
 from whs_fast.study.evaluation.schemes import SCHEMES
 
 from training.export_dense_vnet import MODELS
-from training.localisers import slice_predictors
+from training.export_localisers import slice_predictors
 
 LOCALISERS = ("vgg16", "squeezenet")  # the default last: its segmentation is the one reported
 

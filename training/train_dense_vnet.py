@@ -22,6 +22,7 @@ import torch.nn.functional as F
 from torch.utils.data import DataLoader, Dataset
 
 from training.anatomies import SOURCES, load
+from training.crop_pool import CropPool
 from training.crops import draw_crop, draw_scale
 from training.curves import draw_curve
 from training.heart import STRUCTURES
@@ -29,7 +30,7 @@ from training.networks import DenseVNet
 from training.speed import Way, fastest_way
 
 TRAINING_SEED, VALIDATION_SEED = 0, 1
-SAVE_EVERY = 50  # steps
+SAVE_EVERY, SAVE_SECONDS = 50, 20  # steps, but no oftener than that
 NO_END = 10**9  # steps of a run that time ends
 TRIAL_SIDE = 64  # of the crop with which the machine is timed
 
@@ -70,8 +71,8 @@ def half_resolution_shares(structures: torch.Tensor) -> torch.Tensor:
     n, z, y, x = structures.shape
     classes = max(STRUCTURES, int(structures.max()) + 1)
     blocks = structures.view(n, z // 2, 2, y // 2, 2, x // 2, 2).permute(0, 1, 3, 5, 2, 4, 6).reshape(n, -1, 8)
-    shares = torch.zeros(n, blocks.shape[1], classes)
-    shares.scatter_add_(2, blocks.long(), torch.full(blocks.shape, 0.125))
+    shares = torch.zeros(n, blocks.shape[1], classes, device=blocks.device)
+    shares.scatter_add_(2, blocks.long(), torch.full(blocks.shape, 0.125, device=blocks.device))
     return shares.transpose(1, 2).reshape(n, classes, z // 2, y // 2, x // 2)
 
 
@@ -147,6 +148,8 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument(
         "--sources", nargs="+", choices=(*SOURCES, "rooted"), default=["atlas"], help="where anatomies come from"
     )
+    parser.add_argument("--pool", type=Path, help="train on crops that training.crop_pool draws there")
+    parser.add_argument("--pool-gib", type=float, default=12, help="memory of the device for them")
     parser.add_argument("--manifest", type=Path, help="labelled scans to learn from as well (see training/manifest.py)")
     parser.add_argument("--manifest-share", type=float, default=0.5, help="share of steps that see them")
     parser.add_argument("--validate-every", type=int, default=250, help="steps between validations; 0: never")
@@ -176,7 +179,8 @@ def main() -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(options.seed)
     torch.set_num_threads(options.threads)
-    load(options.sources)
+    if not options.pool:
+        load(options.sources)
 
     model = DenseVNet() if options.start is None else load_averaged(options.start)
     way = fastest_way(model, torch.rand(1, 1, *[TRIAL_SIDE] * 3), options.device)
@@ -193,7 +197,11 @@ def main() -> None:
         optimiser.load_state_dict(state["optimiser"])
         done, used = state["step"], state.get("seconds", 0.0)
 
+    saved = 0.0
+
     def save(step: int) -> None:
+        nonlocal saved
+        saved = time.perf_counter()
         parts = {"model": model, "averaged": averaged, "optimiser": optimiser}
         part = checkpoint.with_suffix(".part")
         states = {name: value.state_dict() for name, value in parts.items()}
@@ -221,9 +229,14 @@ def main() -> None:
             first = max(start, done)
             if first >= end:
                 continue
-            crops = Crops(options, options.sides[stage], scales, range(first * options.batch, end * options.batch))
-            ahead = 4 if options.workers else None
-            loader = DataLoader(crops, options.batch, num_workers=options.workers, prefetch_factor=ahead)
+            loader: Iterable[Sample]
+            if options.pool:
+                pool = CropPool(options.pool, options.sources, options.device, options.pool_gib, options.seed)
+                loader = pool.batches(options.batch * options.sides[stage] ** 3)
+            else:
+                crops = Crops(options, options.sides[stage], scales, range(first * options.batch, end * options.batch))
+                ahead = 4 if options.workers else None
+                loader = DataLoader(crops, options.batch, num_workers=options.workers, prefetch_factor=ahead)
             began = time.perf_counter()
             for step, (image, structures, labelled) in enumerate(loader, first):
                 if options.minutes:
@@ -262,7 +275,8 @@ def main() -> None:
                     found = validate(averaged, validation, way)
                     checks.writerow([step + 1, *[f"{d:.4f}" for d in found]])
                     checked.flush()
-                if (step + 1) % SAVE_EVERY == 0 or step + 1 == total:
+                due = (step + 1) % SAVE_EVERY == 0 and time.perf_counter() - saved > SAVE_SECONDS
+                if due or step + 1 == total:
                     file.flush()
                     save(step + 1)
 

@@ -2,13 +2,10 @@
 
     python -m training.train_localisers draw --pool FOLDER --count 500 [--first 0] [--kind 0]
     python -m training.train_localisers train --pool FOLDER --out FOLDER --backbone squeezenet --axis axial
-    python -m training.train_localisers export --pool FOLDER --out FOLDER --backbone squeezenet
-    python -m training.train_localisers score --backbone squeezenet
 
 `draw` writes drawn thoraces; `train` takes whatever the pool holds, looks for new ones now and then, keeps a checkpoint
-and goes on from it. The learning rate follows the share of the minutes (or steps) that is used up. `export` writes the
-INT8 models of the three axes from their checkpoints into the package; `score` finds the valve of scans that are drawn
-anew from validation seeds, with the engine's own search.
+and goes on from it. The learning rate follows the share of the minutes (or steps) that is used up. Neither needs the
+engine: `training.export_localisers` makes INT8 models of the checkpoints and scores them.
 """
 
 import argparse
@@ -20,11 +17,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from whs_fast.steps.localise import localise
-from whs_fast.volume import Volume
 
-from training.anatomies import SOURCES
-from training.hashes import list_hashes
 from training.localisers import (
     AXES,
     BACKBONES,
@@ -38,20 +31,14 @@ from training.localisers import (
     distance_loss,
     draw_slice,
     draw_thorax,
-    export_localiser,
     load_thorax,
     load_trained,
-    recover,
     save_thorax,
-    slice_predictors,
 )
 from training.networks import load_imagenet
-from training.scans import Scan, draw_scan
 from training.speed import fastest_way
 
 SEED_FAMILY = 1000  # localisers draw from (kind, 1000, number)
-VALIDATION_SEED, VALIDATION_FAMILY = 1, 3000
-MODELS = Path(__file__).parents[1] / "python" / "whs_fast" / "models"
 
 
 def draw(pool: Path, first: int, count: int, kind: int) -> None:
@@ -97,6 +84,8 @@ def train(
         load_imagenet(network, torch.load(imagenet, weights_only=True))
     if start is not None:
         if start.suffix == ".xml":
+            from training.export_localisers import recover
+
             begun = recover(start, calibration_slices(pool, axis, 64))
         else:
             begun = load_trained(start, backbone)
@@ -165,47 +154,6 @@ def train(
     return checkpoint
 
 
-def draw_validation_scan(index: int) -> Scan:
-    """A scan as in the held-out set, of a validation seed, each source in turn; every other field is under 200 mm."""
-    rng = np.random.default_rng([VALIDATION_SEED, VALIDATION_FAMILY, index])
-    small = index % 2 == 0
-    side, height = rng.uniform(160, 199, 2) if small else (rng.uniform(200, 320), rng.uniform(180, 300))
-    in_plane, slices = max(rng.uniform(0.4, 1.2), side / 320), max(rng.uniform(0.4, 2.0), height / 300)
-    return draw_scan(
-        rng,
-        (float(in_plane), float(in_plane), float(slices)),
-        (float(side), float(side), float(height)),
-        tilt_rad=float(rng.choice([0, 0.08])),
-        cut=index % 8 >= 6,
-        source=SOURCES[index % len(SOURCES)],
-    )
-
-
-def score(models: Path, backbone: str, count: int, threads: int) -> dict[str, float | int]:
-    """Errors of the whole search in mm on validation scans; one line a scan goes to standard output."""
-    predict = slice_predictors(models, backbone, threads)
-    errors, confident = [], []
-    for index in range(count):
-        scan = draw_validation_scan(index)
-        direction = tuple(scan.direction.ravel().tolist())
-        found = localise(Volume(scan.hu, scan.spacing_mm, scan.origin_mm, direction), predict, threads=threads)
-        off = np.subtract(found.point_mm, scan.valve_mm)
-        errors.append(float(np.linalg.norm(off)))
-        confident.append(found.confident)
-        print(f"{index:2d} {errors[-1]:6.1f} mm {off.round(1)} {found.slices_read} slices {found.warnings}", flush=True)
-    figures = {
-        "scans": count,
-        "median_mm": round(float(np.median(errors)), 2),
-        "worst_mm": round(max(errors), 2),
-        "within_10_mm": sum(e <= 10 for e in errors),
-        "within_10_mm_small": sum(e <= 10 for e in errors[::2]),
-        "confident": sum(confident),
-        "confident_but_beyond_10_mm": sum(c and e > 10 for c, e in zip(confident, errors, strict=True)),
-    }
-    print(figures)
-    return figures
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True)
@@ -228,28 +176,12 @@ def main() -> None:
     training.add_argument("--start", type=Path, help="checkpoint, or INT8 model of VGG-16, to begin from")
     training.add_argument("--width", type=float, help="features of VGG-16 against the published 64 to 512")
     training.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    exporting = commands.add_parser("export")
-    exporting.add_argument("--pool", type=Path, required=True)
-    exporting.add_argument("--out", type=Path, required=True, help="folder of the checkpoints")
-    scoring = commands.add_parser("score")
-    scoring.add_argument("--count", type=int, default=20)
-    for command in (exporting, scoring):
-        command.add_argument("--models", type=Path, default=MODELS)
-        command.add_argument("--backbone", choices=tuple(BACKBONES), default="squeezenet")
-    for command in (drawing, training, exporting, scoring):
+    for command in (drawing, training):
         command.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     if options.command == "draw":
         draw(options.pool, options.first, options.count, options.kind)
-    elif options.command == "score":
-        score(options.models, options.backbone, options.count, options.threads)
-    elif options.command == "export":
-        for axis in AXES:
-            checkpoint = options.out / f"{options.backbone}_{axis}.pt"
-            slices = calibration_slices(options.pool, axis)
-            export_localiser(checkpoint, options.backbone, axis, slices, options.models)
-        list_hashes(options.models)
     else:
         train(
             options.pool, options.out, options.backbone, options.axis, minutes=options.minutes, steps=options.steps,

@@ -13,26 +13,23 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("nncf")
 ov = pytest.importorskip("openvino")
 
+from training.export_localisers import MODELS, Distances, convert, export_localiser, recover  # noqa: E402
 from training.localisers import (  # noqa: E402
     AXES,
     BACKBONES,
     SIDE,
-    Distances,
     Thorax,
     alter_batch,
-    convert,
     distance_loss,
     draw_slice,
-    export_localiser,
     fit_to_side,
     load_thorax,
     load_trained,
-    recover,
     save_thorax,
 )
 from training.networks import load_imagenet, squeezenet, vgg16  # noqa: E402
 from training.speed import Way  # noqa: E402
-from training.train_localisers import MODELS, chances_of, draw_batch, train  # noqa: E402
+from training.train_localisers import chances_of, draw_batch, train  # noqa: E402
 
 VALVE = np.array([22.25, 30.5, 41.75])
 
