@@ -30,7 +30,7 @@ from training.networks import DenseVNet
 from training.speed import Way, fastest_way
 
 TRAINING_SEED, VALIDATION_SEED = 0, 1
-SAVE_EVERY, SAVE_SECONDS = 50, 20  # steps, but no oftener than that
+SAVE_EVERY, SAVE_SECONDS = 50, 60  # steps, but no oftener than that
 NO_END = 10**9  # steps of a run that time ends
 TRIAL_SIDE = 64  # of the crop with which the machine is timed
 
