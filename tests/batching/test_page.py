@@ -63,8 +63,7 @@ def test_a_click_on_a_point_opens_the_report_of_its_scan(tmp_path):
         )
         page.mouse("mouseMoved", x, y)
         assert page.ask("document.getElementById('tip').textContent") == "scan_00040: 900 mL"
-        page.mouse("mousePressed", x, y, button="left", clickCount=1)
-        page.mouse("mouseReleased", x, y, button="left", clickCount=1)
+        page.click(x, y)
         page.wait_for("document.title === 'there'")
 
 

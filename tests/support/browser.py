@@ -15,6 +15,10 @@ from support.programs import need
 _DEADLINE_S = 60.0
 
 
+class Gone(AssertionError):
+    """The page was left while it was asked."""
+
+
 class Page:
     """One open page. problems are errors and warnings of the console, requests the addresses it asked for."""
 
@@ -34,6 +38,8 @@ class Page:
         while True:
             message = json.loads(self._socket.recv())
             if message.get("id") == self._number:
+                if "navigated" in message.get("error", {}).get("message", ""):
+                    raise Gone(message["error"])
                 assert "error" not in message, message
                 return dict(message["result"])
             self._note(message)
@@ -57,11 +63,17 @@ class Page:
         return found["result"].get("value")
 
     def wait_for(self, expression: str) -> None:
-        """Until the expression is true."""
+        """Until the expression is true, on this page or on one that it leads to."""
         end = time.monotonic() + _DEADLINE_S
-        while not self.ask(f"Boolean({expression})"):
+        while not self._holds(expression):
             assert time.monotonic() < end, f"never true: {expression}; console: {self.problems}"
             time.sleep(0.05)
+
+    def _holds(self, expression: str) -> bool:
+        try:
+            return bool(self.ask(f"Boolean({expression})"))
+        except Gone:
+            return False
 
     def settle(self) -> None:
         """Until what was asked for is drawn."""
@@ -85,6 +97,11 @@ class Page:
     def mouse(self, kind: str, x: float, y: float, **more: Any) -> None:
         self.send("Input.dispatchMouseEvent", type=kind, x=x, y=y, **more)
         self.settle()
+
+    def click(self, x: float, y: float) -> None:
+        """Press and release; the page may be left by it, so what comes of it is to be waited for."""
+        for kind in ("mousePressed", "mouseReleased"):
+            self.send("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
 
     def picture(self) -> bytes:
         """The window as PNG."""
