@@ -63,14 +63,13 @@ std::span<const T> span(const Vector<T>& array) {
 }
 
 // A small result as a NumPy array that owns the vector's memory.
-template <class T, std::size_t N, class Element = T>
-auto numpy(std::vector<T> values, const std::size_t (&shape)[N], Element = {}) {
-    static_assert(sizeof(Element) == sizeof(T));
+template <class T, std::size_t N>
+auto numpy(std::vector<T> values, const std::size_t (&shape)[N]) {
     auto owned = std::make_unique<std::vector<T>>(std::move(values));
     T* data = owned->data();
     nb::capsule owner(owned.get(), [](void* p) noexcept { delete static_cast<std::vector<T>*>(p); });
     owned.release();
-    return nb::ndarray<nb::numpy, Element, nb::ndim<N>, nb::c_contig>(data, N, shape, owner);
+    return nb::ndarray<nb::numpy, T, nb::ndim<N>, nb::c_contig>(data, N, shape, owner);
 }
 
 void resample_linear(Volume<const std::int16_t> source, Volume<std::int16_t> out, Matrix out_to_source,
@@ -150,8 +149,7 @@ auto label_statistics(Volume<const std::uint8_t> labels, std::int64_t label_coun
     }
     const std::size_t k = result.voxels.size();
     return std::tuple(numpy(std::move(result.voxels), {k}), numpy(std::move(result.lowest), {k, 3}),
-                      numpy(std::move(result.highest), {k, 3}), numpy(std::move(result.centroid), {k, 3}),
-                      numpy(std::move(result.touches_border), {k}, bool{}));
+                      numpy(std::move(result.highest), {k, 3}), numpy(std::move(result.centroid), {k, 3}));
 }
 
 whs::QuantisedLayer view(const Layer& layer) {
@@ -310,7 +308,7 @@ label outside 1 to 255, a reach below 0 or above keep, and a box that does not l
 
     m.def("label_statistics", &label_statistics, "labels"_a.noconvert(), "label_count"_a, nb::kw_only(),
           "threads"_a = 1,
-          R"(Return (voxels [k], lowest [k, 3], highest [k, 3], centroid [k, 3], touches_border [k]) for labels below k.
+          R"(Return (voxels [k], lowest [k, 3], highest [k, 3], centroid [k, 3]) for labels below k.
 
 lowest and highest are inclusive voxel indices z, y, x, -1 for a label that is absent; its centroid is NaN.
 Raises ValueError for a label of label_count or more.)");

@@ -60,22 +60,18 @@ LabelStatistics label_statistics(View3<const std::uint8_t> labels, std::int64_t 
     });
 
     LabelStatistics result;
-    const Index3 extent = labels.extent();
     for (std::size_t label = 0; label < count; ++label) {
         Sums total;
         for (const std::vector<Sums>& sums : partial)
             total.add(sums[label]);
         const bool present = total.voxels > 0;
-        bool border = false;
         for (std::size_t a = 0; a < 3; ++a) {
             result.lowest.push_back(present ? total.lowest[a] : -1);
             result.highest.push_back(total.highest[a]);
             result.centroid.push_back(present ? static_cast<double>(total.sum[a]) / static_cast<double>(total.voxels)
                                               : std::numeric_limits<double>::quiet_NaN());
-            border = border || (present && (total.lowest[a] == 0 || total.highest[a] == extent[a] - 1));
         }
         result.voxels.push_back(total.voxels);
-        result.touches_border.push_back(border);
     }
     return result;
 }

@@ -1,4 +1,4 @@
-// Voxel count, bounding box, centroid and contact with the volume's border of every label, in one pass.
+// Voxel count, bounding box and centroid of every label, in one pass.
 #pragma once
 
 #include "views.hpp"
@@ -11,7 +11,6 @@ struct LabelStatistics {
     std::vector<std::int64_t> voxels;          // [label]
     std::vector<std::int64_t> lowest, highest; // [label][z, y, x], inclusive; -1 for a label that is absent
     std::vector<double> centroid;              // [label][z, y, x]; NaN for a label that is absent
-    std::vector<std::uint8_t> touches_border;  // [label]
 };
 
 LabelStatistics label_statistics(View3<const std::uint8_t> labels, std::int64_t label_count, int threads);

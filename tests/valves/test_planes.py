@@ -96,3 +96,12 @@ def test_a_blob_of_one_chamber_inside_the_other_has_no_plane():
     labels[10:24, 12:26, 8:22] = ONE
     found = find_planes(labels, Grid(labels.shape, (1.0, 1.0, 1.0), (0.0, 0.0, 0.0)), threads=1)
     assert found["aortic"] == "Left ventricular cavity and aorta do not meet"
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 2), (2, 2, 2)])
+def test_a_few_large_faces_are_no_plane(shape):
+    """With an eighth of them left out there may be none."""
+    labels = np.full(shape, ONE, np.uint8)
+    labels[..., 1] = TWO
+    found = find_planes(labels, Grid(labels.shape, (12.0, 12.0, 12.0), (0.0, 0.0, 0.0)), threads=1)
+    assert found["aortic"] == "Left ventricular cavity and aorta do not meet"

@@ -50,7 +50,7 @@ class ValvePlane:
 
 def find_planes(labels: NDArray[np.uint8], grid: Grid, *, threads: int) -> dict[str, ValvePlane | str]:
     """Each valve's plane, or why there is none. labels, uint8[z, y, x], lie on grid."""
-    _, lowest, highest, _, _ = _kernels.label_statistics(labels, len(STRUCTURES) + 1, threads=threads)
+    _, lowest, highest, _ = _kernels.label_statistics(labels, len(STRUCTURES) + 1, threads=threads)
     found: dict[str, ValvePlane | str] = {}
     for name, (upstream, downstream, reach_mm) in VALVES.items():
         first, second = BY_KEY[upstream], BY_KEY[downstream]
@@ -61,7 +61,8 @@ def find_planes(labels: NDArray[np.uint8], grid: Grid, *, threads: int) -> dict[
 
 
 def fit_valve(faces: Interface, reach_mm: float) -> ValvePlane | None:
-    """The plane of one valve; None where the faces hold less than LEAST_AREA_MM2, or look all ways (a blob)."""
+    """The plane of one valve; None where the faces hold less than LEAST_AREA_MM2, look all ways (a blob), or are fewer
+    than the parts that are left out in turn (voxels of a centimetre)."""
     if faces.weights.sum() < LEAST_AREA_MM2:
         return None
     centre = np.median(faces.points_mm, axis=0)
@@ -79,7 +80,7 @@ def fit_valve(faces: Interface, reach_mm: float) -> ValvePlane | None:
     height, flat = plane.height(faces.points_mm), plane.flat(faces.points_mm)
     turn = np.arctan2(flat[:, 1], flat[:, 0]) / (2 * np.pi) % 1
     area = faces.areas_mm2 @ plane.normal
-    if area.sum() < LEAST_AREA_MM2:
+    if area.sum() < LEAST_AREA_MM2 or len(area) < PARTS:
         return None
     contour = _contour(turn, area)
     parts = [_fit_plane(faces.part((turn * PARTS).astype(int) != i)) for i in range(PARTS)]
