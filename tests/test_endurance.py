@@ -25,7 +25,7 @@ import gc, json, os, sys, time
 from pathlib import Path
 from statistics import median
 from whs_fast import Engine, InputError
-from whs_fast.machine import return_memory, share_one_heap
+from whs_fast.machine import return_memory, tune_heap
 from whs_fast.steps import region
 region.REGION_SHAPE = (96, 96, 96)
 place, runs, warm_up = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
@@ -41,7 +41,7 @@ def handles():
     time.sleep(1)  # threads that have done their work end
     return len(os.listdir("/proc/self/fd")), len(os.listdir("/proc/self/task"))
 
-share_one_heap()  # as services do
+tune_heap()  # as services do
 engine = Engine(threads=2, models=place)
 taken = []
 for number in range(warm_up + runs):

@@ -18,7 +18,7 @@ from whs_fast.errors import InputError
 # The instruction sets that decide how fast int8 networks run.
 _FEATURES = ("avx2", "avx512f", "avx_vnni", "avx512_vnni", "amx_int8", "asimd", "asimddp", "i8mm", "sve")
 
-_M_ARENA_MAX = -8  # of glibc's malloc.h
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8  # of glibc's malloc.h
 
 # Where Linux tells of memory.
 _PROCESS, _CGROUPS, _MEMORY = Path("/proc/self"), Path("/sys/fs/cgroup"), Path("/proc/meminfo")
@@ -103,17 +103,21 @@ def check_memory(shape: tuple[int, int, int], name: str, *, beside: int = 0) -> 
         )
 
 
-def share_one_heap() -> None:
-    """Lets all threads take memory from one heap (glibc), from now on.
+def tune_heap() -> None:
+    """Lets all threads take memory from one heap, which keeps what was freed until return_memory (glibc), from now on.
 
     Each thread of a run would else have a heap of its own, of which the C library gives back less than of the first:
-    over 1,000 runs a process grew by several per cent. The kernels take their memory before they start threads. It is
-    for processes of ours that live long; a library must not change the heap of the program that loads it.
+    over 1,000 runs a process grew by several per cent. The kernels take their memory before they start threads. The
+    thresholds are those that glibc finds by itself in time, but not where it was told others: Dask has its workers give
+    back 64 kB, which made a scan ask for its memory 13 times over. It is for processes of ours that live long; a
+    library must not change the heap of the program that loads it.
     """
     if sys.platform == "linux":
         change = getattr(ctypes.CDLL(None), "mallopt", None)
         if change is not None:
             change(_M_ARENA_MAX, 1)
+            change(_M_MMAP_THRESHOLD, 32 << 20)
+            change(_M_TRIM_THRESHOLD, 64 << 20)
 
 
 def return_memory() -> None:

@@ -26,7 +26,7 @@ from whs_fast.batching.records import (
 from whs_fast.batching.rows import DONE, FAILED, REFUSED, lay_flat
 from whs_fast.engine import Engine
 from whs_fast.errors import InputError, ModelError, OutputError
-from whs_fast.machine import share_one_heap
+from whs_fast.machine import tune_heap
 from whs_fast.networks.installed import hash_files, ir_files, models_folder
 from whs_fast.outputs import PICTURE
 from whs_fast.reading.dicom.opening import is_dicom
@@ -125,7 +125,7 @@ def _warm_engine(settings: Settings) -> tuple[Engine, str]:
     with _lock:
         if settings not in _warm:
             _warm.clear()
-            share_one_heap()
+            tune_heap()
             engine = Engine(
                 threads=settings.threads,
                 localiser=settings.localiser,

@@ -11,7 +11,7 @@ import click
 from whs_fast.cli.logs import log_to_stderr
 from whs_fast.cli.options import localiser_option, threads_option
 from whs_fast.errors import InputError
-from whs_fast.machine import require_extra, share_one_heap
+from whs_fast.machine import require_extra, tune_heap
 
 _HELP = """Run a DICOM node that segments the series it receives.
 
@@ -112,7 +112,7 @@ def command(
         tls=tls,
     )
     log_to_stderr(click.get_current_context(), logging.INFO)
-    share_one_heap()
+    tune_heap()
     stop = threading.Event()
     _stop_on_signals(stop)
     serve(settings, Engine(threads=threads, localiser=localiser), stop)

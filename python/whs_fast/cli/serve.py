@@ -10,7 +10,7 @@ import click
 from whs_fast.cli.logs import log_to_stderr
 from whs_fast.cli.options import localiser_option, parse_size, threads_option
 from whs_fast.errors import InputError
-from whs_fast.machine import require_extra, share_one_heap
+from whs_fast.machine import require_extra, tune_heap
 
 _HELP = """Serve a page to drop scans on, and an HTTP interface.
 
@@ -137,7 +137,7 @@ def command(
         tls=(tls_cert, tls_key) if tls_cert and tls_key else None,
     )
     log_to_stderr(click.get_current_context(), logging.INFO)
-    share_one_heap()
+    tune_heap()
     server = Server()
     for name in (signal.SIGTERM, signal.SIGINT):
         signal.signal(name, lambda number, frame: server.stop())
