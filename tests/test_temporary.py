@@ -1,8 +1,10 @@
 """Folders that shall not last are gone at the end of their process, however it ends, and only then."""
 
+import os
 import signal
 import subprocess
 import sys
+import time
 from contextlib import contextmanager
 
 import pytest
@@ -122,6 +124,19 @@ def test_a_folder_without_a_lock_yet_is_not_taken_away(place, monkeypatch):
     with temporary_folder("scan.zip") as folder:
         sweep_temporary()
         assert folder.is_dir()
+
+
+@pytest.mark.parametrize("held", [(), ("new",), ("file",), ("new", "files")])
+@pytest.mark.parametrize("hours", [23, 25])
+def test_a_folder_that_was_never_locked_goes_after_a_day_if_it_holds_nothing(place, held, hours):
+    folder = place / "whs_fast_0123456789abcdef"
+    folder.mkdir()
+    for name in held:
+        (folder / name).touch()
+    changed = time.time() - 3600 * hours
+    os.utime(folder, (changed, changed))
+    sweep_temporary()
+    assert folder.exists() == (hours == 23 or "file" in held or "files" in held)
 
 
 def test_unpacked_slices_of_a_killed_process_go_at_the_next_start(place, tmp_path):

@@ -4,7 +4,8 @@
     PLACE/NAME/files    what it holds
 
 The lock (flock) tells whether a folder is in use. Numbers of processes would not: they mean something else in another
-container or on another machine. Where there are no such locks, as on Windows, what killed processes left stays.
+container or on another machine. Where there are no such locks, as on Windows, what killed processes left stays. A
+process that was killed before it locked its folder has left it empty, and that goes after a day.
 """
 
 import atexit
@@ -14,6 +15,7 @@ import shutil
 import stat
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -25,6 +27,7 @@ if sys.platform != "win32":
     import fcntl
 
 _PREFIX = "whs_fast_"
+_DAY_S = 86_400
 _held: set[Path] = set()
 
 
@@ -84,6 +87,11 @@ def sweep(place: Path, prefix: str, *, rescue: Callable[[Path], None] | None = N
         with suppress(OSError):
             status = entry.stat(follow_symlinks=False)
             if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid():
+                continue
+            if not (Path(entry) / "lock").exists():
+                if time.time() - status.st_mtime > _DAY_S:
+                    (Path(entry) / "new").unlink(missing_ok=True)
+                    Path(entry).rmdir()  # which only an empty one lets happen
                 continue
             with (Path(entry) / "lock").open("r+") as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

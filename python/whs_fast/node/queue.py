@@ -12,16 +12,14 @@ the patient. The files do, so only the user who runs the node may read the folde
 atomic. Files are not flushed to disk one by one: this protects against the end of the process, not against power loss.
 """
 
-import fcntl
 import hashlib
 import secrets
-import shutil
 import threading
 import time
 from contextlib import suppress
 from pathlib import Path
 
-from whs_fast.errors import InputError, OutputError
+from whs_fast.queue_folder import hold_folder, remove
 
 _FOLDERS = ("incoming", "ready", "outgoing", "failed", "attempts", "partial")
 
@@ -36,20 +34,7 @@ class Queue:
         self._root = root
         self._lock = threading.Lock()
         self._running: str | None = None
-        try:
-            root.mkdir(mode=0o700, parents=True, exist_ok=True)
-            for name in _FOLDERS:
-                (root / name).mkdir(mode=0o700, exist_ok=True)
-            self._held = (root / "lock").open("w")
-        except OSError as error:
-            reason = (error.strerror or "unknown error").lower()
-            raise OutputError(f"{root}: cannot be made ({reason}); the queue needs a writable folder") from error
-        try:
-            fcntl.flock(self._held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise InputError(f"{root}: another node is using this queue; give each node its own (--queue)") from error
-        for name in _names(root / "partial"):
-            _remove(root / "partial" / name)
+        self._held = hold_folder(root, _FOLDERS, user="node")
         for job in _names(root / "ready"):
             # The node died after the results were in place and before the series was removed.
             if (root / "outgoing" / job).exists():
@@ -156,20 +141,13 @@ class Queue:
         # Renamed first: a half-removed series must not look like a job.
         gone = self.partial / secrets.token_hex(8)
         (self._root / place / job).rename(gone)
-        _remove(gone)
+        remove(gone)
         (self._root / "failed" / f"{job}.txt").unlink(missing_ok=True)
         (self._root / "attempts" / job).unlink(missing_ok=True)
 
 
 def _names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        path.unlink(missing_ok=True)
 
 
 def _hashed(uid: str) -> str:

@@ -15,7 +15,6 @@ protects against the end of the process, not against power loss.
 import json
 import secrets
 import shutil
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -24,11 +23,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from whs_fast.errors import InputError, OutputError
 from whs_fast.outputs import MEASUREMENTS
-
-if sys.platform != "win32":
-    import fcntl
+from whs_fast.queue_folder import hold_folder, remove
 
 ENDED = ("done", "failed", "cancelled")
 MOST_ATTEMPTS = 5
@@ -95,19 +91,7 @@ class Queue:
         self._jobs: dict[str, Job] = {}
         self._sizes: dict[Path, int] = {}
         self._running: str | None = None
-        try:
-            for folder in (self.root, *(self.root / name for name in _FOLDERS)):
-                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._held = (self.root / "lock").open("w")
-        except OSError as error:
-            reason = (error.strerror or "unknown error").lower()
-            raise OutputError(f"{root}: cannot be made ({reason}); the queue needs a writable folder") from error
-        try:
-            fcntl.flock(self._held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise InputError(f"{root}: another service is using this queue; give each its own (--queue)") from error
-        for left in self.partial.iterdir():
-            _remove(left)
+        self._held = hold_folder(self.root, _FOLDERS, user="service")
         for folder in (self.root / "images").iterdir():
             self.weigh(folder)
         for folder in (self.root / "jobs").iterdir():
@@ -142,7 +126,7 @@ class Queue:
             folder.mkdir(mode=0o700)
             yield folder
         finally:
-            _remove(folder)
+            remove(folder)
             with self._lock:
                 self._sizes.pop(folder, None)
 
@@ -266,7 +250,7 @@ class Queue:
             folder.rename(gone)
         with self._lock:
             self._sizes.pop(folder, None)
-        _remove(gone)
+        remove(gone)
 
     def sweep(self, before: float) -> int:
         """Removes jobs that ended, and images that were last used, before a time; returns how many."""
@@ -320,10 +304,3 @@ def _write(folder: Path, job: Job) -> None:
     new = folder / "job.json.new"
     new.write_text(json.dumps(content), encoding="utf-8")
     new.replace(folder / "job.json")
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        path.unlink(missing_ok=True)
