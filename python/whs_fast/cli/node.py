@@ -40,7 +40,11 @@ def _stop_on_signals(stop: threading.Event) -> None:
     "--port", type=click.IntRange(1, 65535), default=11112, show_default=True, metavar="N", help="Port to listen on."
 )
 @click.option(
-    "--aet", default="WHSFAST", show_default=True, metavar="AET", help="Application entity title of the node."
+    "--aet",
+    default="WHSFAST",
+    show_default=True,
+    metavar="AET",
+    help="Application entity title of the node, by which senders must call it: a title such as ANY-SCP is refused.",
 )
 @click.option("--send-to", "destination", required=True, metavar="AET@HOST:PORT", help="Node to send the results to.")
 @click.option(

@@ -109,7 +109,7 @@ def _why_rejected(request: Any, settings: Settings) -> str:
     """Which title was wrong, in the order in which pynetdicom looks."""
     calling, called = (str(title).strip() for title in (request.calling_ae_title, request.called_ae_title))
     if called != settings.title:
-        return f"it calls {called!r}, and this node is {settings.title!r}"
+        return f"it calls {called!r}, and this node is {settings.title!r} (--aet)"
     if settings.allow and calling not in settings.allow:
         return f"{calling!r} is not among the titles that may call (--allow)"
     return f"more than {_MOST_ASSOCIATIONS} at once"
