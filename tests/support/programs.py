@@ -6,6 +6,7 @@ import subprocess
 import sys
 from functools import cache
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -15,6 +16,7 @@ _PROGRAMS = {
     "dciodvfy": ("Debian package dicom3tools", ()),
     "Orthanc": ("Debian package orthanc", ()),
     "openssl": ("Debian package openssl", ()),
+    "unshare": ("Debian package util-linux", ()),
     **dict.fromkeys(("dcmcjpeg", "dcmcjpls", "dcmcrle", "echoscu", "storescu"), ("Debian package dcmtk", ())),
     **dict.fromkeys(("segimage2itkimage", "tid1500reader"), ("Python package dcmqi", ())),
 }
@@ -24,11 +26,22 @@ def need(name: str) -> str:
     """The path of a program; the test that asks ends here where it is missing."""
     path = find(name)
     if path is None:
-        reason = f"{name} is not installed ({_PROGRAMS[name][0]})"
-        if os.environ.get("WHS_FAST_REQUIRE_PROGRAMS"):
-            pytest.fail(reason, pytrace=False)
-        pytest.skip(reason)
+        _lack(f"{name} is not installed ({_PROGRAMS[name][0]})")
     return path
+
+
+def need_own_mounts() -> list[str]:
+    """What runs a command with mounts of its own (Linux); the test that asks ends here where the system forbids it."""
+    apart = [need("unshare"), "--mount", "--map-root-user"]
+    if subprocess.run([*apart, "true"], capture_output=True, check=False).returncode:
+        _lack("the system does not let a process have mounts of its own (unshare --mount)")
+    return apart
+
+
+def _lack(reason: str) -> NoReturn:
+    if os.environ.get("WHS_FAST_REQUIRE_PROGRAMS"):
+        pytest.fail(reason, pytrace=False)
+    pytest.skip(reason)
 
 
 @cache
