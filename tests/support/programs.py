@@ -6,7 +6,6 @@ import subprocess
 import sys
 from functools import cache
 from pathlib import Path
-from typing import NoReturn
 
 import pytest
 
@@ -26,22 +25,19 @@ def need(name: str) -> str:
     """The path of a program; the test that asks ends here where it is missing."""
     path = find(name)
     if path is None:
-        _lack(f"{name} is not installed ({_PROGRAMS[name][0]})")
+        reason = f"{name} is not installed ({_PROGRAMS[name][0]})"
+        if os.environ.get("WHS_FAST_REQUIRE_PROGRAMS"):
+            pytest.fail(reason, pytrace=False)
+        pytest.skip(reason)
     return path
 
 
 def need_own_mounts() -> list[str]:
-    """What runs a command with mounts of its own (Linux); the test that asks ends here where the system forbids it."""
+    """What runs a command with mounts of its own (Linux); the test that asks is skipped where the system forbids it."""
     apart = [need("unshare"), "--mount", "--map-root-user"]
     if subprocess.run([*apart, "true"], capture_output=True, check=False).returncode:
-        _lack("the system does not let a process have mounts of its own (unshare --mount)")
+        pytest.skip("the system does not let a process have mounts of its own (unshare --mount), as in a container")
     return apart
-
-
-def _lack(reason: str) -> NoReturn:
-    if os.environ.get("WHS_FAST_REQUIRE_PROGRAMS"):
-        pytest.fail(reason, pytrace=False)
-    pytest.skip(reason)
 
 
 @cache
