@@ -1,6 +1,7 @@
 """Goal: what a batch costs beside a shell loop over `whs-fast run`, how it scales, and where its scheduler ends.
 
     python bench/batch.py scans FOLDER [--scans 64]     CPU and wall seconds a scan: loop, 1 worker, 2 workers, ...
+                                [--plot]                and draws them as bench/batch.png
     python bench/batch.py tasks FOLDER [--tasks 10000]  tasks that are found done, through the scheduler
     python bench/batch.py memory FOLDER [--scans 500]   resident memory of one worker over many scans
 
@@ -32,6 +33,7 @@ from whs_fast.machine import available_threads
 from whs_fast.reading.scan import read
 
 SMALL_VOXELS = (44, 56, 56)
+PICTURE = Path(__file__).with_name("batch.png")
 
 
 def make_scans(folder: Path, count: int, *, small: bool = False) -> list[Path]:
@@ -77,7 +79,8 @@ def volumes(folders: list[Path]) -> list[dict]:
     return [json.loads((folder / "measurements.json").read_text("utf-8"))["structures"] for folder in folders]
 
 
-def time_scans(folder: Path, count: int) -> None:
+def time_scans(folder: Path, count: int) -> dict[str, float]:
+    """Scans a minute of each way."""
     scans = make_scans(folder / "scans", count)
     ways = {"loop": lambda output: loop(scans, output)}
     for workers in [n for n in (1, 2, 4) if n <= available_threads()]:
@@ -89,7 +92,7 @@ def time_scans(folder: Path, count: int) -> None:
     ways[f"1 x {whole}"] = lambda output: timed(
         *("batch", str(folder / "scans"), "-o", str(output), "--workers", "1", "--threads-per-worker", str(whole))
     )
-    expected = None
+    expected, rates = None, {}
     for name, way in ways.items():
         output = folder / f"out_{name.replace(' ', '')}"
         shutil.rmtree(output, ignore_errors=True)
@@ -99,8 +102,34 @@ def time_scans(folder: Path, count: int) -> None:
         found = volumes(folders)
         expected = found if expected is None else expected
         assert found == expected, name
-        rate, each = 60.0 * count / wall, cpu / count
-        print(f"{name:<8} {wall:8.1f} s {rate:6.1f} a minute {each:6.2f} CPU s a scan, load {load:.0f}", flush=True)
+        rates[name], each = 60.0 * count / wall, cpu / count
+        print(
+            f"{name:<8} {wall:8.1f} s {rates[name]:6.1f} a minute {each:6.2f} CPU s a scan, load {load:.0f}", flush=True
+        )
+    for workers in (2, 4):
+        if (way := f"{workers} x 1") in rates:
+            scaling = 100 * rates[way] / rates["1 x 1"] / workers
+            print(f"{way}: {rates[way] / rates['loop']:.2f} times the loop, scaling efficiency {scaling:.0f} %")
+    return rates
+
+
+def plot(rates: dict[str, float]) -> None:
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    figure, axis = plt.subplots(figsize=(6, 2.4), layout="constrained")
+    names = ["loop over whs-fast run" if way == "loop" else f"batch, {way}" for way in rates]
+    bars = axis.barh(names, list(rates.values()), color=["#8c8c8c"] + ["#0072b2"] * (len(rates) - 1))
+    axis.bar_label(bars, fmt="%.1f", padding=3)
+    goal = 1.5 * rates["loop"]
+    axis.axvline(goal, color="#d55e00", linestyle="--")
+    axis.text(goal, -0.45, "goal ", color="#d55e00", ha="right", va="bottom")
+    axis.set(xlabel="scans a minute (workers x threads)", xlim=(0, 1.15 * max(*rates.values(), goal)))
+    axis.invert_yaxis()
+    axis.spines[["top", "right"]].set_visible(False)
+    figure.savefig(PICTURE, dpi=90)
 
 
 def time_tasks(folder: Path, count: int) -> None:
@@ -144,9 +173,12 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--scans", type=int)
     parser.add_argument("--tasks", type=int, default=10_000)
+    parser.add_argument("--plot", action="store_true")
     options = parser.parse_args()
     if options.what == "scans":
-        time_scans(options.folder, options.scans or 64)
+        rates = time_scans(options.folder, options.scans or 64)
+        if options.plot:
+            plot(rates)
     elif options.what == "tasks":
         time_tasks(options.folder, options.tasks)
     else:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from whs_fast.errors import ModelError
 from whs_fast.machine import choose_threads, peak_memory_mb, return_memory
 from whs_fast.networks.backends import load_dense_vnet
-from whs_fast.networks.installed import models_folder, read_calibration_file
+from whs_fast.networks.installed import hash_calibration_file, models_folder, read_calibration_file
 from whs_fast.networks.openvino_model import Model, predict_batches
 from whs_fast.outputs import check_localiser
 from whs_fast.reading.scan import ScanPhase, read
@@ -165,10 +165,22 @@ class Engine:
                 *find_doubts(measured, grid),
                 *find_contrast_doubts(contrast),
             ],
-            "models": {model.name: model.sha256 for model in (self._segmenter, *self._localisers.values())},
+            "models": self._hashes,
             "version": version("whs_fast"),
         }
         return Result(labels, valve_mm, measurements, volume, figures, agreed, self._threads)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Version of the package and SHA-256 of networks and calibration, in one text: the same, and so are results.
+
+        Raises ModelError where one was altered.
+        """
+        return " ".join([version("whs_fast"), *self._hashes.values(), hash_calibration_file(self._models)])
+
+    @cached_property
+    def _hashes(self) -> dict[str, str]:
+        return {model.name: model.sha256 for model in (self._segmenter, *self._localisers.values())}
 
     @cached_property
     def _calibration(self) -> Calibration | None:

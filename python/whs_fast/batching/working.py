@@ -8,7 +8,6 @@ import errno
 import threading
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -27,16 +26,13 @@ from whs_fast.batching.rows import DONE, FAILED, REFUSED, lay_flat
 from whs_fast.engine import Engine
 from whs_fast.errors import InputError, ModelError, OutputError
 from whs_fast.machine import tune_heap
-from whs_fast.networks.installed import hash_files, ir_files, models_folder
 from whs_fast.outputs import PICTURE
 from whs_fast.reading.dicom.opening import is_dicom
 from whs_fast.reading.naming import printable
 from whs_fast.reading.scan import ScanPhase, open_phases
 from whs_fast.report.picture import draw_thumbnail
-from whs_fast.steps.localise import AXES
 
 MOST_TRIES = 2
-_CALIBRATION = "confidence.json"
 # Where the disk is full or read-only, the next scan would fare no better.
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
@@ -77,17 +73,9 @@ class Task:
 def describe_asked(settings: Settings) -> dict[str, Any]:
     """All that decides about the results: the options (not the threads), the models by their hashes, the version."""
     options = {name: value for name, value in asdict(settings).items() if name not in ("threads", "models")}
-    return options | {"installation": describe_installation(settings)}
-
-
-def describe_installation(settings: Settings) -> str:
-    """Version and hashes of the models in one text. Raises ModelError where one is missing."""
-    folder = settings.models or models_folder()
-    names = ["dense_vnet", *(f"{settings.localiser}_{axis}" for axis in AXES)]
-    hashes = [hash_files(ir_files(folder / f"{name}.xml")) for name in names]
-    calibration = folder / _CALIBRATION  # of the confidence, which a folder of somebody's own may lack
-    hashes += [hash_files([calibration])] if calibration.is_file() else []
-    return " ".join([version("whs_fast"), *hashes])
+    # The device of the workers may be one that this machine lacks.
+    engine = Engine(localiser=settings.localiser, models=settings.models)
+    return options | {"installation": engine.fingerprint}
 
 
 def do(task: Task) -> list[Row]:
@@ -100,8 +88,8 @@ def do(task: Task) -> list[Row]:
     record = read_record(places, name)
     if record is not None and record.key == task.key and all(row["status"] == DONE for row in record.rows):
         return record.rows  # by a worker that was lost before it could tell
-    engine, installation = _warm_engine(task.settings)
-    if installation != task.installation:
+    engine = _warm_engine(task.settings)
+    if engine.fingerprint != task.installation:
         raise InputError("a worker has other models or another version of whs_fast: install the same on all machines")
     tries = count_try(places, name)
     rows = [ended_workers(task, tries)] if tries >= MOST_TRIES else list(_segment(task, engine))
@@ -117,23 +105,22 @@ def ended_workers(task: Task, tries: int) -> Row:
 
 
 _lock = threading.Lock()
-_warm: dict[Settings, tuple[Engine, str]] = {}
+_warm: dict[Settings, Engine] = {}
 
 
-def _warm_engine(settings: Settings) -> tuple[Engine, str]:
-    """The engine of this process and what it is made of; one that was asked for with other settings makes room."""
+def _warm_engine(settings: Settings) -> Engine:
+    """The engine of this process; one that was asked for with other settings makes room."""
     with _lock:
         if settings not in _warm:
             _warm.clear()
             tune_heap()
-            engine = Engine(
+            _warm[settings] = Engine(
                 threads=settings.threads,
                 localiser=settings.localiser,
                 backend=settings.backend,
                 device=settings.device,
                 models=settings.models,
             )
-            _warm[settings] = engine, describe_installation(settings)
         return _warm[settings]
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from whs_fast.errors import ModelError
 
 _INSTALLED = Path(str(resources.files("whs_fast") / "models"))
+_CALIBRATION = "confidence.json"
 _LIST = "SHA256SUMS"  # in the form of sha256sum, written by the exports of training
 
 
@@ -67,15 +68,23 @@ def describe_models(folder: Path) -> dict[str, dict[str, Any]]:
     }
 
 
+def hash_calibration_file(folder: Path) -> str:
+    """Hexadecimal SHA-256 of confidence.json in a folder of models; "" where there is none, as one's own may lack it.
+
+    Raises ModelError as check_installed does.
+    """
+    file = folder / _CALIBRATION
+    return check_installed([file]) if file.exists() else ""
+
+
 def read_calibration_file(folder: Path) -> dict[str, Any] | None:
     """The content of confidence.json in a folder of models; None where there is none.
 
     Raises ModelError where it is damaged.
     """
-    file = folder / "confidence.json"
-    if not file.exists():
+    if not hash_calibration_file(folder):
         return None
-    check_installed([file])
+    file = folder / _CALIBRATION
     try:
         content: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
