@@ -68,6 +68,19 @@ def again(engine, phantom):
     return engine.run(phantom)
 
 
+def test_the_fingerprint_changes_with_networks_and_calibration_alone(models, tmp_path):
+    fingerprint = Engine(threads=2, models=models).fingerprint
+    copy = shutil.copytree(models, tmp_path / "models")
+    assert Engine(threads=1, backend="openvino", models=copy).fingerprint == fingerprint
+    for name in ("dense_vnet.bin", "squeezenet_axial.xml", "confidence.json"):
+        with (copy / name).open("ab") as file:
+            file.write(b" ")
+        fingerprint, before = Engine(models=copy).fingerprint, fingerprint
+        assert fingerprint != before
+    (copy / "vgg16_axial.bin").touch()
+    assert Engine(models=copy).fingerprint == fingerprint
+
+
 def stored(image, order, flips):
     return sitk.Flip(sitk.PermuteAxes(image, order), flips)
 

@@ -19,6 +19,9 @@ from support.batches import (
 )
 from support.dicom_cases import tagged, write
 from support.phantom import make_phantom
+from whs_fast import InputError
+from whs_fast.batching.inputs import Scan
+from whs_fast.batching.working import Settings, Task, do
 from whs_fast.cli import main
 from whs_fast.structures import STRUCTURES
 
@@ -182,6 +185,14 @@ def test_with_ids_of_its_own_a_batch_leaves_nothing_of_the_patient(site, scans, 
     for content in [str(said).encode(), *(path.read_bytes() for path in found)]:
         plain = gzip.decompress(content) if content.startswith(b"\x1f\x8b") else content
         assert b"quetzalcoatl" not in plain.lower() and b"19440229" not in plain
+
+
+def test_a_worker_with_other_models_ends_the_batch(scans, site, tmp_path):
+    settings = Settings(1, "squeezenet", "auto", "CPU", None, "plain", False, site.models)
+    task = Task(Scan("a", "a", scans / "a.nii.gz"), tmp_path, "key", "another installation", settings)
+    with pytest.raises(InputError, match="install the same on all machines"):
+        do(task)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_library_yields_earlier_rows_and_then_new_ones(scans, site, copy):
