@@ -21,13 +21,16 @@ from whs_fast.writing.result_folder import check_folder
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the system has no such signals")
 
+PAUSE = """
+def pause():
+    print("there", flush=True)
+    for _ in range(6000):  # a signal that comes just before a sleep begins does not cut it short
+        time.sleep(0.1)
+"""
 # The command line, which at a place of the test's choice says that it is there and goes to sleep.
 PROGRAM = """
 import importlib, os, pathlib, shutil, signal, sys, time
-
-def pause():
-    print("there", flush=True)
-    time.sleep(600)
+{pause}
 
 def at(module, name, do):
     module = importlib.import_module(module)
@@ -63,7 +66,7 @@ def interrupt(patch, arguments, *numbers, ignored=(), environment=None):
             signal.signal(number, signal.SIG_IGN if number in ignored else signal.SIG_DFL)
 
     process = subprocess.Popen(
-        [sys.executable, "-c", PROGRAM.format(patch=textwrap.dedent(patch)), *map(str, arguments)],
+        [sys.executable, "-c", PROGRAM.format(pause=PAUSE, patch=textwrap.dedent(patch)), *map(str, arguments)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -202,7 +205,7 @@ except KeyboardInterrupt:
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_during_the_first_imports_has_its_line_too(tmp_path, number, status):
-    (tmp_path / "click.py").write_text('import time; print("there", flush=True); time.sleep(600)')
+    (tmp_path / "click.py").write_text(f"import time\n{PAUSE}\npause()")
     path = os.pathsep.join([str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])])
     found = interrupt("", ["--help"], number, environment={"PYTHONPATH": path})
     assert found == (status, "whs-fast: interrupted\n")
