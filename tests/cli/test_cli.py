@@ -48,8 +48,9 @@ def phantom_models(models, monkeypatch):
 def said(capsys):
     """Standard output, and the one line of standard error."""
     captured = capsys.readouterr()
-    assert captured.err.count("\n") == 1 and captured.err.startswith("whs-fast: ")
-    return captured.out, captured.err.strip()
+    error = without_progress(captured.err)
+    assert error.count("\n") == 1 and error.startswith("whs-fast: ")
+    return captured.out, error.strip()
 
 
 def test_a_run_leaves_everything_and_says_the_volumes(scan, tmp_path, capsys):
@@ -182,7 +183,7 @@ def test_a_fault_of_ours_is_status_1_with_one_line(scan, tmp_path, capsys, monke
     monkeypatch.setattr(engine_module, "clean", broken)
     monkeypatch.setenv("WHS_FAST_DEBUG", "1" if debug else "")
     assert main(["run", str(scan), "-o", str(tmp_path / "out")]) == 1
-    error = capsys.readouterr().err
+    error = without_progress(capsys.readouterr().err)
     assert error.splitlines()[-1].startswith("whs-fast: internal error: ZeroDivisionError: first line second line")
     assert ("Traceback" in error) is debug
     assert debug or error.count("\n") == 1
