@@ -107,13 +107,12 @@ def test_dice_of_a_scan_without_a_heart_is_0():
     assert true_dice(something, something)["aorta"] is None
 
 
-def test_the_limit_flags_no_more_right_results_than_it_may():
+def test_the_limit_is_the_lowest_that_flags_nearly_all_wrong_results():
     rng = np.random.default_rng(7)
     dice = rng.uniform(0.5, 1.0, 500)
     guess = dice + rng.normal(0, 0.05, 500)
-    right = dice >= 0.8
-    flagged = guess < choose_limit(guess, dice)
-    assert flagged[right].mean() <= 0.085 and flagged[~right].mean() > 0.9
+    wrong, limit = dice < 0.8, choose_limit(guess, dice)
+    assert (guess < limit)[wrong].mean() >= 0.97 > (guess < limit - 0.002)[wrong].mean()
 
 
 def test_the_population_is_that_of_ordinary_scans():

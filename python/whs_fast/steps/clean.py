@@ -45,7 +45,13 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "left_ventricle_myocardium", 1, 0.1, "left_ventricle_cavity", "one wall, and papillary muscles cut off from it"
     ),
-    Rule("aorta", 2, 1.0, None, "ascending and descending are apart where the scan ends below the arch"),
+    Rule(
+        "aorta",
+        2,
+        5.0,
+        None,
+        "ascending and descending are apart where the scan ends below the arch; 2 cm of either hold 6 mL",
+    ),
     Rule("coronary_sinus", 1, 0.1, None, "one vessel of a few mL"),
     Rule("superior_vena_cava", 1, 0.2, None, "one vessel, of which a short scan holds a few slices only"),
     Rule(
