@@ -95,7 +95,8 @@ def compare_formats(folder: Path, models: Path, scans: int, threads: int) -> Non
 def write_sample_labels(out: Path) -> None:
     from whs_fast import Engine
 
-    np.save(out, Engine(threads=2).run(str(resources.files("whs_fast") / "data" / "sample.nii.gz")).labels)
+    sample = str(resources.files("whs_fast") / "data" / "sample.nii.gz")
+    np.save(out, Engine(threads=2, backend="native").run(sample).labels)
 
 
 def compare_instructions() -> None:
