@@ -129,4 +129,4 @@ def test_a_tube_without_sinuses_has_no_hinge_points(drawn):
 def test_a_plane_that_rests_on_no_hinge_point_is_not_given(drawn, monkeypatch):
     monkeypatch.setattr("whs_fast.valves.hinges.LEAST_DIP", 9.0)
     scan, labels, _ = drawn
-    assert measure(scan, labels)[1] == {"not_measurable": "none of the three hinge points is seen"}
+    assert measure(scan, labels)[1] == {"not_measurable": "fewer than two of the three hinge points are seen"}

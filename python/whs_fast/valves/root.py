@@ -21,6 +21,9 @@ from whs_fast.valves.planes import ValvePlane
 from whs_fast.valves.projection import describe_deployment
 from whs_fast.volume import Volume, mm_to_index
 
+ROUNDS = 4  # of looking for the hinge points, each from the plane of the last
+SETTLED_MM = 0.5  # of a hinge point off that plane
+LEAST_SEEN = 2  # hinge points without which there is no plane
 LVOT_MM = 4.0
 RISE_MM = 1.0  # between the planes of the root
 HIGHEST_MM = 30.0
@@ -58,14 +61,16 @@ def find_root(
         return crop
     mitral_mm = None if isinstance(mitral, str) else mitral.plane.centre_mm
     plane = valve.plane
-    for _ in range(2):
+    for _ in range(ROUNDS):
         hinges = find_hinges(crop, plane, mitral_mm)
         if isinstance(hinges, str):
             return hinges
+        moved_mm = np.abs(plane.height(hinges.points_mm)).max()
         plane = _centred(crop, plane_through(hinges.points_mm, plane.centre_mm, plane.normal))
-    assert isinstance(hinges, Hinges)
-    if hinges.seen == 0:
-        return "none of the three hinge points is seen"
+        if moved_mm < SETTLED_MM:
+            break
+    if hinges.seen.sum() < LEAST_SEEN:
+        return "fewer than two of the three hinge points are seen"
     wall = trace_wall(crop, plane)
     if wall.sharp < SHARP:
         return "the border of the annulus is not seen (noise, motion, or little contrast)"
@@ -156,7 +161,7 @@ def _describe_annulus(root: Root) -> dict[str, Any]:
         "normal": rounded(plane.normal, 4),
         "hinge_points_mm": {name: rounded(p, 1) for name, p in zip(CUSPS, hinges.points_mm, strict=True)},
         "hinge_uncertainty_mm": {n: round(float(u), 1) for n, u in zip(CUSPS, hinges.uncertainty_mm, strict=True)},
-        "hinge_points_seen": hinges.seen,
+        "hinge_points_seen": int(hinges.seen.sum()),
         "contour_mm": [rounded(point, 1) for point in plane.lift(root.wall.flat)],
         "uncertainty": {name: round(error(name), 1) for name in ("area_mm2", "perimeter_mm", "dmin_mm", "dmax_mm")}
         | {
