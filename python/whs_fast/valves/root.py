@@ -26,10 +26,12 @@ SETTLED_MM = 0.5  # of a hinge point off that plane
 LEAST_SEEN = 2  # hinge points without which there is no plane
 LVOT_MM = 4.0
 RISE_MM = 1.0  # between the planes of the root
+SINUSES = 22  # planes, among which the sinuses are widest
 HIGHEST_MM = 30.0
-JUNCTION_MM = 18.0  # above the widest plane of the sinuses, the sinotubular junction has come
-BEND = 3  # planes below and above, between which the profile of diameters bends
-LEAST_BEND_MM = 0.6
+JUNCTION_MM = np.arange(1.0, 16.0, 0.25)  # above the place where the sinuses bulge most, their end has come
+BEND_MM = 4.0  # below and above, over which the wall's two directions are told
+LEAST_BEND = 0.15  # between them, in mm of radius per mm
+BULGE = np.deg2rad([-18, -9, 0, 9, 18])  # around the middle of a sinus
 SHARP = 0.5  # share of rays with a clear edge, below which a contour is not told
 LEVELS = (0.4, 0.6)  # of an edge, between which the wall may lie
 
@@ -59,16 +61,10 @@ def find_root(
     crop = cut_crop(scan, labels, valve.plane, threads=threads)
     if isinstance(crop, str):
         return crop
-    mitral_mm = None if isinstance(mitral, str) else mitral.plane.centre_mm
-    plane = valve.plane
-    for _ in range(ROUNDS):
-        hinges = find_hinges(crop, plane, mitral_mm)
-        if isinstance(hinges, str):
-            return hinges
-        moved_mm = np.abs(plane.height(hinges.points_mm)).max()
-        plane = _centred(crop, plane_through(hinges.points_mm, plane.centre_mm, plane.normal))
-        if moved_mm < SETTLED_MM:
-            break
+    found = _find_annulus(crop, valve.plane, None if isinstance(mitral, str) else mitral.plane.centre_mm)
+    if isinstance(found, str):
+        return found
+    plane, hinges = found
     if hinges.seen.sum() < LEAST_SEEN:
         return "fewer than two of the three hinge points are seen"
     wall = trace_wall(crop, plane)
@@ -80,6 +76,19 @@ def find_root(
         rising.append(Plane(centre, plane.normal, plane.across, plane.along).moved(RISE_MM))
         walls.append(trace_wall(crop, rising[-1]))
     return Root(crop, hinges, plane, wall, rising, walls, heights)
+
+
+def _find_annulus(crop: Crop, plane: Plane, mitral_mm: Points | None) -> tuple[Plane, Hinges] | str:
+    """The plane through the hinge points, and them, from a plane near it on."""
+    for left in reversed(range(ROUNDS)):
+        hinges = find_hinges(crop, plane, mitral_mm)
+        if isinstance(hinges, str):
+            return hinges
+        moved_mm = np.abs(plane.height(hinges.points_mm)).max()
+        plane = _centred(crop, plane_through(hinges.points_mm, plane.centre_mm, plane.normal))
+        if moved_mm < SETTLED_MM or not left:
+            return plane, hinges
+    raise AssertionError
 
 
 def _inside(scan: Volume, plane: Plane) -> bool:
@@ -99,11 +108,10 @@ def describe_root(root: Root | str) -> dict[str, Any]:
     """The root as `aortic_root` of measurements.json."""
     if isinstance(root, str):
         return {"not_measurable": root}
-    means = np.array([np.mean(_diameters(root, i)) for i in range(len(root.walls))])
-    radii = np.array([measure_contour(wall.flat).area_diameter_mm for wall in root.walls])
-    widest = int(means[: int(22 / RISE_MM)].argmax())
-    junction = _junction(root, radii, widest)
-    top = len(root.walls) if junction is None else min(len(root.walls), junction + 4)
+    junction_mm = _junction_mm(root)
+    top = len(root.walls) if junction_mm is None else min(len(root.walls), int(junction_mm) + 4)
+    sinuses = [_diameters(root, level) for level in range(min(top, SINUSES))]
+    widest = int(np.mean(sinuses, 1).argmax())
     part = root.planes[:top], root.walls[:top], root.heights_mm[:top]
     flat = root.annulus.flat(root.hinges.points_mm)
     angles = np.arctan2(flat[:, 1], flat[:, 0])
@@ -111,9 +119,9 @@ def describe_root(root: Root | str) -> dict[str, Any]:
         "annulus": _describe_annulus(root),
         "lvot": _describe_lvot(root),
         "sinuses": {"height_mm": round(float(root.heights_mm[widest]), 1)}
-        | {f"{name}_mm": round(d, 1) for name, d in zip(CUSPS, _diameters(root, widest), strict=True)}
-        | {"mean_mm": round(float(means[widest]), 1)},
-        "sinotubular_junction": _describe_junction(root, junction),
+        | {f"{name}_mm": round(d, 1) for name, d in zip(CUSPS, sinuses[widest], strict=True)}
+        | {"mean_mm": round(float(np.mean(sinuses[widest])), 1)},
+        "sinotubular_junction": _describe_junction(root, junction_mm),
         "coronary_ostia": {
             name: _describe_ostium(root, find_ostium(root.crop, *part, angles[k])) for k, name in enumerate(CUSPS[:2])
         },
@@ -181,21 +189,32 @@ def _describe_lvot(root: Root) -> dict[str, Any]:
     return _sizes(measure_contour(wall.flat))
 
 
-def _junction(root: Root, diameters: Points, widest: int) -> int | None:
-    """The plane above the sinuses in which their narrowing ends: where the profile of diameters bends outwards most."""
-    levels = np.arange(widest + 2, min(widest + int(JUNCTION_MM / RISE_MM), len(diameters) - BEND))
-    bends = diameters[levels + BEND] - 2 * diameters[levels] + diameters[levels - BEND]
-    if not len(levels) or bends.max() < LEAST_BEND_MM:
-        return None
-    return int(levels[bends.argmax()])
+def _junction_mm(root: Root) -> float | None:
+    """Height over the annulus at which the sinuses end: where their wall, which has come inwards, turns upwards most."""
+    flat = root.annulus.flat(root.hinges.points_mm)
+    middles = np.arctan2(flat[:, 1], flat[:, 0])[:, None] + BULGE
+    sinus = np.array([wall.at(middles).mean() for wall in root.walls])
+    excess = sinus - [wall.at(middles + np.pi).mean() for wall in root.walls]  # over the commissures
+    heights = root.heights_mm
+    best: tuple[float, float | None] = (LEAST_BEND, None)
+    for at in heights[excess[:SINUSES].argmax()] + JUNCTION_MM:
+        near = np.abs(heights - at) <= BEND_MM
+        if at + BEND_MM > heights[-1]:
+            break
+        lines = np.stack([np.ones(near.sum()), heights[near], np.maximum(heights[near] - at, 0)], 1)
+        bend = np.linalg.lstsq(lines, sinus[near])[0][2]
+        if bend > best[0]:
+            best = bend, float(at)
+    return best[1]
 
 
-def _describe_junction(root: Root, level: int | None) -> dict[str, Any]:
-    if level is None:
+def _describe_junction(root: Root, height_mm: float | None) -> dict[str, Any]:
+    if height_mm is None:
         return {"not_measurable": "no end of the sinuses is seen"}
+    level = int(height_mm / RISE_MM)
     low, high = max(level - 3, 0), min(level + 3, len(root.planes) - 1)
     along = root.planes[high].centre_mm - root.planes[low].centre_mm
-    plane = _centred(root.crop, Plane.through(root.planes[level].centre_mm, along))
+    plane = _centred(root.crop, Plane.through(root.planes[level].moved(height_mm - level * RISE_MM).centre_mm, along))
     sizes = _sizes(measure_contour(trace_wall(root.crop, plane).flat))
     return {"height_mm": round(float(root.annulus.height(plane.centre_mm)), 1)} | sizes
 
