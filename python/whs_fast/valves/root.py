@@ -190,7 +190,7 @@ def _describe_lvot(root: Root) -> dict[str, Any]:
 
 
 def _junction_mm(root: Root) -> float | None:
-    """Height over the annulus at which the sinuses end: where their wall, which has come inwards, turns upwards most."""
+    """Height over the annulus where the sinuses end: where their wall, which comes inwards, turns upwards most."""
     flat = root.annulus.flat(root.hinges.points_mm)
     middles = np.arctan2(flat[:, 1], flat[:, 0])[:, None] + BULGE
     sinus = np.array([wall.at(middles).mean() for wall in root.walls])
