@@ -101,7 +101,7 @@ class Engine:
             phase: one of several phases, such as 30 (% of the R-R interval); left out, that nearest to end-systole.
             check: whether to segment the region a second time, moved by a fraction of a voxel, for a better confidence
                 at twice the time; the labels stay those of the first time.
-            valves: whether to measure the planes of the valves and the aortic root as well, which takes about a second.
+            valves: whether to measure the valves and the aortic root as well, which takes about half a second.
             progress: called with the name of the step and the share of the whole that is done (0 to 1), in the thread
                 that called `run`. To cancel, raise an exception of your own from it: `run` ends with that exception,
                 within a fraction of a second, and the engine stays ready for the next scan.

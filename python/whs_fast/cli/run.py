@@ -92,9 +92,7 @@ Examples:
     is_flag=True,
     help="Segment a second time, moved by a fraction of a voxel, for a surer confidence; takes twice as long.",
 )
-@click.option(
-    "--no-valves", is_flag=True, help="Do not measure the planes of the valves and the aortic root: a second less."
-)
+@click.option("--no-valves", is_flag=True, help="Do not measure valves and aortic root: about half a second less.")
 @segmentation_options
 def command(
     source: Path | None,
