@@ -6,14 +6,18 @@ from dataclasses import replace
 import jsonschema
 import numpy as np
 import pytest
+import SimpleITK as sitk
+import whs_fast
 
 torch = pytest.importorskip("torch")
 
 from importlib import resources  # noqa: E402
 
+from whs_fast.errors import InputError  # noqa: E402
 from whs_fast.valves.planes import describe_planes, find_planes  # noqa: E402
 from whs_fast.valves.root import describe_root, find_root  # noqa: E402
 from whs_fast.volume import Volume  # noqa: E402
+from whs_fast.writing.label_maps import write_labels  # noqa: E402
 
 from training.heart import structures_of  # noqa: E402
 from training.parametric import draw_rooted, sample_parametric  # noqa: E402
@@ -166,6 +170,43 @@ def test_labels_that_put_the_valve_elsewhere_and_askew_change_little(drawn, told
     assert abs(plane.height(np.array(root["annulus"]["centre_mm"]))) < 1
     assert angle_deg(root["annulus"]["normal"], plane.normal) < 6
     assert root["annulus"]["area_mm2"] == pytest.approx(truth.annulus.shape.area_mm2, rel=0.05)
+
+
+def test_hinge_points_of_a_reader_make_the_plane(drawn, told, tmp_path):
+    scan, labels, truth = drawn
+    write_labels(tmp_path / "labels.nii.gz", labels, scan.grid)
+    image = sitk.GetImageFromArray(scan.array)
+    image.SetSpacing(scan.spacing_mm)
+    image.SetOrigin(scan.origin_mm)
+    sitk.WriteImage(image, str(tmp_path / "scan.nii.gz"))
+    found = whs_fast.measure(tmp_path / "labels.nii.gz", scan=tmp_path / "scan.nii.gz", threads=1)
+    assert json.dumps(found["aortic_root"]) == json.dumps(told[1])
+    moved = truth.hinges_mm + 3 * truth.annulus.plane.normal
+    points = [{"label": cusp, "position": list(point)} for cusp, point in zip(CUSPS, moved, strict=True)]
+    (tmp_path / "moved.mrk.json").write_text(json.dumps({"markups": [{"type": "Fiducial", "controlPoints": points}]}))
+    given = whs_fast.measure(
+        tmp_path / "labels.nii.gz",
+        scan=tmp_path / "scan.nii.gz",
+        annulus_plane=tmp_path / "moved.mrk.json",
+        threads=1,
+    )["aortic_root"]["annulus"]
+    assert given["hinge_points_by_reader"] and not found["aortic_root"]["annulus"]["hinge_points_by_reader"]
+    np.testing.assert_allclose([given["hinge_points_mm"][cusp] for cusp in CUSPS], moved, atol=0.06)
+    assert abs(angle_deg(given["normal"], truth.annulus.plane.normal)) < 0.1
+    assert truth.annulus.plane.height(np.array(given["centre_mm"])) == pytest.approx(3, abs=0.1)
+    with pytest.raises(InputError, match="no scan beside it"):
+        whs_fast.measure(tmp_path / "labels.nii.gz", annulus_plane=tmp_path / "moved.mrk.json")
+    part = np.ascontiguousarray(labels[1:])
+    write_labels(tmp_path / "part.nii.gz", part, Volume(scan.array[1:], scan.spacing_mm, scan.origin_mm).grid)
+    with pytest.raises(InputError, match="another grid"):
+        whs_fast.measure(tmp_path / "part.nii.gz", scan=tmp_path / "scan.nii.gz")
+
+
+def test_hinge_points_elsewhere_are_refused(drawn):
+    scan, labels, truth = drawn
+    planes = find_planes(labels, scan.grid, threads=1)
+    reason = find_root(scan, labels, planes, hinges_mm=truth.hinges_mm + 20, threads=1)
+    assert "more than 15 mm from the aortic valve" in reason
 
 
 def test_a_plane_that_rests_on_no_hinge_point_is_not_given(drawn, monkeypatch):

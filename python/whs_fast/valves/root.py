@@ -23,6 +23,7 @@ from whs_fast.volume import Volume, mm_to_index
 
 ROUNDS = 4  # of looking for the hinge points, each from the plane of the last
 SETTLED_MM = 0.5  # of a hinge point off that plane
+FARTHEST_MM = 15.0  # from the valve of the labels, where a reader's annulus may lie
 LEAST_SEEN = 2  # hinge points without which there is no plane
 LVOT_MM = 4.0
 RISE_MM = 1.0  # between the planes of the root
@@ -42,6 +43,7 @@ class Root:
 
     crop: Crop
     hinges: Hinges
+    by_reader: bool
     annulus: Plane
     wall: Wall
     planes: list[Plane]
@@ -50,9 +52,17 @@ class Root:
 
 
 def find_root(
-    scan: Volume, labels: NDArray[np.uint8], planes: Mapping[str, ValvePlane | str], *, threads: int
+    scan: Volume,
+    labels: NDArray[np.uint8],
+    planes: Mapping[str, ValvePlane | str],
+    *,
+    hinges_mm: Points | None = None,
+    threads: int,
 ) -> Root | str:
-    """The root, or why it cannot be measured. labels, uint8[z, y, x], lie on the scan's grid."""
+    """The root, or why it cannot be measured. labels, uint8[z, y, x], lie on the scan's grid.
+
+    hinges_mm: right, left and non-coronary hinge point [3, 3] by a reader, which are looked for where None.
+    """
     valve, mitral = planes["aortic"], planes["mitral"]
     if isinstance(valve, str):
         return valve
@@ -61,10 +71,16 @@ def find_root(
     crop = cut_crop(scan, labels, valve.plane, threads=threads)
     if isinstance(crop, str):
         return crop
-    found = _find_annulus(crop, valve.plane, None if isinstance(mitral, str) else mitral.plane.centre_mm)
-    if isinstance(found, str):
-        return found
-    plane, hinges = found
+    if hinges_mm is not None:
+        if np.linalg.norm(hinges_mm.mean(0) - valve.plane.centre_mm) > FARTHEST_MM:
+            return f"the hinge points of the reader lie more than {FARTHEST_MM:.0f} mm from the aortic valve"
+        hinges = Hinges(hinges_mm, np.zeros(3), np.ones(3, bool))
+        plane = _centred(crop, plane_through(hinges_mm, hinges_mm.mean(0), valve.plane.normal))
+    else:
+        found = _find_annulus(crop, valve.plane, None if isinstance(mitral, str) else mitral.plane.centre_mm)
+        if isinstance(found, str):
+            return found
+        plane, hinges = found
     if hinges.seen.sum() < LEAST_SEEN:
         return "fewer than two of the three hinge points are seen"
     wall = trace_wall(crop, plane)
@@ -75,7 +91,7 @@ def find_root(
         centre = rising[-1].lift(measure_contour(walls[-1].flat).centre)
         rising.append(Plane(centre, plane.normal, plane.across, plane.along).moved(RISE_MM))
         walls.append(trace_wall(crop, rising[-1]))
-    return Root(crop, hinges, plane, wall, rising, walls, heights)
+    return Root(crop, hinges, hinges_mm is not None, plane, wall, rising, walls, heights)
 
 
 def _find_annulus(crop: Crop, plane: Plane, mitral_mm: Points | None) -> tuple[Plane, Hinges] | str:
@@ -169,6 +185,7 @@ def _describe_annulus(root: Root) -> dict[str, Any]:
         "normal": rounded(plane.normal, 4),
         "hinge_points_mm": {name: rounded(p, 1) for name, p in zip(CUSPS, hinges.points_mm, strict=True)},
         "hinge_uncertainty_mm": {n: round(float(u), 1) for n, u in zip(CUSPS, hinges.uncertainty_mm, strict=True)},
+        "hinge_points_by_reader": root.by_reader,
         "hinge_points_seen": int(hinges.seen.sum()),
         "contour_mm": [rounded(point, 1) for point in plane.lift(root.wall.flat)],
         "uncertainty": {name: round(error(name), 1) for name in ("area_mm2", "perimeter_mm", "dmin_mm", "dmax_mm")}
