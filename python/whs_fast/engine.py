@@ -36,6 +36,7 @@ from whs_fast.steps.region import region_grid, shift_region
 from whs_fast.steps.segment import segment
 from whs_fast.valves.planes import describe_planes, find_planes
 from whs_fast.valves.root import describe_root, find_root
+from whs_fast.valves.wall import describe_wall
 from whs_fast.volume import Volume
 
 if TYPE_CHECKING:
@@ -103,7 +104,7 @@ class Engine:
             phase: one of several phases, such as 30 (% of the R-R interval); left out, that nearest to end-systole.
             check: whether to segment the region a second time, moved by a fraction of a voxel, for a better confidence
                 at twice the time; the labels stay those of the first time.
-            valves: whether to measure the valves and the aortic root as well, which takes about half a second.
+            valves: whether to measure valves, aortic root and wall as well, which takes about half a second.
             annulus_plane: a .mrk.json of 3D Slicer with the hinge points of the aortic valve by a reader, labelled
                 right, left and non_coronary; left out, they are found.
             progress: called with the name of the step and the share of the whole that is done (0 to 1), in the thread
@@ -148,6 +149,8 @@ class Engine:
                 measured["valves"] = describe_planes(planes)
                 root = find_root(volume, labels, planes, hinges_mm=hinges_mm, threads=self._threads)
                 measured["aortic_root"] = describe_root(root)
+                muscle = measured["structures"]["left_ventricle_myocardium"]
+                measured["left_ventricle_wall"] = describe_wall(labels, grid, planes["mitral"], muscle)
             box = cut_heart_box(volume, labels)
             contrast = measure_contrast(volume, box)
             moved_mm = None if refined_mm is None else dist(refined_mm, localised.point_mm)

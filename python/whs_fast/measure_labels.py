@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from whs_fast.errors import InputError
 from whs_fast.machine import choose_threads
@@ -22,6 +23,7 @@ from whs_fast.steps.refine_valve import refine_valve
 from whs_fast.structures import STRUCTURES
 from whs_fast.valves.planes import ValvePlane, describe_planes, find_planes
 from whs_fast.valves.root import describe_root, find_root
+from whs_fast.valves.wall import describe_wall
 from whs_fast.volume import Grid
 
 SAME_WITHIN_MM = 0.01  # corners of two grids that are one
@@ -46,8 +48,8 @@ def measure(
 
     Returns:
         The part of measurements.json that a label map can give: valve (x, y, z in mm, LPS), structures (volumes in mL),
-        LV mass in g, planes of the valves, with a scan the aortic root, warnings and version. The valve is where the
-        LV cavity meets the aorta, and None where they do not meet. touches_region_edge is None, and so is
+        LV mass in g, planes of the valves, LV wall, with a scan the aortic root, warnings and version. The valve is
+        where the LV cavity meets the aorta, and None where they do not meet. touches_region_edge is None, and so is
         touches_scan_edge where the file is cropped and does not hold the scan's grid.
 
     Raises:
@@ -68,13 +70,12 @@ def measure(
         raise InputError(f"{printable(path)}: found labels on another grid than the scan's, expected the same voxels")
     measured: dict[str, Any] = {}
     planes: dict[str, ValvePlane | str] = {}
+    shown: dict[str, NDArray[np.uint8]] = {}  # the map that shows each
     for own_labels in found.maps:
         valve_mm = refine_valve(own_labels, found.grid, None)
         for name, plane in find_planes(own_labels, found.grid, threads=threads).items():
             if isinstance(planes.get(name, ""), str):
-                planes[name] = plane
-                if name == "aortic":
-                    rooted = own_labels
+                planes[name], shown[name] = plane, own_labels
         own = measuring.measure(own_labels, found.grid, valve_mm, region=None, threads=threads)
         if not measured:
             measured = own
@@ -89,9 +90,11 @@ def measure(
             entry["touches_scan_edge"] = None
         warnings.append("the file does not hold the scan's grid: whether its edge cuts a structure off is unknown")
     if volume is not None:
-        root = find_root(volume, rooted, planes, hinges_mm=hinges_mm, threads=threads)
+        root = find_root(volume, shown["aortic"], planes, hinges_mm=hinges_mm, threads=threads)
         measured["aortic_root"] = describe_root(root)
+    muscle = measured["structures"]["left_ventricle_myocardium"]
     return measured | {
+        "left_ventricle_wall": describe_wall(shown["mitral"], found.grid, planes["mitral"], muscle),
         "valves": describe_planes(planes),
         "warnings": [*warnings, *measuring.find_doubts(measured, found.grid)],
         "version": version("whs_fast"),

@@ -14,7 +14,8 @@ Slicer (.seg.nrrd). Segments are recognised by their terminology or name, so the
 or in layers; other segments are left out, and a warning says so.
 
 FILE receives the part of measurements.json that labels can give: volumes, LV mass, the aortic valve where LV cavity and
-aorta meet, the planes of the four valves, and warnings. With --scan the aortic root is measured on it as well.
+aorta meet, the planes of the four valves, the LV wall, and warnings. With --scan the aortic root is measured on it as
+well.
 
 \b
 Examples:

@@ -93,7 +93,7 @@ Examples:
     is_flag=True,
     help="Segment a second time, moved by a fraction of a voxel, for a surer confidence; takes twice as long.",
 )
-@click.option("--no-valves", is_flag=True, help="Do not measure valves and aortic root: about half a second less.")
+@click.option("--no-valves", is_flag=True, help="Do not measure valves, aortic root and LV wall: half a second less.")
 @annulus_plane_option
 @segmentation_options
 def command(
