@@ -4,7 +4,7 @@ The labels give a first plane. Hinge points are found on the image, twice, and t
 contours are traced on the image in planes parallel to it. Definitions and sources stand in docs/valves.md.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,6 +34,7 @@ BEND_MM = 4.0  # below and above, over which the wall's two directions are told
 LEAST_BEND = 0.15  # between them, in mm of radius per mm
 BULGE = np.deg2rad([-18, -9, 0, 9, 18])  # around the middle of a sinus
 SHARP = 0.5  # share of rays with a clear edge, below which a contour is not told
+JUNCTION_ERROR_MM, RIM_ERROR_MM = 0.8, 0.8  # of themselves, as seen on drawn scans
 LEVELS = (0.4, 0.6)  # of an edge, between which the wall may lie
 
 
@@ -49,6 +50,13 @@ class Root:
     planes: list[Plane]
     walls: list[Wall]
     heights_mm: Points
+
+    @property
+    def others(self) -> list[Plane]:
+        """The annulus with one hinge point each as far up as it may lie."""
+        shifts = np.diag(self.hinges.uncertainty_mm)[..., None] * self.annulus.normal
+        centre, up = self.annulus.centre_mm, self.annulus.normal
+        return [plane_through(self.hinges.points_mm + shift, centre, up) for shift in shifts]
 
 
 def find_root(
@@ -134,15 +142,13 @@ def describe_root(root: Root | str) -> dict[str, Any]:
     return {
         "annulus": _describe_annulus(root),
         "lvot": _describe_lvot(root),
-        "sinuses": {"height_mm": round(float(root.heights_mm[widest]), 1)}
-        | {f"{name}_mm": round(d, 1) for name, d in zip(CUSPS, sinuses[widest], strict=True)}
-        | {"mean_mm": round(float(np.mean(sinuses[widest])), 1)},
+        "sinuses": _describe_sinuses(root, sinuses[widest], widest),
         "sinotubular_junction": _describe_junction(root, junction_mm),
         "coronary_ostia": {
             name: _describe_ostium(root, find_ostium(root.crop, *part, angles[k])) for k, name in enumerate(CUSPS[:2])
         },
         "calcium": describe_calcium(root.crop, root.annulus, *part[1:], angles),
-        "deployment": describe_deployment(root.annulus.normal, root.hinges.points_mm),
+        "deployment": describe_deployment(root.annulus.normal, root.hinges.points_mm, root.hinges.uncertainty_mm),
     }
 
 
@@ -167,19 +173,8 @@ def _sizes(shape: Shape) -> dict[str, float]:
 
 
 def _describe_annulus(root: Root) -> dict[str, Any]:
-    plane, hinges = root.annulus, root.hinges
+    plane, hinges, others = root.annulus, root.hinges, root.others
     shape = measure_contour(root.wall.flat)
-    others = []
-    for k in range(3):  # each hinge point as far up as it may lie
-        points = hinges.points_mm + hinges.uncertainty_mm[k] * plane.normal * (np.arange(3) == k)[:, None]
-        others.append(plane_through(points, plane.centre_mm, plane.normal))
-    edges = [measure_contour(trace_wall(root.crop, plane, level=level).flat) for level in LEVELS]
-    moved = [measure_contour(trace_wall(root.crop, other).flat) for other in others]
-
-    def error(name: str) -> float:
-        spread = [getattr(s, name) - getattr(shape, name) for s in moved]
-        return float(np.hypot(np.linalg.norm(spread), (getattr(edges[0], name) - getattr(edges[1], name)) / 2))
-
     return _sizes(shape) | {
         "centre_mm": rounded(plane.lift(shape.centre), 1),
         "normal": rounded(plane.normal, 4),
@@ -188,7 +183,7 @@ def _describe_annulus(root: Root) -> dict[str, Any]:
         "hinge_points_by_reader": root.by_reader,
         "hinge_points_seen": int(hinges.seen.sum()),
         "contour_mm": [rounded(point, 1) for point in plane.lift(root.wall.flat)],
-        "uncertainty": {name: round(error(name), 1) for name in ("area_mm2", "perimeter_mm", "dmin_mm", "dmax_mm")}
+        "uncertainty": _errors(root, shape, plane, others)
         | {
             "height_mm": round(float(np.linalg.norm(hinges.uncertainty_mm) / 3), 1),
             "normal_deg": round(float(np.degrees(np.linalg.norm([np.linalg.norm(o.normal - plane.normal)
@@ -197,13 +192,44 @@ def _describe_annulus(root: Root) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def _errors(
+    root: Root, shape: Shape, plane: Plane, others: Sequence[Plane], border: Points | None = None
+) -> dict[str, float]:
+    """Standard errors of the sizes of a contour in a plane, which may as well be one of the others, and of its edge."""
+    edges = [measure_contour(trace_wall(root.crop, plane, border=border, level=level).flat) for level in LEVELS]
+    moved = [measure_contour(trace_wall(root.crop, other, border=border).flat) for other in others]
+
+    def error(name: str) -> float:
+        spread = [getattr(other, name) - getattr(shape, name) for other in moved]
+        return float(np.hypot(np.linalg.norm(spread), (getattr(edges[0], name) - getattr(edges[1], name)) / 2))
+
+    return {name: round(error(name), 1) for name in ("area_mm2", "perimeter_mm", "dmin_mm", "dmax_mm")}
+
+
+def _height_error(root: Root, point: Points, own_mm: float) -> float:
+    """Standard error of a point's height over the annulus, of which own_mm is the point's own."""
+    height = root.annulus.height(point)
+    shifts = [float(other.height(point) - height) for other in root.others]
+    return round(float(np.linalg.norm([own_mm, *shifts])), 1)
+
+
 def _describe_lvot(root: Root) -> dict[str, Any]:
     wall = root.wall
     for below in np.arange(1, LVOT_MM + 0.1):
         wall = trace_wall(root.crop, root.annulus.moved(-below), border=wall.radii)
     if wall.sharp < SHARP:
         return {"not_measurable": "its border is not seen"}
-    return _sizes(measure_contour(wall.flat))
+    shape, others = measure_contour(wall.flat), [other.moved(-LVOT_MM) for other in root.others]
+    return _sizes(shape) | {"uncertainty": _errors(root, shape, root.annulus.moved(-LVOT_MM), others, wall.radii)}
+
+
+def _describe_sinuses(root: Root, diameters: Sequence[float], level: int) -> dict[str, float]:
+    edges = [trace_wall(root.crop, root.planes[level], level=share).radii.mean() for share in LEVELS]
+    return (
+        {"height_mm": round(float(root.heights_mm[level]), 1)}
+        | {f"{name}_mm": round(d, 1) for name, d in zip(CUSPS, diameters, strict=True)}
+        | {"mean_mm": round(float(np.mean(diameters)), 1), "uncertainty_mm": round(float(edges[0] - edges[1]), 1)}
+    )
 
 
 def _junction_mm(root: Root) -> float | None:
@@ -232,11 +258,21 @@ def _describe_junction(root: Root, height_mm: float | None) -> dict[str, Any]:
     low, high = max(level - 3, 0), min(level + 3, len(root.planes) - 1)
     along = root.planes[high].centre_mm - root.planes[low].centre_mm
     plane = _centred(root.crop, Plane.through(root.planes[level].moved(height_mm - level * RISE_MM).centre_mm, along))
-    sizes = _sizes(measure_contour(trace_wall(root.crop, plane).flat))
-    return {"height_mm": round(float(root.annulus.height(plane.centre_mm)), 1)} | sizes
+    shape = measure_contour(trace_wall(root.crop, plane).flat)
+    others = [plane.moved(mm) for mm in (-JUNCTION_ERROR_MM, JUNCTION_ERROR_MM)]
+    error_mm = _height_error(root, plane.centre_mm, JUNCTION_ERROR_MM)
+    return (
+        {"height_mm": round(float(root.annulus.height(plane.centre_mm)), 1)}
+        | _sizes(shape)
+        | {"uncertainty": _errors(root, shape, plane, others) | {"height_mm": error_mm}}
+    )
 
 
 def _describe_ostium(root: Root, rim: Points | None) -> dict[str, Any]:
     if rim is None:
         return {"not_measurable": "no mouth of a coronary artery is seen"}
-    return {"rim_mm": rounded(rim, 1), "height_mm": round(float(root.annulus.height(rim)), 1)}
+    return {
+        "rim_mm": rounded(rim, 1),
+        "height_mm": round(float(root.annulus.height(rim)), 1),
+        "uncertainty_mm": _height_error(root, rim, RIM_ERROR_MM),
+    }
