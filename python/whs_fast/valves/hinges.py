@@ -46,7 +46,7 @@ BULGES_MM = np.arange(-4.0, 6.1, 0.25)  # heights at which it may begin
 BULGE_STRAY_MM = 1.2
 LEAST_SLOPE = 0.15  # by which the wall turns outwards
 NEAR_MM = 0.9  # to the crown, an attachment is taken for seen
-LEAST_SEEN = 3  # attachments of a cusp whose hinge point counts as seen
+SEEN_MM = 0.75  # error of the fit, below which a hinge point near which an attachment is seen counts as seen
 ROUNDS = 12  # of re-weighting
 LEAST_ERROR_MM, UNSEEN_MM = 0.25, 1.0  # errors of every hinge point, and of one that is not seen
 
@@ -157,9 +157,9 @@ def _fit_crown(middles: Points, found: Points) -> tuple[Points, Points, Points, 
     nadirs = np.clip(-best[4:7] / (2 * bends), -ASKEW, ASKEW)
     at = rows(np.arange(3), nadirs)
     near = (stray == STRAY_MM) & (np.abs(heights - design @ best) < NEAR_MM)
-    seen = np.bincount(cusps[near], minlength=3) >= LEAST_SEEN
-    errors = np.sqrt(np.where(seen, LEAST_ERROR_MM, UNSEEN_MM) ** 2 + ((at @ covariance) * at).sum(1))
-    return at @ best, nadirs, errors, seen
+    errors = np.sqrt(((at @ covariance) * at).sum(1))
+    seen = (np.bincount(cusps[near], minlength=3) > 0) & (errors < SEEN_MM)
+    return at @ best, nadirs, np.hypot(errors, np.where(seen, LEAST_ERROR_MM, UNSEEN_MM)), seen
 
 
 def _bulging(walls: list[Wall], angle: float) -> float | None:
