@@ -38,7 +38,7 @@ def test_what_needs_no_extra_is_never_refused(monkeypatch):
     [
         (
             lambda: check_formats(["stl", "obj"]),
-            "format: 'obj' is unknown, choose from nifti, nifti-each, seg.nrrd, dicom-seg, rtstruct, stl, glb",
+            "format: 'obj' is unknown, choose from nifti, nifti-each, seg.nrrd, dicom-seg, rtstruct, stl, glb, markups",
         ),
         (lambda: check_report("fancy"), "report: 'fancy' is unknown, choose from plain, interactive"),
         (lambda: check_localiser("resnet"), "localiser: 'resnet' is unknown, choose one of squeezenet, vgg16"),

@@ -67,17 +67,17 @@ class ParametricAnatomy:
 
 def draw_parametric(rng: np.random.Generator) -> ParametricAnatomy:
     """A random anatomy; the same generator state gives the same one."""
-    return _deformed(place_heart(draw_sizes(rng), rng), None, rng)
+    return deformed(place_heart(draw_sizes(rng), rng), None, rng)
 
 
 def draw_rooted(rng: np.random.Generator) -> ParametricAnatomy:
     """A random anatomy whose aortic root has sinuses, cusps and coronary ostia, and may lie as flat as roots do."""
     heart = place_heart(draw_sizes(rng), rng, tilted_axis(rng))
     root = draw_root(heart, rng)
-    return _deformed(with_root(heart, root), root, rng)
+    return deformed(with_root(heart, root), root, rng)
 
 
-def _deformed(heart: Heart, root: Root | None, rng: np.random.Generator) -> ParametricAnatomy:
+def deformed(heart: Heart, root: Root | None, rng: np.random.Generator) -> ParametricAnatomy:
     """A heart in a drawn thorax, made irregular."""
     thorax = draw_thorax(room_of(heart), rng)
     linear = rotation(rng.normal(0, 0.08, 3)) @ np.diag(np.exp(-rng.normal(0, 0.02) - rng.normal(0, 0.02, 3)))

@@ -132,7 +132,8 @@ def _errors(found: dict[str, Any], truth: dict[str, Any]) -> Iterator[tuple[str,
     true_hinges = np.array(truth["hinges_mm"])
     for view, direction in (("coplanar", true_hinges[0] - true_hinges[1:].mean(0)),
                             ("cusp_overlap", true_hinges[0] - true_hinges[1])):  # fmt: skip
-        given = [_towards(*root["deployment"][view].values()), _towards(*angles_of(direction))]
+        found_view = root["deployment"][view]
+        given = [_towards(found_view["lao_deg"], found_view["cranial_deg"]), _towards(*angles_of(direction))]
         yield f"projection, {view}, deg", _angle_deg(*given)
 
 

@@ -20,6 +20,7 @@ from whs_fast.networks.backends import load_dense_vnet
 from whs_fast.networks.installed import hash_calibration_file, models_folder, read_calibration_file
 from whs_fast.networks.openvino_model import Model, predict_batches
 from whs_fast.outputs import check_localiser
+from whs_fast.reading.markups import read_hinge_points
 from whs_fast.reading.scan import ScanPhase, read
 from whs_fast.result import Result
 from whs_fast.steps.clean import clean
@@ -35,6 +36,7 @@ from whs_fast.steps.region import region_grid, shift_region
 from whs_fast.steps.segment import segment
 from whs_fast.valves.planes import describe_planes, find_planes
 from whs_fast.valves.root import describe_root, find_root
+from whs_fast.valves.wall import describe_wall
 from whs_fast.volume import Volume
 
 if TYPE_CHECKING:
@@ -90,6 +92,7 @@ class Engine:
         phase: float | str | None = None,
         check: bool = False,
         valves: bool = True,
+        annulus_plane: str | PathLike[str] | None = None,
         progress: Progress | None = None,
     ) -> Result:
         """Segments one scan.
@@ -101,7 +104,9 @@ class Engine:
             phase: one of several phases, such as 30 (% of the R-R interval); left out, that nearest to end-systole.
             check: whether to segment the region a second time, moved by a fraction of a voxel, for a better confidence
                 at twice the time; the labels stay those of the first time.
-            valves: whether to measure the planes of the valves and the aortic root as well, which takes about a second.
+            valves: whether to measure valves, aortic root and wall as well, which takes about half a second.
+            annulus_plane: a .mrk.json of 3D Slicer with the hinge points of the aortic valve by a reader, labelled
+                right, left and non_coronary; left out, they are found.
             progress: called with the name of the step and the share of the whole that is done (0 to 1), in the thread
                 that called `run`. To cancel, raise an exception of your own from it: `run` ends with that exception,
                 within a fraction of a second, and the engine stays ready for the next scan.
@@ -111,6 +116,7 @@ class Engine:
             ModelError: a model of the installation is damaged.
         """
         clock = Clock({}, progress)
+        hinges_mm = None if annulus_plane is None else read_hinge_points(annulus_plane)
         self._prepare_aside()
         with clock.step("read"):
             volume = read(source, series=series, phase=phase, threads=self._threads)
@@ -141,8 +147,10 @@ class Engine:
             if valves:
                 planes = find_planes(labels, grid, threads=self._threads)
                 measured["valves"] = describe_planes(planes)
-                root = find_root(volume, labels, planes, threads=self._threads)
+                root = find_root(volume, labels, planes, hinges_mm=hinges_mm, threads=self._threads)
                 measured["aortic_root"] = describe_root(root)
+                muscle = measured["structures"]["left_ventricle_myocardium"]
+                measured["left_ventricle_wall"] = describe_wall(labels, grid, planes["mitral"], muscle)
             box = cut_heart_box(volume, labels)
             contrast = measure_contrast(volume, box)
             moved_mm = None if refined_mm is None else dist(refined_mm, localised.point_mm)
@@ -214,11 +222,20 @@ def run(
     phase: float | str | None = None,
     check: bool = False,
     valves: bool = True,
+    annulus_plane: str | PathLike[str] | None = None,
     progress: Progress | None = None,
 ) -> Result:
     """Segments one scan with an engine of its own; for several scans, make an `Engine`, whose arguments these are."""
     engine = Engine(threads=threads, localiser=localiser, backend=backend, device=device)
-    return engine.run(source, series=series, phase=phase, check=check, valves=valves, progress=progress)
+    return engine.run(
+        source,
+        series=series,
+        phase=phase,
+        check=check,
+        valves=valves,
+        annulus_plane=annulus_plane,
+        progress=progress,
+    )
 
 
 def _report_part(report: Callable[[float], None], number: int, count: int, share: float) -> None:

@@ -8,45 +8,74 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
+from whs_fast.errors import InputError
 from whs_fast.machine import choose_threads
 from whs_fast.reading.labels import read_labels
+from whs_fast.reading.markups import read_hinge_points
+from whs_fast.reading.naming import printable
+from whs_fast.reading.scan import read
 from whs_fast.reading.slicer import Segmentation, is_segmentation, read_segmentation
 from whs_fast.steps import measure as measuring
 from whs_fast.steps.refine_valve import refine_valve
 from whs_fast.structures import STRUCTURES
 from whs_fast.valves.planes import ValvePlane, describe_planes, find_planes
+from whs_fast.valves.root import describe_root, find_root
+from whs_fast.valves.wall import describe_wall
+from whs_fast.volume import Grid
+
+SAME_WITHIN_MM = 0.01  # corners of two grids that are one
 
 
-def measure(labels: str | PathLike[str], *, threads: int | None = None) -> dict[str, Any]:
+def measure(
+    labels: str | PathLike[str],
+    *,
+    scan: str | PathLike[str] | None = None,
+    annulus_plane: str | PathLike[str] | None = None,
+    threads: int | None = None,
+) -> dict[str, Any]:
     """Measures a label map, for instance one that was corrected by hand.
 
     Args:
         labels: a NIfTI, NRRD or MetaImage file with our label values (0 to 10), or a segmentation of 3D Slicer, whose
             segments are known by name or SNOMED CT code.
+        scan: the scan that they were drawn on, as `run` reads it; with it the aortic root is measured as well.
+        annulus_plane: a .mrk.json of 3D Slicer with the hinge points of the aortic valve by a reader, labelled right,
+            left and non_coronary; left out, they are found. It asks for the scan.
         threads: CPU threads; None uses all that are available.
 
     Returns:
         The part of measurements.json that a label map can give: valve (x, y, z in mm, LPS), structures (volumes in mL),
-        LV mass in g, planes of the valves, warnings and version. The valve is where the LV cavity meets the aorta, and
-        None where they do not meet. touches_region_edge is None, and so is touches_scan_edge where the file is cropped
-        and does not hold the scan's grid.
+        LV mass in g, planes of the valves, LV wall, with a scan the aortic root, warnings and version. The valve is
+        where the LV cavity meets the aorta, and None where they do not meet. touches_region_edge is None, and so is
+        touches_scan_edge where the file is cropped and does not hold the scan's grid.
 
     Raises:
-        InputError: the file cannot be read, or holds other values or segments than expected.
+        InputError: a file cannot be read, or holds other values, segments or points than expected; or the labels do not
+            lie on the scan's grid.
     """
     path, threads = Path(labels), choose_threads(threads)
+    if annulus_plane is not None and scan is None:
+        raise InputError("annulus plane: found no scan beside it, expected the one that it was placed on")
+    hinges_mm = None if annulus_plane is None else read_hinge_points(annulus_plane)
     if is_segmentation(path):
         found = read_segmentation(path)
     else:
         array, grid = read_labels(path, {structure.label: structure.label for structure in STRUCTURES})
         found = Segmentation((array,), grid, True, ())
+    volume = None if scan is None else read(scan, threads=threads)
+    if volume is not None and not _same_grid(volume.grid, found.grid):
+        raise InputError(f"{printable(path)}: found labels on another grid than the scan's, expected the same voxels")
     measured: dict[str, Any] = {}
     planes: dict[str, ValvePlane | str] = {}
+    shown: dict[str, NDArray[np.uint8]] = {}  # the map that shows each
     for own_labels in found.maps:
         valve_mm = refine_valve(own_labels, found.grid, None)
         for name, plane in find_planes(own_labels, found.grid, threads=threads).items():
             if isinstance(planes.get(name, ""), str):
-                planes[name] = plane
+                planes[name], shown[name] = plane, own_labels
         own = measuring.measure(own_labels, found.grid, valve_mm, region=None, threads=threads)
         if not measured:
             measured = own
@@ -60,8 +89,21 @@ def measure(labels: str | PathLike[str], *, threads: int | None = None) -> dict[
         for entry in measured["structures"].values():
             entry["touches_scan_edge"] = None
         warnings.append("the file does not hold the scan's grid: whether its edge cuts a structure off is unknown")
+    if volume is not None:
+        root = find_root(volume, shown["aortic"], planes, hinges_mm=hinges_mm, threads=threads)
+        measured["aortic_root"] = describe_root(root)
+    muscle = measured["structures"]["left_ventricle_myocardium"]
     return measured | {
+        "left_ventricle_wall": describe_wall(shown["mitral"], found.grid, planes["mitral"], muscle),
         "valves": describe_planes(planes),
         "warnings": [*warnings, *measuring.find_doubts(measured, found.grid)],
         "version": version("whs_fast"),
     }
+
+
+def _same_grid(one: Grid, other: Grid) -> bool:
+    """Whether their voxels are the same ones, but for the rounding of headers."""
+    ends = [grid.affine @ (*(n - 1 for n in grid.shape[::-1]), 1) for grid in (one, other)]
+    return one.shape == other.shape and bool(
+        np.abs(one.affine - other.affine).max() < SAME_WITHIN_MM and np.abs(ends[0] - ends[1]).max() < SAME_WITHIN_MM
+    )

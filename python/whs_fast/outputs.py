@@ -29,6 +29,7 @@ FORMATS = {
     "rtstruct": Output(("contours.dcm",), "rtstruct"),
     "stl": Output(("meshes",), "mesh"),
     "glb": Output(("heart.glb",), "mesh"),
+    "markups": Output(("valves.mrk.json",)),
 }
 REPORTS = {
     "plain": Output(("report.html",)),

@@ -25,6 +25,7 @@ from whs_fast.steps.figures import Figures
 from whs_fast.volume import Direction, Triple, Volume
 from whs_fast.writing.dicom.objects import write_contours, write_objects
 from whs_fast.writing.label_maps import write_each, write_labels
+from whs_fast.writing.markups import write_markups
 from whs_fast.writing.meshes import write_meshes
 from whs_fast.writing.result_folder import written_aside
 
@@ -94,7 +95,8 @@ class Result:
 
         Args:
             folder: where to write; created if it does not exist.
-            formats: one or more of "nifti", "nifti-each", "seg.nrrd", "dicom-seg", "rtstruct", "stl" and "glb".
+            formats: one or more of "nifti", "nifti-each", "seg.nrrd", "dicom-seg", "rtstruct", "stl", "glb" and
+                "markups".
             report: "plain", or "interactive" for a second page with slices to scroll and a heart to turn.
             overwrite: whether to replace earlier results in the folder.
             progress: called with the name of the step and the share that is done (0 to 1), as in `Engine.run`.
@@ -169,6 +171,8 @@ class Result:
             write_contours(folder, self.labels, grid, self.source, self.measurements)
         elif names == ("nifti-each",):
             write_each(folder / FORMATS[names[0]].files[0], self.labels, grid, self._threads, self.scan.nifti_places)
+        elif names == ("markups",):
+            write_markups(folder / FORMATS[names[0]].files[0], self.measurements)
         elif _SURFACES.issuperset(names):
             write_meshes(folder, names, self.labels, grid, threads=self._threads)
         else:

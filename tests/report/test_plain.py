@@ -87,11 +87,11 @@ def test_valves_and_root_are_told_with_their_uncertainty():
         "2 of 3 hinge points seen",
         "Outflow tract, 4 mm below not measurable: its border is not seen",
         "mean 32.5 mm",
-        "right coronary ostium (unreliable, to be checked) 14.3 mm",
-        "left coronary ostium (unreliable, to be checked) not measurable: no mouth of a coronary artery is seen",
+        "right coronary ostium 14.3 ± 0.9 mm",
+        "left coronary ostium not measurable: no mouth of a coronary artery is seen",
         "together 66 mm3",
-        "LAO 12°, caudal 8°",
-        "RAO 9°, caudal 25°",
+        "LAO 12°, caudal 8° (± 3°)",
+        "RAO 9°, caudal 25° (± 2°)",
     ):
         assert part in text, part
     assert sum(name == "src" for name, _ in page.attributes) == 2

@@ -11,7 +11,7 @@ import pytest
 from pynetdicom import AE, evt
 from pynetdicom.association import Association
 from pynetdicom.sop_class import (
-    ComprehensiveSRStorage,
+    Comprehensive3DSRStorage,
     CTImageStorage,
     SecondaryCaptureImageStorage,
     SegmentationStorage,
@@ -150,7 +150,7 @@ class Archive:
     def __init__(self, port, tls=None):
         self.stored, self.status = [], 0x0000
         entity = AE(ae_title="ARCHIVE")
-        for sop_class in (SegmentationStorage, ComprehensiveSRStorage, SecondaryCaptureImageStorage):
+        for sop_class in (SegmentationStorage, Comprehensive3DSRStorage, SecondaryCaptureImageStorage):
             entity.add_supported_context(sop_class)
         self.server = entity.start_server(
             ("127.0.0.1", port), block=False, ssl_context=tls, evt_handlers=[(evt.EVT_C_STORE, self._store)]

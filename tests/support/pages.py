@@ -82,8 +82,8 @@ def aortic_root():
         "dmin_mm": 22.5, "dmax_mm": 27.5, "eccentricity": 0.18,
     }  # fmt: skip
     views = {
-        "coplanar": {"lao_deg": 12.0, "cranial_deg": -8.0},
-        "cusp_overlap": {"lao_deg": -9.0, "cranial_deg": -25.0},
+        "coplanar": {"lao_deg": 12.0, "cranial_deg": -8.0, "uncertainty_deg": 3.0},
+        "cusp_overlap": {"lao_deg": -9.0, "cranial_deg": -25.0, "uncertainty_deg": 2.0},
     }
     curve = [{"lao_deg": float(lao), "cranial_deg": lao - 20.0} for lao in range(-50, 51, 10)]
     return {
@@ -104,7 +104,7 @@ def aortic_root():
         "sinuses": {"height_mm": 11.0, "right_mm": 31.5, "left_mm": 32.5, "non_coronary_mm": 33.5, "mean_mm": 32.5},
         "sinotubular_junction": sizes | {"height_mm": 21.0},
         "coronary_ostia": {
-            "right": {"rim_mm": [0.0, -14.0, 14.3], "height_mm": 14.3},
+            "right": {"rim_mm": [0.0, -14.0, 14.3], "height_mm": 14.3, "uncertainty_mm": 0.9},
             "left": {"not_measurable": "no mouth of a coronary artery is seen"},
         },
         "calcium": {

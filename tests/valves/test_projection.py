@@ -37,11 +37,13 @@ def test_views_of_a_known_root():
     front /= np.linalg.norm(front)
     left = np.cross(normal, front)
     hinges = np.array([12 * (np.cos(a) * front + np.sin(a) * left) for a in np.deg2rad([0, 120, 240])])
-    told = describe_deployment(normal, hinges)
-    coplanar, overlap = towards(*told["coplanar"].values()), towards(*told["cusp_overlap"].values())
+    told = describe_deployment(normal, hinges, np.full(3, 0.6))
+    coplanar, overlap = (towards(told[v]["lao_deg"], told[v]["cranial_deg"]) for v in ("coplanar", "cusp_overlap"))
     assert coplanar @ normal == pytest.approx(0, abs=2e-3) and overlap @ normal == pytest.approx(0, abs=2e-3)
     np.testing.assert_allclose(coplanar, front, atol=2e-3)
     along = hinges[0] - hinges[1]
     np.testing.assert_allclose(np.cross(overlap, along / np.linalg.norm(along)), 0, atol=2e-3)
+    each = np.arctan(0.6 / np.linalg.norm(along))  # by moving one of the two hinge points
+    assert told["cusp_overlap"]["uncertainty_deg"] == pytest.approx(np.degrees(np.sqrt(2) * each), abs=0.06)
     assert told["angle_to_horizontal_deg"] == pytest.approx(np.degrees(np.arccos(normal[2])), abs=0.05)
     assert told["coronal_angle_deg"] == pytest.approx(np.degrees(np.arctan(0.6 / 0.77)), abs=0.05)

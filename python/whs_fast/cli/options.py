@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from pathlib import Path
 
 import click
 
@@ -46,6 +47,13 @@ localiser_option = click.option(
     default="squeezenet",
     show_default=True,
     help="Network that finds the aortic valve: the fast one, or the larger one of the paper.",
+)
+annulus_plane_option = click.option(
+    "--annulus-plane",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="Hinge points of the aortic valve by a reader: a .mrk.json of 3D Slicer with points labelled right, left and "
+    "non_coronary, such as valves.mrk.json after they were moved. Default: they are found.",
 )
 _NETWORKS = (
     localiser_option,

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from whs_fast.cli.options import segmentation_options
+from whs_fast.cli.options import annulus_plane_option, segmentation_options
 from whs_fast.cli.segmenting import segment
 from whs_fast.errors import InputError
 from whs_fast.machine import require_extra
@@ -27,6 +27,7 @@ the labels are written:
   seg.nrrd    labels.seg.nrrd, for 3D Slicer and ITK-SNAP
   dicom-seg   labels.dcm (Segmentation) and measurements.dcm (Structured Report); for DICOM scans only
   rtstruct    contours.dcm (RT Structure Set); for DICOM scans only
+  markups     valves.mrk.json, planes of the valves and hinge points for 3D Slicer
   stl, glb    meshes/STRUCTURE.stl and heart.glb, surfaces in mm and LPS
 
 With --json, standard output carries one JSON object per line, for programs that show progress:
@@ -92,9 +93,8 @@ Examples:
     is_flag=True,
     help="Segment a second time, moved by a fraction of a voxel, for a surer confidence; takes twice as long.",
 )
-@click.option(
-    "--no-valves", is_flag=True, help="Do not measure the planes of the valves and the aortic root: a second less."
-)
+@click.option("--no-valves", is_flag=True, help="Do not measure valves, aortic root and LV wall: half a second less.")
+@annulus_plane_option
 @segmentation_options
 def command(
     source: Path | None,
@@ -104,10 +104,14 @@ def command(
     archive: str | None,
     destination: str | None,
     no_valves: bool,
+    annulus_plane: Path | None,
     **options: Any,
 ) -> None:
     if (source is None) == (archive is None):
         raise InputError("input: expected either INPUT or --from-dicomweb URL")
+    if annulus_plane is not None and (no_valves or phase == "all"):
+        other = "--no-valves" if no_valves else "--phase all"
+        raise InputError(f"--annulus-plane: found {other} beside it, expected one phase whose valves are measured")
     with ExitStack() as stack:
         if archive is not None or destination is not None:
             require_extra("dicomweb", "DICOMweb")
@@ -123,4 +127,12 @@ def command(
             options["formats"] = tuple(dict.fromkeys((*options["formats"], "dicom-seg")))
             options["saved"] = partial(store_results, destination)
         assert source is not None
-        segment(source, folder, series=series, phase=phase, valves=not no_valves, **options)
+        segment(
+            source,
+            folder,
+            series=series,
+            phase=phase,
+            valves=not no_valves,
+            annulus_plane=annulus_plane,
+            **options,
+        )

@@ -25,6 +25,7 @@ def segment(
     phase: str | None = None,
     check: bool = False,
     valves: bool = True,
+    annulus_plane: Path | None = None,
     threads: int | None,
     localiser: str,
     backend: str,
@@ -56,7 +57,9 @@ def segment(
 
     def segment_one(engine: Engine, part: "Path | ScanPhase", place: Path, **choice: Any) -> None:
         with progress_lines() if as_json else progress_bar() as progress:
-            result = engine.run(part, check=check, valves=valves, progress=progress, **choice)
+            result = engine.run(
+                part, check=check, valves=valves, annulus_plane=annulus_plane, progress=progress, **choice
+            )
             measured[place] = result.measurements
             result.save(place, formats=formats, report=report, overwrite=overwrite, progress=progress)
         if saved is not None:

@@ -10,7 +10,7 @@ from ssl import SSLContext
 
 from pydicom import dcmread
 from pydicom.uid import (
-    ComprehensiveSRStorage,
+    Comprehensive3DSRStorage,
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
     SecondaryCaptureImageStorage,
@@ -20,7 +20,7 @@ from pynetdicom import AE
 
 from whs_fast.errors import InputError
 
-_CLASSES = (SegmentationStorage, ComprehensiveSRStorage, SecondaryCaptureImageStorage)
+_CLASSES = (SegmentationStorage, Comprehensive3DSRStorage, SecondaryCaptureImageStorage)
 _STORED_WITH_WARNING = (0xB000, 0xB006, 0xB007)
 
 

@@ -8,6 +8,7 @@ import base64
 from collections.abc import Mapping
 from typing import Any
 
+from whs_fast.report.bulls_eye import draw_bulls_eye
 from whs_fast.report.quality import quality_table, traffic_light
 from whs_fast.report.tables import (
     STYLE,
@@ -61,4 +62,6 @@ def _valves(measurements: Mapping[str, Any], root_picture: bytes | None) -> str:
             '<div class="picture"><img alt="The annulus from the aorta, a cut along the root, and the views that show '
             f'the annulus edge-on" src="data:image/png;base64,{image}"></div>'
         )
+    if "left_ventricle_wall" in measurements:
+        parts.append(f"<h2>Wall of the left ventricle</h2> {draw_bulls_eye(measurements['left_ventricle_wall'])}")
     return "\n".join(parts)

@@ -115,7 +115,7 @@ def root_table(root: Mapping[str, Any]) -> str:
         ),
         ("Sinotubular junction", _sizes(root["sinotubular_junction"])),
         *(
-            (f"Height of the {side} coronary ostium (unreliable, to be checked)", _height(ostium))
+            (f"Height of the {side} coronary ostium", _height(ostium))
             for side, ostium in root["coronary_ostia"].items()
         ),
         (
@@ -144,14 +144,14 @@ def _sizes(part: Mapping[str, Any]) -> str:
 def _height(ostium: Mapping[str, Any]) -> str:
     if "not_measurable" in ostium:
         return f"not measurable: {html.escape(ostium['not_measurable'])}"
-    return f"{ostium['height_mm']:.1f} mm"
+    return f"{ostium['height_mm']:.1f} &plusmn; {ostium['uncertainty_mm']:.1f} mm"
 
 
 def _view(view: Mapping[str, float]) -> str:
     lao, cranial = view["lao_deg"], view["cranial_deg"]
     return (
         f"{'LAO' if lao >= 0 else 'RAO'} {abs(lao):.0f}&deg;, {'cranial' if cranial >= 0 else 'caudal'} "
-        f"{abs(cranial):.0f}&deg;"
+        f"{abs(cranial):.0f}&deg; (&plusmn; {view['uncertainty_deg']:.0f}&deg;)"
     )
 
 

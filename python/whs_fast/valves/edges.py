@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import NDArray
 
 from whs_fast.valves.contours import Plane, Points
 from whs_fast.valves.crop import BLOOD, Crop
@@ -66,8 +67,7 @@ def trace_wall(crop: Crop, plane: Plane, *, border: Points | None = None, level:
     edge = (means[:, : len(RADII)] - means[:, half : half + len(RADII)]) / crop.contrast
     cost = -np.clip(edge, -0.3, 0.8) + LABEL_COST * np.nan_to_num(((RADII - border[:, None]) / LABEL_MM) ** 2)
     path = _closed_path(cost)
-    radii = np.array([_crossing(crop, row, place, level) for row, place in zip(hu, path, strict=True)])
-    waves = np.fft.rfft(radii)
+    waves = np.fft.rfft(_crossings(crop, hu, path, level))
     waves[WAVES + 1 :] = 0
     sharp = float((edge[np.arange(RAYS), path] > 0.3).mean())
     return Wall(np.fft.irfft(waves, RAYS), sharp)
@@ -95,14 +95,17 @@ def _closed_path(cost: Points) -> np.ndarray:
     return path[lead:-lead]
 
 
-def _crossing(crop: Crop, row: Points, place: int, level: float) -> float:
-    """Where a ray passes the level between the outside and blood, nearest to a place."""
+def _crossings(crop: Crop, hu: NDArray[np.float32], path: NDArray[np.int64], level: float) -> Points:
+    """Where each ray passes the level between the outside and blood, nearest to its place on the path."""
     reach = round(2 * EDGE_MM / STEP_MM)
-    low, high = max(0, place - reach), min(len(row) - 1, place + reach)
-    outside = max(float(row[place : high + 1].min()), crop.muscle)
-    bound = outside + level * (crop.blood - outside)
-    falls = np.flatnonzero((row[low:high] >= bound) & (row[low + 1 : high + 1] < bound)) + low
-    if not len(falls):
-        return float(RADII[place])
-    at = falls[np.abs(falls - place).argmin()]
-    return float(RADII[at] + STEP_MM * (row[at] - bound) / (row[at] - row[at + 1]))
+    steps = np.arange(-reach, reach + 1)
+    at = np.clip(path[:, None] + steps, 0, len(RADII) - 1)
+    near = np.take_along_axis(hu, at, 1)
+    outside = np.maximum(near[:, reach:].min(1), crop.muscle)
+    bound = (outside + level * (crop.blood - outside))[:, None]
+    falls = (near[:, :-1] >= bound) & (near[:, 1:] < bound)
+    first = np.where(falls, np.abs(steps[:-1]), reach + 1).argmin(1)[:, None]
+    before, after = (np.take_along_axis(near, first + i, 1) for i in (0, 1))
+    share = (before - bound) / np.where(before > after, before - after, 1.0)
+    crossing = RADII[np.take_along_axis(at, first, 1)] + STEP_MM * share
+    return np.where(falls.any(1), crossing[:, 0], RADII[path])

@@ -2,21 +2,25 @@
 
 Three bulges of the wall above the annulus tell where the sinuses are. In half-planes through the axis around the middle
 of each, a cusp is a thin sheet, dark or calcified, that leaves the wall and rises inwards. The line along it, prolonged
-outwards, meets the wall of the outflow tract, prolonged upwards, at the line of attachment; the lowest point of a
-parabola through that line is the hinge point. So the plane does not depend on the labels, which only say where to look.
+outwards, meets the wall of the outflow tract, prolonged upwards, at the line of attachment. There, too, the wall begins
+to bulge, which is seen less exactly but where no cusp is seen. These lines form a crown of three arches: one plane and
+a parabola for each cusp are fitted to all of them at once, against outliers, so that a cusp that is hardly seen is held
+by the others. The hinge points are the lowest points of the parabolas. So the plane does not depend on the labels,
+which only say where to look.
 """
 
 from dataclasses import dataclass
-from itertools import combinations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from whs_fast.valves.contours import Plane, Points
 from whs_fast.valves.crop import Crop
 from whs_fast.valves.edges import ANGLES, RAYS, Wall, trace_wall
 
 CUSPS = ("right", "left", "non_coronary")
-SINUS_HEIGHTS_MM = np.arange(5.0, 13.0, 2.0)
+SINUS_HEIGHTS_MM = np.arange(1.0, 18.0, 2.0)
+SINUS_PLANES = 4  # neighbours of these heights, in which the bulges are largest
 LEAST_BULGE_MM = 0.35  # amplitude of the three lobes
 WALL_HEIGHTS_MM = np.arange(-6.0, 9.1, 1.0)
 OUTFLOW_MM = (-5.5, -0.5)  # where the wall is the outflow tract's
@@ -29,23 +33,32 @@ LEAST_DIP = 0.18  # of the contrast
 SHEET_MM = 5.0  # of its height that is taken for straight
 LEAST_POINTS = 4
 ASKEW = np.deg2rad(14)  # a nadir lies no farther from the middle of its sinus
-NEAR_MM = 0.8  # of a parabola, on which an attachment counts as seen
-BENDS = (3.0, 40.0)  # mm per rad2: a cusp that rises by 0.5 to 6 mm within 24 degrees
-LEAST_ERROR_MM = 0.3
-FARTHEST_MM = 6.0  # from the plane at which the search began
-UNSEEN_MM = 2.0  # uncertainty of a hinge point that stays in that plane
+FARTHEST_MM = 9.0  # from the plane at which the search began
+# The crown as it is expected, with standard deviations: the plane's height and rise across its radius in mm, the bend
+# of the parabolas in mm per rad2 (within 24 degrees a cusp rises by 1 to 4 mm), and how cusps differ in slope and bend.
+PLANE_SD_MM = (3.0, 1.8, 1.8)
+BEND, BEND_SD = 14.0, 5.0
+CUSP_SLOPE_SD, CUSP_BEND_SD = 2.5, 3.0
+STARTS_MM = (-4.0, -2.0, 0.0, 2.0, 4.0)  # heights from which the fit begins
+STRAY_MM = 0.6  # of an attachment from the crown, as a Cauchy distribution has it
+BULGE_TURNS = TURNS[1::2]  # where the wall's bulging is looked for
+BULGES_MM = np.arange(-4.0, 6.1, 0.25)  # heights at which it may begin
+BULGE_STRAY_MM = 1.2
+LEAST_SLOPE = 0.15  # by which the wall turns outwards
+NEAR_MM = 0.9  # to the crown, an attachment is taken for seen
+SEEN_MM = 0.75  # error of the fit, below which a hinge point near which an attachment is seen counts as seen
+ROUNDS = 12  # of re-weighting
+LEAST_ERROR_MM, UNSEEN_MM = 0.25, 1.0  # errors of every hinge point, and of one that is not seen
 
 
 @dataclass(frozen=True)
 class Hinges:
-    """points_mm: right, left, non-coronary [3, 3], LPS. uncertainty_mm: standard errors of their heights [3]."""
+    """points_mm: right, left, non-coronary [3, 3], LPS. uncertainty_mm: standard errors of their heights [3]. seen:
+    whether the line of attachment was seen near each [3]."""
 
     points_mm: Points
     uncertainty_mm: Points
-
-    @property
-    def seen(self) -> int:
-        return int((self.uncertainty_mm < UNSEEN_MM).sum())
+    seen: NDArray[np.bool_]
 
 
 def find_hinges(crop: Crop, plane: Plane, mitral_mm: Points | None) -> Hinges | str:
@@ -54,8 +67,17 @@ def find_hinges(crop: Crop, plane: Plane, mitral_mm: Points | None) -> Hinges | 
     if lobes is None:
         return "three sinuses cannot be told apart (a bicuspid valve, fused cusps, or motion)"
     walls = _walls(crop, plane)
-    found = [_hinge(crop, plane, walls, angle) for angle in _named(lobes, plane, mitral_mm)]
-    return Hinges(np.stack([point for point, _ in found]), np.array([error for _, error in found]))
+    middles = _named(lobes, plane, mitral_mm)
+    found = []
+    for k, middle in enumerate(middles):
+        found += [(k, t, _attachment(crop, plane, walls, middle + t), STRAY_MM) for t in TURNS]
+        found += [(k, t, _bulging(walls, middle + t), BULGE_STRAY_MM) for t in BULGE_TURNS]
+    lows, nadirs, errors, seen = _fit_crown(middles, np.array([row for row in found if row[2] is not None]))
+    angles = middles + nadirs
+    radii = [np.interp(low, WALL_HEIGHTS_MM, [float(wall.at(at)) for wall in walls])
+             for low, at in zip(lows, angles, strict=True)]  # fmt: skip
+    flat = np.array(radii)[:, None] * np.stack([np.cos(angles), np.sin(angles)], -1)
+    return Hinges(plane.lift(flat) + lows[:, None] * plane.normal, errors, seen)
 
 
 def plane_through(hinges: Points, centre_mm: Points, up: Points) -> Plane:
@@ -67,7 +89,9 @@ def plane_through(hinges: Points, centre_mm: Points, up: Points) -> Plane:
 
 def _sinuses(crop: Crop, plane: Plane) -> Points | None:
     """Angles of the middles of three sinuses."""
-    waves = np.fft.rfft(np.mean([trace_wall(crop, plane.moved(h)).radii for h in SINUS_HEIGHTS_MM], axis=0))
+    radii = np.array([trace_wall(crop, plane.moved(h)).radii for h in SINUS_HEIGHTS_MM])
+    means = np.fft.rfft([radii[i : i + SINUS_PLANES].mean(0) for i in range(len(radii) - SINUS_PLANES + 1)])
+    waves = means[np.abs(means[:, 3]).argmax()]
     if 2 * abs(waves[3]) / RAYS < LEAST_BULGE_MM:
         return None
     lobes = np.zeros_like(waves)
@@ -101,44 +125,59 @@ def _named(angles: Points, plane: Plane, mitral_mm: Points | None) -> Points:
     return np.roll(angles, -int(np.cos(angles - towards).argmax()))
 
 
-def _hinge(crop: Crop, plane: Plane, walls: list[Wall], middle: float) -> tuple[Points, float]:
-    """A hinge point and its uncertainty in mm."""
-    turns, heights = [], []
-    for turn in TURNS:
-        height = _attachment(crop, plane, walls, middle + turn)
-        if height is not None:
-            turns.append(turn)
-            heights.append(height)
-    found = _lowest(np.array(turns), np.array(heights))
-    low, error, at = (0.0, UNSEEN_MM, middle) if found is None else (found[1], found[2], middle + found[0])
-    radius = float(np.interp(low, WALL_HEIGHTS_MM, [float(wall.at(at)) for wall in walls]))
-    return plane.moved(low).lift(radius * np.array([np.cos(at), np.sin(at)])), error
+def _fit_crown(middles: Points, found: Points) -> tuple[Points, Points, Points, NDArray[np.bool_]]:
+    """Height, turn from the middle, standard error of the height and whether it is seen, of each cusp's nadir.
 
-
-def _lowest(turns: Points, heights: Points) -> tuple[float, float, float] | None:
-    """Turn, height and uncertainty of the lowest point of a line of attachment, a U; None where it is not seen.
-
-    Of the parabolas through any three points that one is taken to which a fourth lies nearest (a least median of
-    squares), and is fitted again to all points near it.
+    found: cusp, turn from its middle, height and scale of the error, of each point that was found of the crown [n, 4].
+    Heights are linear in ten numbers: three of the plane, the common bend, and slope and bend of each cusp. They are
+    fitted by least squares that are weighted again and again, with what is expected of them as ten more observations.
     """
-    if len(turns) < LEAST_POINTS:
-        return None
-    best, away = None, NEAR_MM
-    for three in combinations(range(len(turns)), 3):
-        bend, slope, base = np.polyfit(turns[list(three)], heights[list(three)], 2)
-        if not BENDS[0] < bend < BENDS[1] or abs(slope) > 2 * bend * ASKEW:
-            continue
-        fourth = float(np.sort(np.abs(heights - np.polyval([bend, slope, base], turns)))[LEAST_POINTS - 1])
-        if fourth < away:
-            best, away = np.array([bend, slope, base]), fourth
-    if best is None:
-        return None
-    kept = np.abs(heights - np.polyval(best, turns)) < NEAR_MM
-    bend, slope, base = best = np.polyfit(turns[kept], heights[kept], 2)
-    turn = float(np.clip(-slope / (2 * bend), -ASKEW, ASKEW)) if bend > 0 else 0.0
-    height = float(np.polyval(best, turn))
-    spread = float(np.std(heights[kept] - np.polyval(best, turns[kept]), ddof=3)) if kept.sum() > 3 else NEAR_MM
-    return (turn, height, LEAST_ERROR_MM + spread) if abs(height) < FARTHEST_MM else None
+    expected = np.r_[0.0, 0.0, 0.0, BEND, np.zeros(6)]
+    spread = np.r_[PLANE_SD_MM, BEND_SD, np.repeat([CUSP_SLOPE_SD, CUSP_BEND_SD], 3)]
+
+    def rows(cusps: NDArray[np.int_], turns: Points) -> Points:
+        angle = middles[cusps] + turns
+        own = (cusps[:, None] == np.arange(3)) * turns[:, None]
+        plane = np.stack([np.ones_like(turns), np.cos(angle), np.sin(angle), turns**2], -1)
+        return np.concatenate([plane, own, own * turns[:, None]], 1)
+
+    cusps, turns, heights, stray = found[:, 0].astype(int), *found[:, 1:].T
+    design, best, least = rows(cusps, turns), expected, np.inf
+    for start in STARTS_MM:
+        numbers = expected + np.r_[start, np.zeros(9)]
+        for _ in range(ROUNDS):
+            weights = 1 / (stray**2 + (heights - design @ numbers) ** 2)
+            inverse = np.linalg.inv((design * weights[:, None]).T @ design + np.diag(spread**-2))
+            numbers = inverse @ (design.T @ (weights * heights) + expected / spread**2)
+        away = heights - design @ numbers
+        cost = np.log1p((away / stray) ** 2).sum() + (((numbers - expected) / spread) ** 2).sum() / 2
+        if cost < least:
+            best, covariance, least = numbers, inverse, cost
+    bends = np.maximum(best[3] + best[7:], 1.0)
+    nadirs = np.clip(-best[4:7] / (2 * bends), -ASKEW, ASKEW)
+    at = rows(np.arange(3), nadirs)
+    near = (stray == STRAY_MM) & (np.abs(heights - design @ best) < NEAR_MM)
+    errors = np.sqrt(((at @ covariance) * at).sum(1))
+    seen = (np.bincount(cusps[near], minlength=3) > 0) & (errors < SEEN_MM)
+    return at @ best, nadirs, np.hypot(errors, np.where(seen, LEAST_ERROR_MM, UNSEEN_MM)), seen
+
+
+def _bulging(walls: list[Wall], angle: float) -> float | None:
+    """Height over the plane at which the wall begins to bulge at an angle: where two lines fit its radii best."""
+    radii = np.array([float(one.at(angle)) for one in walls])
+    left, slopes = radii - _TWO_LINES @ radii, _TURNING @ radii
+    error = np.where(slopes > LEAST_SLOPE, (left**2).sum(1), np.inf)
+    return float(BULGES_MM[error.argmin()]) if np.isfinite(error.min()) else None
+
+
+def _two_lines(height: float) -> tuple[Points, Points]:
+    """What gives the fit of two lines that meet at a height, and by how much the second is steeper, for radii."""
+    basis = np.stack([np.ones_like(WALL_HEIGHTS_MM), WALL_HEIGHTS_MM, np.maximum(WALL_HEIGHTS_MM - height, 0)], 1)
+    inverse = np.linalg.pinv(basis)
+    return basis @ inverse, inverse[2]
+
+
+_TWO_LINES, _TURNING = (np.stack(parts) for parts in zip(*map(_two_lines, BULGES_MM), strict=True))
 
 
 def _attachment(crop: Crop, plane: Plane, walls: list[Wall], angle: float) -> float | None:
@@ -167,7 +206,7 @@ def _attachment(crop: Crop, plane: Plane, walls: list[Wall], angle: float) -> fl
         return None
     start = float(np.median(sheet - slope * heights))
     height = (radius - start) / (slope - steep)
-    return height if abs(height) < FARTHEST_MM + 3 else None
+    return height if abs(height) < FARTHEST_MM else None
 
 
 def _chain(heights: Points, radii: Points) -> tuple[Points, Points]:

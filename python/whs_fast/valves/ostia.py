@@ -1,7 +1,9 @@
 """The mouths of the coronary arteries: where the wall of the root lets blood out.
 
-Just outside the lumen lies dark wall, except where an artery leaves: there it is as bright as blood for some
-millimetres outwards. Atria and ventricles behind the wall are bright too, but the wall before them is not.
+Just outside the lumen lies dark wall, except where an artery leaves: there it is as bright as blood. Thin wall before
+an atrium, or an artery that runs along the root, may look like that for a millimetre or two; of an artery that leaves,
+the blood goes on outwards. So the mouth is taken from which it goes farthest. Labels have no say: they often count the
+first part of an artery as a chamber.
 """
 
 from collections.abc import Sequence
@@ -9,7 +11,6 @@ from collections.abc import Sequence
 import numpy as np
 
 from whs_fast import _kernels
-from whs_fast.structures import BY_KEY
 from whs_fast.valves.contours import Plane, Points
 from whs_fast.valves.crop import Crop
 from whs_fast.valves.edges import Wall
@@ -17,10 +18,10 @@ from whs_fast.valves.edges import Wall
 STEP_MM = 0.4  # of height
 TURN = np.deg2rad(2)
 REACH = np.deg2rad(55)  # from the hinge point of the cusp: beyond it another sinus begins
-OUTWARDS_MM = np.arange(0.4, 3.3, 0.4)  # from the wall
-LOWEST_MM, HIGHEST_MM = 4.0, 24.0  # over the annulus; mouths beyond are rarities, other bright things are not
-LEAST_MM2, LARGEST_MM2 = 3.0, 60.0
-CHAMBERS = tuple(BY_KEY[k].label for k in ("left_atrium", "right_atrium", "right_ventricle_cavity", "pulmonary_artery"))
+OUTWARDS_MM = np.arange(0.4, 5.7, 0.4)  # from the wall
+MOUTH, ONWARDS = 8, 11  # of these places that are bright in a mouth, and where it goes on into an artery
+LOWEST_MM, HIGHEST_MM = 4.0, 27.0  # over the annulus; mouths beyond are rarities, other bright things are not
+LEAST_MM2, LARGEST_MM2 = 1.5, 60.0
 
 
 def find_ostium(
@@ -44,16 +45,18 @@ def find_ostium(
             for i, row, line in zip(low, rows, radius, strict=True)
         ]
     )
-    bright = crop.at(points).min(2) > crop.muscle + 0.5 * crop.contrast
-    mouth = np.ascontiguousarray(bright & ~np.isin(crop.label_at(points[:, :, -1]), CHAMBERS))[None].astype(np.uint8)
+    bright = crop.at(points) > crop.muscle + 0.5 * crop.contrast
+    reach = np.logical_and.accumulate(bright, 2).sum(2)  # places on each ray
+    mouth = np.ascontiguousarray(reach >= MOUTH)[None].astype(np.uint8)
     parts = np.empty(mouth.shape, np.uint32)
     count = _kernels.connected_components(mouth, parts, 26)
     areas = np.array([(radius[parts[0] == i + 1] * TURN * STEP_MM).sum() for i in range(count)])
-    fitting = (areas > LEAST_MM2) & (areas < LARGEST_MM2)
+    far = np.array([reach[parts[0] == i + 1].max() for i in range(count)])
+    fitting = (areas > LEAST_MM2) & (areas < LARGEST_MM2) & (far >= ONWARDS)
     fitting &= ~np.isin(np.arange(1, count + 1), parts[0, [0, -1]])  # a mouth has a rim below and above
     if not fitting.any():
         return None
-    chosen = parts[0] == int(np.where(fitting, areas, 0).argmax()) + 1
+    chosen = parts[0] == int(np.where(fitting, far + areas / LARGEST_MM2, 0).argmax()) + 1
     row = int(chosen.any(1).argmax())
     column = int(np.median(np.flatnonzero(chosen[row])))
     rise = rows[row] - STEP_MM / 2 - heights[low[row]]

@@ -30,16 +30,34 @@ def angles_of(direction: Points) -> tuple[float, float]:
     return float(np.degrees(np.arctan2(d[0], -d[1]))), float(np.degrees(np.arcsin(np.clip(d[2], -1, 1))))
 
 
-def describe_deployment(normal: Points, hinges: Points) -> dict[str, Any]:
-    """`deployment` of measurements.json; hinges: right, left and non-coronary hinge point [3, 3] in mm, LPS."""
-    right, left, other = hinges
-    views = {"coplanar": right - (left + other) / 2, "cusp_overlap": right - left}
+def describe_deployment(normal: Points, hinges: Points, errors_mm: Points) -> dict[str, Any]:
+    """`deployment` of measurements.json.
+
+    hinges: right, left and non-coronary hinge point [3, 3] in mm, LPS. errors_mm: of their heights along the normal.
+    """
+    views = _directions(hinges)
+    moved = [_directions(hinges + shift) for shift in np.diag(errors_mm)[..., None] * normal]
+    errors = {name: np.linalg.norm([_angle_deg(way, other[name]) for other in moved]) for name, way in views.items()}
     return {
         "angle_to_horizontal_deg": round(float(np.degrees(np.arccos(abs(normal[2])))), 1),
         "coronal_angle_deg": round(float(np.degrees(np.arctan2(abs(normal[0]), abs(normal[2])))), 1),
-        **{name: _view(*angles_of(direction)) for name, direction in views.items()},
+        **{
+            name: _view(*angles_of(direction)) | {"uncertainty_deg": round(float(errors[name]), 1)}
+            for name, direction in views.items()
+        },
         "s_curve": [_view(float(lao), s_curve(normal, lao)) for lao in CURVE_LAO_DEG],
     }
+
+
+def _directions(hinges: Points) -> dict[str, Points]:
+    """Of the two views, from the three hinge points."""
+    right, left, other = hinges
+    return {"coplanar": right - (left + other) / 2, "cusp_overlap": right - left}
+
+
+def _angle_deg(one: Points, other: Points) -> float:
+    cosine = one @ other / (np.linalg.norm(one) * np.linalg.norm(other))
+    return float(np.degrees(np.arccos(np.clip(cosine, -1, 1))))
 
 
 def _view(lao: float, cranial: float) -> dict[str, float]:

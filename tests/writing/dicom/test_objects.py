@@ -291,6 +291,43 @@ def test_report_holds_the_figures_and_names_the_segments(case):
     assert set(evidence) == {case.segmentation.SOPInstanceUID, *case.source.instances}
 
 
+CONTOUR = [(12.0, 0.0, 0.0), (0.0, 11.0, 0.0), (-12.0, 0.0, 0.0), (0.0, -11.0, 0.0)]
+PLANE = {"centre_mm": (0.5, 0.0, 0.0), "normal": (0.0, 0.0, 1.0), "contour_mm": CONTOUR, "area_mm2": 400}
+HINGES = {"right": (10.0, -12.5, 3.0), "left": (-9.0, -2.0, 5.5), "non_coronary": (8.0, 9.0, -1.0)}
+VALVES = {
+    "valves": {"aortic": PLANE, "mitral": {"not_measurable": "they do not meet"}},
+    "aortic_root": {
+        "annulus": PLANE | {"hinge_points_mm": HINGES, "perimeter_mm": 72.5},
+        "coronary_ostia": {"right": {"rim_mm": (11.0, -8.0, 14.0), "height_mm": 14.0}, "left": {"not_measurable": "-"}},
+    },
+}
+
+
+def test_report_holds_valves_as_contours_and_points(case, tmp_path):
+    objects.write_objects(tmp_path, case.labels, case.grid, case.source, case.measurements | VALVES)
+    report = highdicom.sr.srread(tmp_path / "measurements.dcm")
+    groups = {g.tracking_identifier: g for g in report.content.get_planar_roi_measurement_groups()}
+    assert list(groups) == [
+        "aortic_valve",
+        "aortic_valve_centre",
+        "aortic_annulus",
+        *(f"hinge_point_{cusp}" for cusp in HINGES),
+        "coronary_ostium_right",
+    ]
+    assert groups["aortic_valve"].finding_type.value == "34202007"
+    annulus = groups["aortic_annulus"]
+    assert annulus.roi.frame_of_reference_uid == FRAME_OF_REFERENCE
+    np.testing.assert_allclose(annulus.roi.value, [*CONTOUR, CONTOUR[0]])
+    values = {m.name.meaning: (m.value, m.unit.value) for m in annulus.get_measurements()}
+    assert values == {"Area": (400.0, "mm2"), "Perimeter": (72.5, "mm")}
+    for cusp, point in HINGES.items():
+        np.testing.assert_allclose(groups[f"hinge_point_{cusp}"].roi.value, [point])
+    np.testing.assert_allclose(groups["aortic_valve_centre"].roi.value, [PLANE["centre_mm"]])
+    (height,) = groups["coronary_ostium_right"].get_measurements()
+    assert (height.value, height.unit.value) == (14.0, "mm")
+    check_conformance(tmp_path / "measurements.dcm")
+
+
 @pytest.mark.peer
 def test_report_by_dcmqi(case, tmp_path):
     dcmqi("tid1500reader", "--inputDICOM", case.folder / "measurements.dcm", "--outputMetadata", tmp_path / "out.json")

@@ -2,7 +2,8 @@
 
 A structure's own name is more exact than its code (the cavity of a ventricle has the code of the ventricle): the name
 is the label of the segment, and the code keeps its own meaning. Sources: PS3.16, CID 7150 (categories), CID 4042 and
-12305 (cardiac structures), CID 7162 (families of algorithms), CID 12304 (volume and mass).
+12305 (cardiac structures), CID 7162 (families of algorithms), CID 12304 (volume and mass). What is in no list has a
+code of our own, 99WHSFAST.
 """
 
 from highdicom.sr import CodedConcept
@@ -29,7 +30,21 @@ VOLUME = CodedConcept("118565006", "SCT", "Volume")
 MASS = CodedConcept("118538004", "SCT", "Mass")
 MILLILITER = CodedConcept("mL", "UCUM", "milliliter")
 GRAM = CodedConcept("g", "UCUM", "gram")
+AREA = CodedConcept("42798000", "SCT", "Area")
+PERIMETER = CodedConcept("131191004", "SCT", "Perimeter")
+HEIGHT = CodedConcept("height_over_annulus", "99WHSFAST", "Height over the annulus plane")
+SQUARE_MILLIMETER = CodedConcept("mm2", "UCUM", "square millimeter")
+MILLIMETER = CodedConcept("mm", "UCUM", "millimeter")
 YES = CodedConcept("373066001", "SCT", "Yes")
+VALVES = {
+    "aortic": CodedConcept("34202007", "SCT", "Aortic Valve"),
+    "mitral": CodedConcept("91134007", "SCT", "Mitral Valve"),
+    "tricuspid": CodedConcept("46030003", "SCT", "Tricuspid valve"),
+    "pulmonary": CodedConcept("39057004", "SCT", "Pulmonary valve"),
+}
+AORTIC_ANNULUS = CodedConcept("77583004", "SCT", "Aortic Valve Ring")
+HINGE_POINT = CodedConcept("hinge_point", "99WHSFAST", "Hinge point of the aortic valve")
+CORONARY_OSTIUM = CodedConcept("coronary_ostium", "99WHSFAST", "Lower rim of a coronary ostium")
 CUT_OFF = CodedConcept("cut_off", "99WHSFAST", "Cut off by the edge of the scan or region")
 
 

@@ -2,7 +2,8 @@
 
 Each structure that was found has a group of measurements (TID 1411) that refers to its segment in the Segmentation,
 under the same tracking identifier, and to the series of the scan. Where the edge of the scan or of the region cuts a
-structure off, its group says so, since the volume is that of a part.
+structure off, its group says so, since the volume is that of a part. Valves, where they were measured, follow as
+contours and points in the patient (`valve_groups`), for which a report must be of the 3D class.
 """
 
 from collections.abc import Mapping
@@ -11,7 +12,7 @@ from typing import Any
 
 from highdicom.sr import (
     AlgorithmIdentification,
-    ComprehensiveSR,
+    Comprehensive3DSR,
     DeviceObserverIdentifyingAttributes,
     Measurement,
     MeasurementReport,
@@ -31,23 +32,25 @@ from whs_fast.dicom_source import Source
 from whs_fast.structures import STRUCTURES, Structure
 from whs_fast.writing.dicom.coding import CARDIAC_CT, CUT_OFF, GRAM, MASS, MILLILITER, VOLUME, YES, code_of
 from whs_fast.writing.dicom.header import MANUFACTURER, NAME, equipment, instance_of, lenient, new_series
+from whs_fast.writing.dicom.valve_groups import valve_groups
 
 
 def make_report(
     measurements: Mapping[str, Any], segmentation: Dataset, source: Source, header: Dataset
-) -> ComprehensiveSR:
+) -> Comprehensive3DSR:
     """A report of measurements (what measurements.json holds), which refers to a Segmentation and to source."""
     with lenient():
         found = [structure for structure in STRUCTURES if measurements["structures"][structure.key]["volume_ml"]]
         # A report must hold at least one measurement: where nothing was found, it lists all ten with 0 mL.
-        groups = [_group(structure, measurements, segmentation, header) for structure in found or STRUCTURES]
+        groups: list[Any] = [_group(structure, measurements, segmentation, header) for structure in found or STRUCTURES]
+        groups += valve_groups(measurements, header.FrameOfReferenceUID)
         report = MeasurementReport(
             observation_context=ObservationContext(observer_device_context=_observer(measurements)),
             procedure_reported=CARDIAC_CT,
             imaging_measurements=groups,
         )
         images = [instance_of(header, uid) for uid in source.instances]
-        return ComprehensiveSR(
+        return Comprehensive3DSR(
             evidence=[segmentation, *images],
             content=report[0],
             is_complete=True,
