@@ -1,9 +1,10 @@
 """Label maps come back through SimpleITK on the grid they were written on."""
 
 import gzip
-import resource
+import shutil
 import signal
 import subprocess
+import sys
 import zlib
 from pathlib import Path
 from xml.etree import ElementTree
@@ -139,7 +140,8 @@ def test_every_reader_takes_what_was_compressed_in_blocks(shape: tuple[int, int,
     plain = one_member.decompress(path.read_bytes())
     assert one_member.eof and not one_member.unused_data
     assert plain.endswith(labels.tobytes()) and gzip.decompress(path.read_bytes()) == plain
-    subprocess.run(["gzip", "-t", path], check=True)
+    if program := shutil.which("gzip"):
+        subprocess.run([program, "-t", path], check=True)
     np.testing.assert_array_equal(sitk.GetArrayFromImage(sitk.ReadImage(path)), labels)
     np.testing.assert_array_equal(np.asarray(nibabel.load(path).dataobj), labels.T)
     write_labels(tmp_path / "again.nii.gz", labels, grid, threads=1)
@@ -148,8 +150,11 @@ def test_every_reader_takes_what_was_compressed_in_blocks(shape: tuple[int, int,
     np.testing.assert_array_equal(sitk.GetArrayFromImage(sitk.ReadImage(tmp_path / "labels.seg.nrrd")), labels)
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="the system has no limit on the size of files")
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_a_full_disk_is_noticed_and_nothing_stays(suffix: str, tmp_path: Path) -> None:
+    import resource
+
     labels = some_labels((60, 60, 60))
     grid = Grid(labels.shape, (1.0, 1.0, 1.0), (0.0, 0.0, 0.0))
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
