@@ -33,3 +33,17 @@ def test_no_module_needs_what_windows_lacks_when_it_is_imported():
             names = {alias.name for alias in statement.names} if isinstance(statement, ast.Import) else set()
             if lacking & names:
                 assert file.name == "trying.py", f"{file}: line {statement.lineno}"  # its bounds are Linux's
+
+
+def test_without_simpleitk_files_are_read_and_dicom_is_refused_with_one_line(tmp_path):
+    program = (
+        "import sys; sys.modules['SimpleITK'] = None\n"
+        "from importlib import resources\n"
+        "from whs_fast.errors import InputError\n"
+        "from whs_fast.reading.scan import read\n"
+        "print(read(str(resources.files('whs_fast') / 'data' / 'sample.nii.gz')).array.ndim)\n"
+        "try: read(sys.argv[1])\n"
+        "except InputError as error: print(error)"
+    )
+    done = subprocess.run([sys.executable, "-c", program, tmp_path], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == ["3", "SimpleITK, which reads DICOM, is not installed: pip install SimpleITK"]

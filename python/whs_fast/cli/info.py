@@ -21,7 +21,7 @@ def command(as_json: bool) -> None:
 
 def _describe() -> dict[str, Any]:
     """What there is, as --json prints it."""
-    from importlib.metadata import version
+    from importlib.metadata import PackageNotFoundError, version
 
     from whs_fast import _kernels
     from whs_fast.machine import available_threads, cpu_features, describe_system
@@ -32,10 +32,14 @@ def _describe() -> dict[str, Any]:
     from whs_fast.reading.inflater import zlib
 
     runtime, cache = describe_runtime(), cache_folder()
+    try:
+        reader = version("SimpleITK")
+    except PackageNotFoundError:
+        reader = "not installed"
     return {
         "version": version("whs_fast"),
         "system": describe_system(),
-        "libraries": {"OpenVINO": runtime["openvino"], **{name: version(name) for name in ("NumPy", "SimpleITK")}},
+        "libraries": {"OpenVINO": runtime["openvino"], "NumPy": version("NumPy"), "SimpleITK": reader},
         "cpu": {"name": runtime["cpu"], "threads": available_threads(), "features": cpu_features()},
         "kernels": list(_kernels.instruction_sets()),
         "backends": {"native": ["CPU"], "openvino": list(available_devices())},
