@@ -134,16 +134,19 @@ def commands_in(text):
             yield re.sub(r"( {2,}(?!-)| #| \|| && ).*", "", found[1])
 
 
+def _context(command):
+    return click.Context(command, **cli.context_settings)
+
+
 def test_every_command_in_the_documents_has_options_that_are_there():
     checked = set()
     for document in DOCUMENTS:
         for line in commands_in(document.read_text("utf-8")):
             name, *arguments = shlex.split(line)
             assert name in COMMANDS, f"{document.name}: {line}"
-            context = click.Context(cli)
-            command = cli.get_command(context, name)
+            command = cli.get_command(_context(cli), name)
             try:
-                command.make_parser(click.Context(command)).parse_args(arguments)
+                command.make_parser(_context(command)).parse_args(arguments)
             except click.UsageError as error:
                 pytest.fail(f"{document.name}: {line}: {error.format_message()}")
             checked.add(name)
@@ -155,7 +158,7 @@ def test_the_manual_page_tells_of_every_command_and_option():
     page = made["manual"]().replace("\\-", "-")
     for name in COMMANDS:
         assert f".SH WHS-FAST {name.upper()}\n" in page
-        for parameter in cli.get_command(click.Context(cli), name).params:
+        for parameter in cli.get_command(_context(cli), name).params:
             assert all(option in page for option in parameter.opts if option.startswith("-"))
     assert "143 by SIGTERM" in page
 

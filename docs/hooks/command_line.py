@@ -17,7 +17,7 @@ EXIT_STATUS = (program.__doc__ or "").split("\n\n", 1)[1].strip()
 
 def parts(command: click.Command, name: str) -> tuple[str, list[tuple[bool, str]], list[tuple[str, str]]]:
     """Usage, paragraphs (whether each keeps its lines as they are, and its text), and options with their help."""
-    context = click.Context(command, info_name=name)
+    context = click.Context(command, info_name=name, **cli.context_settings)
     usage = " ".join([name, *command.collect_usage_pieces(context)])
     paragraphs = []
     for text in re.split(r"\n\s*\n", inspect.cleandoc(command.help or "")):
@@ -30,7 +30,7 @@ def parts(command: click.Command, name: str) -> tuple[str, list[tuple[bool, str]
 
 def commands() -> list[tuple[str, click.Command]]:
     """The program and its commands, each with what one types to call it."""
-    context = click.Context(cli)
+    context = click.Context(cli, **cli.context_settings)
     found = [(f"whs-fast {name}", cli.get_command(context, name)) for name in COMMANDS]
     return [("whs-fast", cli), *((name, command) for name, command in found if command is not None)]
 
