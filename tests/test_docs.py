@@ -1,13 +1,17 @@
 """The examples of the documents run, in order, as one program; the schema describes what is written."""
 
 import json
+import os
 import re
+import runpy
+import shlex
 import shutil
 import subprocess
 import sys
 from importlib import resources
 from pathlib import Path
 
+import click
 import jsonschema
 import numpy as np
 import pytest
@@ -15,7 +19,9 @@ import SimpleITK as sitk
 import whs_fast
 from support.dicom_cases import tagged, write
 from support.phantom import make_models, make_phantom, to_image
+from support.programs import need
 from support.scans import write_dicom
+from whs_fast.cli.commands import COMMANDS, cli
 from whs_fast.networks.dense_vnet import DenseVNet
 from whs_fast.reading.scan import read
 from whs_fast.steps.region import REGION_SHAPE, REGION_SPACING_MM
@@ -23,6 +29,7 @@ from whs_fast.steps.segment import read_region
 from whs_fast.volume import axis_aligned_grid, index_to_mm
 
 DOCS = Path(__file__).parents[1] / "docs"
+DOCUMENTS = [*DOCS.glob("*.md"), *DOCS.parent.glob("*.md")]
 SCHEMA = json.loads((resources.files("whs_fast") / "data" / "measurements.schema.json").read_text("utf-8"))
 
 
@@ -49,8 +56,8 @@ def small_models(tmp_path_factory):
     return make_models(tmp_path_factory.mktemp("models"))
 
 
-def examples(document):
-    return re.findall(r"```python\n(.*?)```", (DOCS / document).read_text("utf-8"), re.DOTALL)
+def examples(document, language="python"):
+    return re.findall(rf"```{re.escape(language)}\n(.*?)```", (DOCS / document).read_text("utf-8"), re.DOTALL)
 
 
 def test_the_examples_of_the_interface_run(folder, small_models, monkeypatch, capsys):
@@ -87,6 +94,75 @@ def test_the_network_runs_in_plain_openvino_as_in_the_engine(folder, small_model
     )
 
 
+def test_the_example_of_the_tutorial_runs(folder, small_models, monkeypatch, capsys):
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr("whs_fast.engine.models_folder", lambda: small_models)
+    (example,) = examples("tutorial.md")
+    exec(example, {})
+    assert re.match(r"[\d.]+ mL\n(True|False) \[", capsys.readouterr().out)
+    assert (folder / "results_of_python" / "report.html").is_file()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="the example is for POSIX")
+def test_the_program_in_cpp_shows_progress_and_passes_on_the_status(folder, tmp_path):
+    (example,) = examples("integrate.md", "cpp")
+    (tmp_path / "client.cpp").write_text(example, encoding="utf-8")
+    options = ["-std=c++17", "-Wall", "-Wextra", "-Werror"]
+    subprocess.run([need("g++"), *options, "client.cpp", "-o", "client"], cwd=tmp_path, check=True)
+    paths = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+
+    def ask(scan):
+        command = [tmp_path / "client", scan, tmp_path / "results"]
+        return subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ | {"PATH": paths})
+
+    done = ask(folder / "scan.nii.gz")
+    *shares, last = done.stdout.splitlines()
+    assert (done.returncode, last) == (0, "segmented")
+    assert len(shares) > 10 and shares[-1] == "100 %"
+    assert (tmp_path / "results" / "measurements.json").is_file()
+    again = ask(folder / "scan.nii.gz")
+    assert again.returncode == 2 and "holds earlier results" in again.stderr
+
+
+def commands_in(text):
+    """The command lines of whs-fast in the blocks of a document, without what is said beside them."""
+    blocks = re.findall(r"^```\w*\n(.*?)^```|((?:^    .*\n)+)", text, re.DOTALL | re.MULTILINE)
+    for line in "\n".join(a or b for a, b in blocks).replace("\\\n", " ").splitlines():
+        # In a container the program is the image's, which is called alike.
+        if found := re.match(r"\s*(?:\$ )?(?:docker run .* |systemd-run .* |\S*bin/)?whs-fast ([a-z].*)", line):
+            yield re.sub(r"( {2,}(?!-)| #| \|| && ).*", "", found[1])
+
+
+def _context(command):
+    return click.Context(command, **cli.context_settings)
+
+
+def test_every_command_in_the_documents_has_options_that_are_there():
+    checked = set()
+    for document in DOCUMENTS:
+        for line in commands_in(document.read_text("utf-8")):
+            name, *arguments = shlex.split(line)
+            assert name in COMMANDS, f"{document.name}: {line}"
+            command = cli.get_command(_context(cli), name)
+            try:
+                command.make_parser(_context(command)).parse_args(arguments)
+            except click.UsageError as error:
+                pytest.fail(f"{document.name}: {line}: {error.format_message()}")
+            checked.add(name)
+    assert checked == set(COMMANDS)
+
+
+def test_the_manual_page_tells_of_every_command_and_option():
+    made = runpy.run_path(str(DOCS / "hooks" / "command_line.py"))
+    page = made["manual"]().replace("\\-", "-")
+    for name in COMMANDS:
+        assert f".SH WHS-FAST {name.upper()}\n" in page
+        for parameter in cli.get_command(_context(cli), name).params:
+            assert all(option in page for option in parameter.opts if option.startswith("-"))
+    assert "143 by SIGTERM" in page
+
+
 def test_the_interface_documents_every_public_name():
     text = (DOCS / "api.md").read_text("utf-8")
     assert all(f"`{name}`" in text for name in whs_fast.__all__ if name != "__version__")
@@ -104,8 +180,7 @@ def test_the_schema_describes_every_field_and_refuses_others_meaning(folder, sma
 
 
 def test_links_between_documents_lead_somewhere():
-    root = DOCS.parent
-    for document in [*DOCS.glob("*.md"), *root.glob("*.md")]:
+    for document in DOCUMENTS:
         for target in re.findall(r"\]\(([^)#:]+)\)", document.read_text("utf-8")):
             assert (document.parent / target).exists(), f"{document.name}: {target}"
 

@@ -168,9 +168,11 @@ def require_extra(extra: str, purpose: str) -> None:
 
 def _left_of_own_limits() -> Iterator[int]:
     """What RLIMIT_AS and RLIMIT_DATA (ulimit -v and -d) leave."""
-    with suppress(ImportError, OSError, ValueError):
-        import resource
+    if sys.platform == "win32":
+        return
+    import resource
 
+    with suppress(OSError, ValueError):
         pages = [int(text) for text in (_PROCESS / "statm").read_text(encoding="ascii").split()]
         for limit, used in ((resource.RLIMIT_AS, pages[0]), (resource.RLIMIT_DATA, pages[5])):
             most = resource.getrlimit(limit)[0]

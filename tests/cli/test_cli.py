@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import re
+import shutil
 import subprocess
 import sys
 
@@ -113,7 +114,11 @@ def test_overwriting_replaces_them(scan, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
-        (["walk"], "No such command 'walk'"),
+        (["walk"], "no such command: 'walk'; choose one of demo, run, batch,"),
+        (["runn"], "no such command: 'runn'; did you mean run?"),
+        (["cohort_table"], "no such command: 'cohort_table'; did you mean cohort-table?"),
+        (["run", "a.nii.gz", "b.nii.gz", "-o", "out"], "found 2, expected one scan: `whs-fast batch INPUTS -o DIR`"),
+        (["run", "scans", "-o", "out"], "scans: found no DICOM image, but 2 NIfTI, NRRD or MetaImage files, expected"),
         (["run", "-o", "out"], "input: expected either INPUT or --from-dicomweb URL"),
         (["run", "scan.nii.gz"], "Missing option '-o'"),
         (["run", "scan.nii.gz", "-o", "out", "--fast"], "No such option"),
@@ -137,9 +142,12 @@ def test_wrong_input_and_options_are_status_2_and_leave_nothing(tmp_path, monkey
     monkeypatch.chdir(tmp_path)
     (tmp_path / "notes.nii.gz").write_text("shopping list")
     (tmp_path / "empty folder").mkdir()
+    (tmp_path / "scans").mkdir()
+    for name in ("a.nii.gz", "b.nrrd", "notes.txt"):
+        (tmp_path / "scans" / name).touch()
     assert main(arguments) == 2
     assert text in said(capsys)[1]
-    assert {path.name for path in tmp_path.iterdir()} == {"notes.nii.gz", "empty folder"}
+    assert {path.name for path in tmp_path.iterdir()} == {"notes.nii.gz", "empty folder", "scans"}
 
 
 def test_a_file_in_the_way_of_the_output_is_status_3(scan, tmp_path, capsys):
@@ -230,6 +238,20 @@ def test_info_names_versions_models_and_features(capsys, models):
         r"overall_union +0\.9",
     ):
         assert re.search(part, text)
+
+
+def test_info_as_json_holds_what_the_text_tells(capsys, models):
+    assert main(["info", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert main(["info"]) == 0
+    text = capsys.readouterr().out
+    for part in (found["version"], found["system"], *found["libraries"].values(), *found["kernels"], found["auto"]):
+        assert part in text
+    assert found["models"]["dense_vnet"] == {
+        "sha256": {"dense_vnet": hash_of(models / "dense_vnet.xml")},
+        "scores": {"overall_union": 0.9},
+    }
+    assert found["backends"]["native"] == ["CPU"] and "CPU" in found["backends"]["openvino"]
 
 
 @pytest.mark.parametrize(
@@ -332,10 +354,14 @@ def test_the_shell_completes_commands_options_and_values(words, expected, capsys
     assert {line.partition(",")[2] for line in capsys.readouterr().out.splitlines()} == expected
 
 
-def test_the_shell_gets_its_completion_script(capsys, monkeypatch):
-    monkeypatch.setenv("_WHS_FAST_COMPLETE", "zsh_source")
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_each_shell_gets_a_completion_script_that_it_takes(shell, capsys, monkeypatch):
+    monkeypatch.setenv("_WHS_FAST_COMPLETE", f"{shell}_source")
     assert main([]) == 0
-    assert "_WHS_FAST_COMPLETE=zsh_complete whs-fast" in capsys.readouterr().out
+    script = capsys.readouterr().out
+    assert f"_WHS_FAST_COMPLETE={shell}_complete" in script and "whs-fast" in script
+    if program := shutil.which(shell):
+        subprocess.run([program, "-n"], input=script, text=True, check=True)
 
 
 def test_surfaces_come_with_a_run(scan, tmp_path):

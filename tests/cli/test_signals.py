@@ -19,7 +19,8 @@ from whs_fast.cli.commands import COMMANDS
 from whs_fast.temporary import sweep_temporary
 from whs_fast.writing.result_folder import check_folder
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the system has no such signals")
+if sys.platform == "win32":
+    pytest.skip("the system has no such signals", allow_module_level=True)
 
 PAUSE = """
 def pause():

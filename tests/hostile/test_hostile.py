@@ -3,10 +3,12 @@
 import sys
 
 import pytest
+
+if not sys.platform.startswith("linux"):
+    pytest.skip("bounds as Linux has them", allow_module_level=True)
+
 from hostile.bases import KINDS, make_base, opened, take
 from hostile.trying import READ, nth_tries, run_tries, tally
-
-pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="bounds as Linux has them")
 
 # What a try that reads is replaced by, and what must then be found.
 FAULTS = {

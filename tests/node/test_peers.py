@@ -3,6 +3,7 @@
 On Debian: apt-get install dcmtk orthanc.
 """
 
+import json
 import os
 import signal
 import subprocess
@@ -23,6 +24,8 @@ from whs_fast.reading.scan import read
 from whs_fast.volume import Volume
 
 pytestmark = pytest.mark.slow
+
+CONTAINER = Path(__file__).parents[2] / "container"
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +53,8 @@ class Node:
         with (self.folder / "log").open("ab") as log:
             self.process = subprocess.Popen(
                 [
-                    *(sys.executable, "-m", "whs_fast", "node", "--port", str(self.port), "--allow", "SENDER"),
+                    *(sys.executable, "-m", "whs_fast", "node", "--port", str(self.port)),
+                    *("--allow", "SENDER", "--allow", "ORTHANC"),
                     *("--send-to", f"ORTHANC@127.0.0.1:{self.orthanc.dicom}", "--quiet", str(quiet_s)),
                     *("--queue", str(self.folder / "queue"), "--threads", "2"),
                 ],
@@ -133,6 +137,28 @@ def test_a_series_comes_back_as_segmentation_report_and_picture(lasting_node, or
     wait_for(lambda: not lasting_node.inside("outgoing"))
     assert lasting_node.inside("ready") == lasting_node.inside("incoming") == lasting_node.inside("failed") == []
     assert not any(text in lasting_node.log for text in (scans.PATIENT, *scans.PATIENT_TAGS.values(), "1.2.826"))
+
+
+def test_the_archive_of_the_container_forwards_a_series_and_gets_its_results(tmp_path, series):
+    written = json.loads((CONTAINER / "orthanc.json").read_text("utf-8"))
+    (script,) = written["LuaScripts"]
+    title, _, _ = written["DicomModalities"]["whsfast"]
+    port = free_port()
+    here = {
+        "DicomModalities": {"whsfast": [title, "127.0.0.1", port]},
+        "LuaScripts": [str(CONTAINER / Path(script).name)],
+        "StableAge": 1,
+    }
+    with running_orthanc(tmp_path, more=here) as orthanc:
+        node = Node(tmp_path, orthanc)
+        node.port = port
+        node.start()
+        try:
+            command = [need("storescu"), "-aec", "ORTHANC", "127.0.0.1", str(orthanc.dicom), "+sd", str(series[3])]
+            subprocess.run(command, check=True, timeout=60)
+            check_results(orthanc, series[3])
+        finally:
+            node.kill()
 
 
 def test_killed_and_started_again_it_still_does(tmp_path, orthanc, series):

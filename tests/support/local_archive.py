@@ -19,7 +19,7 @@ _PLACES = ("/usr/share/orthanc/plugins", "/usr/lib/orthanc", "/usr/local/share/o
 class Orthanc:
     """A running archive: its ports, and what it holds."""
 
-    def __init__(self, folder, plugins=()):
+    def __init__(self, folder, plugins=(), more=None):
         self.dicom, self.http, self._known = free_port(), free_port(), {}
         settings = {
             "StorageDirectory": str(folder / "storage"),
@@ -30,6 +30,7 @@ class Orthanc:
             "RemoteAccessAllowed": False,
             "AuthenticationEnabled": False,
             "Plugins": [str(plugin) for plugin in plugins],
+            **(more or {}),
         }
         (folder / "orthanc.json").write_text(json.dumps(settings))
         with (folder / "orthanc.log").open("wb") as log:
@@ -56,9 +57,9 @@ def refers(values, series_uid):
 
 
 @contextmanager
-def running_orthanc(folder, *, dicomweb=False):
-    """An archive as long as the block lasts."""
-    orthanc = Orthanc(folder, [_dicomweb_plugin()] if dicomweb else [])
+def running_orthanc(folder, *, dicomweb=False, more=None):
+    """An archive as long as the block lasts; `more` are settings beside those that each test needs."""
+    orthanc = Orthanc(folder, [_dicomweb_plugin()] if dicomweb else [], more)
     try:
         yield orthanc
     finally:

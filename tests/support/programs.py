@@ -14,6 +14,7 @@ _PROGRAMS = {
     "chromium": ("Debian package chromium", ("chromium-browser", "google-chrome", "chrome")),
     "dciodvfy": ("Debian package dicom3tools", ()),
     "Orthanc": ("Debian package orthanc", ()),
+    "g++": ("Debian package g++", ("c++", "clang++")),
     "openssl": ("Debian package openssl", ()),
     "unshare": ("Debian package util-linux", ()),
     **dict.fromkeys(("dcmcjpeg", "dcmcjpls", "dcmcrle", "echoscu", "storescu"), ("Debian package dcmtk", ())),

@@ -3,6 +3,7 @@
 import importlib
 import os
 from collections.abc import Sequence
+from difflib import get_close_matches
 
 import click
 
@@ -30,6 +31,16 @@ class _Commands(click.Group):
             command.params.append(verbose_option())
         return command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:  # of click before 8.4 it says no more than that there is none
+            meant = get_close_matches(args[0].lower(), COMMANDS, n=1)
+            advice = f"did you mean {meant[0]}?" if meant else f"choose one of {', '.join(COMMANDS)}"
+            raise click.UsageError(f"no such command: {args[0]!r}; {advice}", ctx) from error
+
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]}, invoke_without_command=True)
 @click.version_option(package_name="whs_fast", message="whs_fast %(version)s")
@@ -48,8 +59,10 @@ def cli(context: click.Context) -> None:
       whs-fast run --help                    everything about inputs, formats and options
 
     \b
-    To complete commands and options with the tab key, in bash (or zsh, fish):
+    To complete commands and options with the tab key, in bash, zsh or fish:
       eval "$(_WHS_FAST_COMPLETE=bash_source whs-fast)"
+      eval "$(_WHS_FAST_COMPLETE=zsh_source whs-fast)"
+      _WHS_FAST_COMPLETE=fish_source whs-fast | source
     """
     if context.invoked_subcommand is None:
         click.echo(context.get_help())

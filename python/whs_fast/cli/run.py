@@ -59,7 +59,7 @@ Examples:
 
 
 @click.command("run", help=_HELP)
-@click.argument("source", metavar="[INPUT]", required=False, type=click.Path(path_type=Path))
+@click.argument("sources", metavar="[INPUT]", nargs=-1, type=click.Path(path_type=Path))
 @click.option(
     "-o",
     "--output",
@@ -97,7 +97,7 @@ Examples:
 @annulus_plane_option
 @segmentation_options
 def command(
-    source: Path | None,
+    sources: tuple[Path, ...],
     folder: Path,
     series: str | None,
     phase: str | None,
@@ -107,7 +107,9 @@ def command(
     annulus_plane: Path | None,
     **options: Any,
 ) -> None:
-    if (source is None) == (archive is None):
+    if len(sources) > 1:
+        raise InputError(f"input: found {len(sources)}, expected one scan: `whs-fast batch INPUTS -o DIR` takes many")
+    if bool(sources) == (archive is not None):
         raise InputError("input: expected either INPUT or --from-dicomweb URL")
     if annulus_plane is not None and (no_valves or phase == "all"):
         other = "--no-valves" if no_valves else "--phase all"
@@ -116,7 +118,9 @@ def command(
         if archive is not None or destination is not None:
             require_extra("dicomweb", "DICOMweb")
             from whs_fast.dicomweb import fetch_series, store_results
-        if archive is not None:
+        if archive is None:
+            (source,) = sources
+        else:
             if series is None:
                 raise InputError("--from-dicomweb: expected the series to fetch, with --series UID")
             if phase != "all":
@@ -126,7 +130,6 @@ def command(
         if destination is not None:
             options["formats"] = tuple(dict.fromkeys((*options["formats"], "dicom-seg")))
             options["saved"] = partial(store_results, destination)
-        assert source is not None
         segment(
             source,
             folder,

@@ -16,7 +16,12 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-import SimpleITK as sitk
+from whs_fast.errors import InputError
+
+try:
+    import SimpleITK as sitk
+except ModuleNotFoundError as error:  # left out to save room, since files of one scan are read without it
+    raise InputError("SimpleITK, which reads DICOM, is not installed: pip install SimpleITK") from error
 
 _lock = threading.Lock()
 _depth = 0

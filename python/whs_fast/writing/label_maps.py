@@ -4,11 +4,16 @@ Not with SimpleITK, whose NIfTI writer leaves a short file on a full disk withou
 the labels. Both files hold their grid so that SimpleITK reads back the scan's own: size exactly, spacing and directions
 within 1e-5, origin within 1e-3 mm (NIfTI keeps single precision). Directions that are not quite orthonormal, which
 reading tolerates up to 2e-4, come back from NIfTI as the nearest orthonormal ones.
+
+Both carry the names and colours of the structures: NIfTI in an extension between header and voxels, which readers that
+do not know it pass over. It is the label table of Caret (ecode 30 of nifti1.h), the XML that Connectome Workbench reads
+and TotalSegmentator writes.
 """
 
 import os
 import struct
 import zlib
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -17,10 +22,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whs_fast.errors import OutputError
-from whs_fast.structures import STRUCTURES
+from whs_fast.structures import STRUCTURES, Structure
 from whs_fast.volume import Grid, NiftiPlaces
 
 _LPS_TO_RAS = np.array([-1.0, -1.0, 1.0])
+_BY_LABEL = {structure.label: structure for structure in STRUCTURES}
+_ECODE_CARET = 30
 
 
 def write_labels(
@@ -30,10 +37,12 @@ def write_labels(
     *,
     threads: int = 1,
     places: NiftiPlaces | None = None,
+    named: Mapping[int, Structure] = _BY_LABEL,
 ) -> None:
     """Write a label map, uint8 indexed z, y, x, as .nii.gz, .nii or as a segmentation for 3D Slicer (.seg.nrrd).
 
     places are those of the scan's NIfTI header where they differ: the NIfTI header of the labels then holds the same.
+    named are the structures that the values stand for, of which NIfTI carries names and colours.
     The same labels give the same bytes, however many threads compress them. Raises OutputError where the file cannot be
     written (a part that was written is removed), ValueError where the labels are not uint8 in the grid's shape.
     """
@@ -43,10 +52,9 @@ def write_labels(
     packed: bytes | None  # what is compressed before the labels, None where nothing is
     if path.name.lower().endswith(".seg.nrrd"):
         plain, packed = _nrrd_header(grid), b""
-    elif path.name.lower().endswith(".nii.gz"):
-        plain, packed = b"", nifti_header(grid, np.dtype(np.uint8), b"whs_fast labels", places)
-    elif path.name.lower().endswith(".nii"):
-        plain, packed = nifti_header(grid, np.dtype(np.uint8), b"whs_fast labels", places), None
+    elif path.name.lower().endswith((".nii.gz", ".nii")):
+        header = nifti_header(grid, np.dtype(np.uint8), b"whs_fast labels", places, _label_table(named))
+        plain, packed = (b"", header) if path.name.lower().endswith(".gz") else (header, None)
     else:
         raise ValueError(f"{path}: unknown suffix, expected .nii.gz, .nii or .seg.nrrd")
     opened = False
@@ -75,7 +83,8 @@ def write_each(
     folder.mkdir()
     for structure in STRUCTURES:
         mask = (labels == structure.label).view(np.uint8)
-        write_labels(folder / f"{structure.key}.nii.gz", mask, grid, threads=threads, places=places)
+        path = folder / f"{structure.key}.nii.gz"
+        write_labels(path, mask, grid, threads=threads, places=places, named={1: structure})
 
 
 _BLOCK_BYTES = 2 << 20
@@ -108,8 +117,32 @@ def _write_gzip(file: BinaryIO, head: bytes, labels: NDArray[np.uint8], threads:
     file.write(struct.pack("<2I", check, (len(head) + labels.size) & 0xFFFFFFFF))
 
 
-def nifti_header(grid: Grid, dtype: np.dtype[Any], description: bytes, places: NiftiPlaces | None = None) -> bytes:
-    """A NIfTI-1 header for uint8 or int16 voxels, and the four bytes that say it has no extension.
+def _label_table(named: Mapping[int, Structure]) -> bytes:
+    """The extension of a NIfTI header that names values and gives their colours, as long as the format wants it."""
+    entries = [(0, "Background", (0, 0, 0), 0)]
+    entries += [(value, structure.name, structure.colour, 1) for value, structure in sorted(named.items())]
+    rows = "".join(
+        f'<Label Key="{value}" Red="{red / 255:.6f}" Green="{green / 255:.6f}" Blue="{blue / 255:.6f}" '
+        f'Alpha="{alpha}"><![CDATA[{name}]]></Label>\n'
+        for value, name, (red, green, blue), alpha in entries
+    )
+    text = (
+        '<?xml version="1.0" encoding="UTF-8"?>\n<CaretExtension>\n<VolumeInformation Index="0">\n'
+        f"<LabelTable>\n{rows}</LabelTable>\n<VolumeType><![CDATA[Label]]></VolumeType>\n"
+        "</VolumeInformation>\n</CaretExtension>\n"
+    ).encode()
+    size = -(-(len(text) + 8) // 16) * 16
+    return struct.pack("<2i", size, _ECODE_CARET) + text.ljust(size - 8, b"\0")
+
+
+def nifti_header(
+    grid: Grid,
+    dtype: np.dtype[Any],
+    description: bytes,
+    places: NiftiPlaces | None = None,
+    extension: bytes = b"",
+) -> bytes:
+    """A NIfTI-1 header for uint8 or int16 voxels, with all that lies before the voxels.
 
     qform and sform describe the grid's place, or the two places that are given.
     """
@@ -124,7 +157,7 @@ def nifti_header(grid: Grid, dtype: np.dtype[Any], description: bytes, places: N
     struct.pack_into("<8h", header, 40, 3, *grid.shape[::-1], 1, 1, 1, 1)
     struct.pack_into("<2h", header, 70, {1: 2, 2: 4}[dtype.itemsize], 8 * dtype.itemsize)
     struct.pack_into("<8f", header, 76, qfac, *grid.spacing_mm, 0.0, 0.0, 0.0, 0.0)
-    struct.pack_into("<3f", header, 108, 352.0, 1.0, 0.0)
+    struct.pack_into("<3f", header, 108, 352.0 + len(extension), 1.0, 0.0)
     header[123] = 2
     header[148:228] = description.ljust(80, b"\0")
     struct.pack_into("<2h", header, 252, 1, 1)
@@ -136,7 +169,8 @@ def nifti_header(grid: Grid, dtype: np.dtype[Any], description: bytes, places: N
         struct.pack_into("<6f", header, 256, *places.qform)
         struct.pack_into("<12f", header, 280, *places.sform)
     header[344:348] = b"n+1\0"
-    return bytes(header)
+    header[348] = 1 if extension else 0
+    return bytes(header) + extension
 
 
 def _quaternion(rotation: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -16,6 +16,7 @@ from whs_fast.reading.dicom.elements import PromiseError, find_pixels, read_meta
 from whs_fast.reading.dicom.enhanced import open_frames
 from whs_fast.reading.dicom.slice import CT_STORAGE, ENHANCED_STORAGE, Slice, describe, numbers
 from whs_fast.reading.dicom.texts import decode
+from whs_fast.reading.formats import known_suffix
 from whs_fast.reading.itk import open_header
 from whs_fast.reading.naming import name_inside
 from whs_fast.reading.parallel import map_in_threads
@@ -79,7 +80,7 @@ def find_slices(folder: Path, name: str, *, threads: int) -> Found:
             found += looked
     notes = _check_unread(unread, folder, name, len(paths), [image.path for image in found])
     if not found:
-        raise InputError(f"{name}: found {len(paths)} files, none of them a DICOM image, expected a CT series")
+        raise InputError(f"{name}: {_describe_others(paths)}")
     # Exports hold the same image twice now and then. Its UID alone does not make it the same: some lack or repeat it.
     kept: dict[object, Slice] = {}
     copies: Counter[str] = Counter()
@@ -88,6 +89,17 @@ def find_slices(folder: Path, name: str, *, threads: int) -> Found:
         if kept.setdefault(key, image) is not image:
             copies[image.series] += 1
     return Found(tuple(kept.values()), copies, notes)
+
+
+def _describe_others(paths: list[Path]) -> str:
+    """What lies in a folder without DICOM images, and what to do about it."""
+    scans = sum(known_suffix(path) is not None for path in paths)
+    if scans:
+        return (
+            f"found no DICOM image, but {scans} NIfTI, NRRD or MetaImage files, expected a CT series: name one of the "
+            "files, or take all with `whs-fast batch`"
+        )
+    return f"found {len(paths)} files, none of them a DICOM image, expected a CT series"
 
 
 def _walk(folder: Path, name: str) -> tuple[list[Path], list[_Unread]]:
