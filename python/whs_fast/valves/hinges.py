@@ -72,7 +72,8 @@ def find_hinges(crop: Crop, plane: Plane, mitral_mm: Points | None) -> Hinges | 
     for k, middle in enumerate(middles):
         found += [(k, t, _attachment(crop, plane, walls, middle + t), STRAY_MM) for t in TURNS]
         found += [(k, t, _bulging(walls, middle + t), BULGE_STRAY_MM) for t in BULGE_TURNS]
-    lows, nadirs, errors, seen = _fit_crown(middles, np.array([row for row in found if row[2] is not None]))
+    told = np.array([row for row in found if row[2] is not None], float).reshape(-1, 4)  # perhaps of no row at all
+    lows, nadirs, errors, seen = _fit_crown(middles, told)
     angles = middles + nadirs
     radii = [np.interp(low, WALL_HEIGHTS_MM, [float(wall.at(at)) for wall in walls])
              for low, at in zip(lows, angles, strict=True)]  # fmt: skip
