@@ -125,7 +125,9 @@ class Result:
                 (aside / PICTURE).write_bytes(picture)
                 scene = None
                 if report == "interactive":
-                    scene = prepare_scene(self.scan, self.labels, self.aortic_valve_mm, threads=self._threads)
+                    scene = prepare_scene(
+                        self.scan, self.labels, self.aortic_valve_mm, self.measurements, threads=self._threads
+                    )
             self.measurements["timings_s"].update(clock.timings_s())
             self.measurements["peak_memory_mb"] = peak_memory_mb()
             lacking = [f"{name} was not written: {_reason(error)}" for name, error in failed.items()]

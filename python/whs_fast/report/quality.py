@@ -10,14 +10,15 @@ from typing import Any
 from whs_fast.report.tables import swatch
 from whs_fast.structures import STRUCTURES
 
+LAMPS = {"green": "#1a8a3c", "amber": "#e08a00", "red": "#c8281e"}
 USELESS_DICE = 0.6  # a predicted overall Dice below is red: of three voxels, hardly two are right
 
 
-def traffic_light(measurements: Mapping[str, Any]) -> str:
-    """Green, amber or red, each with a sentence that says what to do, and the reasons."""
+def judge(measurements: Mapping[str, Any]) -> tuple[str, str, str] | None:
+    """Colour of the traffic light, the word beside it, and what to do; None where no confidence was measured."""
     confidence = measurements.get("confidence")
     if confidence is None:
-        return ""
+        return None
     predicted = confidence["predicted_dice"]
     overall = None if predicted is None else predicted["overall_pooled"]
     missing = any("no contrast" in text or text.startswith("not found") for text in confidence["reasons"])
@@ -29,7 +30,16 @@ def traffic_light(measurements: Mapping[str, Any]) -> str:
         colour, word, told = "amber", "Review", "Look at the labels before you use the volumes below."
     if overall is not None:
         told += f" Expected overlap with a reader's labels (Dice, 1 is perfect): {overall:.2f}."
-    reasons = "".join(f"<li>{html.escape(text)}</li>" for text in confidence["reasons"])
+    return colour, word, told
+
+
+def traffic_light(measurements: Mapping[str, Any]) -> str:
+    """Green, amber or red, each with a sentence that says what to do, and the reasons."""
+    verdict = judge(measurements)
+    if verdict is None:
+        return ""
+    colour, word, told = verdict
+    reasons = "".join(f"<li>{html.escape(text)}</li>" for text in measurements["confidence"]["reasons"])
     return (
         f'<section class="light {colour}" aria-label="Confidence"><span class="lamp" aria-hidden="true"></span>'
         f"<div><p><strong>{word}.</strong> {told}</p>{f'<ul>{reasons}</ul>' if reasons else ''}</div></section>"
@@ -52,7 +62,7 @@ def quality_table(measurements: Mapping[str, Any]) -> str:
             + "".join(f'<td class="number">{cell}</td>' for cell in (*cells, dice))
             + "</tr>"
         )
-    lines = [f"<tr><td>{name}</td><td class=\"number\">{value}</td></tr>" for name, value in _lines(contrast)]
+    lines = [f'<tr><td>{name}</td><td class="number">{value}</td></tr>' for name, value in _lines(contrast)]
     return f"""<h2>How well the scan shows the heart</h2>
 <table> <tr><th>Structure</th><th class="number">Mean, HU</th><th class="number">Spread (SD), HU</th>
 <th class="number">Expected Dice</th></tr>
