@@ -8,14 +8,20 @@ from collections.abc import Mapping
 from typing import Any
 
 from whs_fast.report.tables import swatch
-from whs_fast.structures import STRUCTURES
+from whs_fast.structures import BY_KEY, STRUCTURES
 
-LAMPS = {"green": "#1a8a3c", "amber": "#e08a00", "red": "#c8281e"}
+LAMPS = {"green": "#1a8a3c", "amber": "#e08a00", "red": "#c8281e", "blue": "#2563eb"}
 USELESS_DICE = 0.6  # a predicted overall Dice below is red: of three voxels, hardly two are right
 
 
 def judge(measurements: Mapping[str, Any]) -> tuple[str, str, str] | None:
     """Colour of the traffic light, the word beside it, and what to do; None where no confidence was measured."""
+    if "corrected" in measurements:
+        return (
+            "blue",
+            "Corrected by hand",
+            "The labels were changed after the run; the volumes are those of the new labels.",
+        )
     confidence = measurements.get("confidence")
     if confidence is None:
         return None
@@ -34,24 +40,38 @@ def judge(measurements: Mapping[str, Any]) -> tuple[str, str, str] | None:
 
 
 def traffic_light(measurements: Mapping[str, Any]) -> str:
-    """Green, amber or red, each with a sentence that says what to do, and the reasons."""
+    """Green, amber or red, each with a sentence that says what to do, and the reasons; blue, and what was changed."""
     verdict = judge(measurements)
     if verdict is None:
         return ""
     colour, word, told = verdict
-    reasons = "".join(f"<li>{html.escape(text)}</li>" for text in measurements["confidence"]["reasons"])
+    lines = (
+        [_describe(entry) for entry in measurements["corrected"]]
+        if "corrected" in measurements
+        else measurements["confidence"]["reasons"]
+    )
+    reasons = "".join(f"<li>{html.escape(text)}</li>" for text in lines)
     return (
         f'<section class="light {colour}" aria-label="Confidence"><span class="lamp" aria-hidden="true"></span>'
         f"<div><p><strong>{word}.</strong> {told}</p>{f'<ul>{reasons}</ul>' if reasons else ''}</div></section>"
     )
 
 
+def _describe(entry: Mapping[str, Any]) -> str:
+    """What one correction changed, and who made it."""
+    changes = [
+        f"{BY_KEY[key].name} +{change['added_ml']:.1f} and -{change['removed_ml']:.1f} mL"
+        for key, change in entry["structures"].items()
+    ]
+    return f"{entry['by']}: {', '.join(changes) or 'nothing'}"
+
+
 def quality_table(measurements: Mapping[str, Any]) -> str:
     """HU of blood and muscle with the Dice expected of each structure, then noise, slices and the like."""
-    contrast, confidence = measurements.get("contrast"), measurements.get("confidence")
-    if contrast is None or confidence is None:
+    contrast = measurements.get("contrast")
+    if contrast is None:
         return ""
-    predicted = confidence["predicted_dice"] or {}
+    predicted = (measurements.get("confidence") or {}).get("predicted_dice") or {}
     rows = []
     for structure in STRUCTURES:
         pool = contrast["structures"][structure.key]

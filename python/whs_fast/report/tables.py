@@ -28,7 +28,7 @@ td.structure { padding-left: 2rem; text-indent: -1.4rem; }
          padding: .6rem 1rem; margin: 1rem 0; }
 .light p, .light ul { margin: .1rem 0; } .light ul { padding-left: 1.2rem; }
 .lamp { flex: none; width: 1.5rem; height: 1.5rem; border-radius: 50%; background: var(--lamp); margin-top: .1rem; }
-.green { --lamp: #1a8a3c; } .amber { --lamp: #e08a00; } .red { --lamp: #c8281e; }
+.green { --lamp: #1a8a3c; } .amber { --lamp: #e08a00; } .red { --lamp: #c8281e; } .blue { --lamp: #2563eb; }
 .columns { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(20rem, 100%), 1fr)); gap: 0 2.5rem; }
 .lamp { print-color-adjust: exact; }
 @media (max-width: 48rem) {

@@ -1,0 +1,129 @@
+"""Who gets the scan, what is saved of what is sent, and what is refused."""
+
+import gzip
+import json
+import struct
+from importlib import resources
+
+import jsonschema
+import numpy as np
+import pytest
+import requests
+import SimpleITK as sitk
+from whs_fast.cli import main
+from whs_fast.structures import BY_KEY
+from whs_fast.viewing import niivue
+from whs_fast.viewing.session import CHANGE
+
+HEAD = 352  # bytes of a NIfTI header
+
+
+def split(address):
+    url, token = address.split("#")
+    return url.rstrip("/"), {"Authorization": f"Bearer {token}"}
+
+
+def read_labels(folder):
+    return sitk.GetArrayFromImage(sitk.ReadImage(str(folder / "labels.nii.gz")))
+
+
+def change(*voxels):
+    return np.array(list(voxels), CHANGE).tobytes()
+
+
+def test_nothing_of_the_scan_is_given_without_the_token(address):
+    url, _ = split(address)
+    for path in ("/scan.nii", "/labels", "/facts", "/nowhere"):
+        for headers in ({}, {"Authorization": "Bearer wrong"}):
+            assert requests.get(url + path, headers=headers, timeout=20).status_code == 401
+    assert requests.post(f"{url}/save?by=me", data=b"", timeout=20).status_code == 401
+    for path in ("/", "/page.js", "/editing.js", "/page.css", "/niivue.js"):
+        assert requests.get(url + path, timeout=20).status_code == 200
+
+
+@pytest.mark.parametrize("headers", [{"Host": "evil.example"}, {"Origin": "http://evil.example"},
+                                     {"Sec-Fetch-Site": "cross-site"}])  # fmt: skip
+def test_other_names_and_other_sites_are_refused(address, headers):
+    url, token = split(address)
+    assert requests.get(f"{url}/labels", headers=token | headers, timeout=20).status_code == 403
+
+
+def test_the_page_gets_the_scan_in_hu_and_the_labels_on_one_grid(address, results, scan):
+    url, token = split(address)
+    facts = requests.get(f"{url}/facts", headers=token, timeout=20).json()
+    sent = requests.get(f"{url}/scan.nii", headers=token, timeout=20).content
+    slope, low = struct.unpack_from("<2f", sent, 112)
+    voxels = np.frombuffer(sent[HEAD:], np.uint8).reshape(facts["shape"])
+    labels = np.frombuffer(requests.get(f"{url}/labels", headers=token, timeout=20).content, np.uint8)
+    labels = labels.reshape(facts["shape"])
+    np.testing.assert_array_equal(np.bincount(labels.ravel()), np.bincount(read_labels(results).ravel()))
+    blood = voxels[labels == BY_KEY["aorta"].label] * slope + low
+    assert 200 < np.median(blood) < 600 and facts["volumes"]["aorta"] > 1
+    np.testing.assert_allclose(np.abs(np.linalg.det(np.array(facts["to_mm"])[:3, :3])) / 1000, facts["voxel_ml"])
+
+
+def test_what_is_sent_is_saved_and_measured_and_no_more(address, results, tmp_path):
+    url, token = split(address)
+    facts = requests.get(f"{url}/facts", headers=token, timeout=20).json()
+    nz, ny, nx = facts["shape"]
+    before = read_labels(results)
+    added = [(x + nx * (ny // 2 + ny * (nz // 2)), BY_KEY["left_atrium"].label) for x in range(4, 24)]
+    answer = requests.post(f"{url}/save?by=A%20Reader", data=change(*added), headers=token, timeout=120)
+    assert answer.status_code == 200, answer.text
+    after, out = read_labels(tmp_path / "out"), tmp_path / "out"
+    changed = before != after
+    assert 0 < np.count_nonzero(changed) <= 20 and (after[changed] == BY_KEY["left_atrium"].label).all()
+    found = json.loads((out / "measurements.json").read_text("utf-8"))
+    schema = json.loads((resources.files("whs_fast") / "data" / "measurements.schema.json").read_text("utf-8"))
+    jsonschema.validate(found, schema)
+    (entry,) = found["corrected"]
+    assert entry["by"] == "A Reader" and "confidence" not in found
+    ml = np.count_nonzero(changed) * facts["voxel_ml"]
+    assert entry["structures"]["left_atrium"]["added_ml"] == pytest.approx(ml, abs=1e-3)
+    assert found["structures"]["left_atrium"]["volume_ml"] == pytest.approx(
+        facts["volumes"]["left_atrium"] + ml - entry["structures"]["left_atrium"]["removed_ml"], abs=2e-3
+    )
+    report = (out / "report.html").read_text("utf-8")
+    assert "Corrected by hand" in report and "A Reader: " in report
+    assert (out / "labels.dcm").exists() and gzip.decompress((out / "labels.nii.gz").read_bytes())
+
+
+@pytest.mark.parametrize(
+    ("query", "body", "told"),
+    [
+        ("by=", b"", "by: nothing found, expected who corrected the labels"),
+        ("by=me", b"123", "changes: found 3 bytes, expected 5 for each voxel"),
+        ("by=me", change((2**32 - 1, 1)), "changes: expected voxels of the scan and labels from 0 to 10"),
+        ("by=me", change((0, 11)), "changes: expected voxels of the scan and labels from 0 to 10"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused_and_nothing_written(address, tmp_path, query, body, told):
+    url, token = split(address)
+    answer = requests.post(f"{url}/save?{query}", data=body, headers=token, timeout=20)
+    assert (answer.status_code, answer.json()["error"]) == (400, told) and not (tmp_path / "out").exists()
+
+
+def test_results_of_another_scan_are_refused_in_one_line(results, tmp_path, capsys):
+    image = sitk.GetImageFromArray(np.zeros((20, 20, 20), np.int16))
+    image.SetSpacing((5.0, 5.0, 5.0))
+    sitk.WriteImage(image, str(tmp_path / "other.nii.gz"))
+    assert main(["view", str(results), str(tmp_path / "other.nii.gz"), "-o", str(tmp_path / "o"), "--no-browser"]) == 2
+    told = capsys.readouterr().err
+    assert "expected the scan's 20 x 20 x 20: another scan?" in told and told.count("\n") == 1
+
+
+@pytest.mark.parametrize("content", [None, "{", "[]", '{"structures": {}}'])
+def test_a_folder_without_measurements_is_refused_in_one_line(tmp_path, capsys, content):
+    if content is not None:
+        (tmp_path / "measurements.json").write_text(content)
+    assert main(["view", str(tmp_path), str(tmp_path / "scan.nii"), "-o", str(tmp_path / "o"), "--no-browser"]) == 2
+    told = capsys.readouterr().err
+    assert "measurements.json: " in told and "whs-fast run" in told and told.count("\n") == 1
+
+
+def test_another_bundle_of_niivue_is_refused(monkeypatch, tmp_path):
+    (tmp_path / "static").mkdir()
+    (tmp_path / "static" / "widget.js").write_text("export default {}")
+    monkeypatch.setattr(niivue, "files", lambda name: tmp_path)
+    with pytest.raises(niivue.InputError, match=r"pip install 'whs-fast\[view\]'"):
+        niivue.niivue_script()
