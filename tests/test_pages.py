@@ -7,7 +7,7 @@ from PIL import Image
 from support.bars import make_page
 from support.browser import browser_page
 from support.hearts import make_grid, make_heart, write_map
-from support.layout import SIZES, faults
+from support.layout import SIZES, faults, hindrances
 from support.pages import aortic_root, measurements, quality
 from support.rows import make_rows
 from whs_fast.batching.page import render_page
@@ -75,6 +75,23 @@ def test_nothing_overlaps_and_nothing_lies_beside_the_window(page, make, tmp_pat
         page.ask("for (const part of document.querySelectorAll('details')) part.open = true")
         assert faults(page, width) == [], width
         page.ask("for (const part of document.querySelectorAll('details')) part.open = false")
+
+
+@pytest.mark.parametrize("make", PAGES)
+def test_nothing_shuts_people_out(page, make, tmp_path):
+    page.open(make(tmp_path))
+    page.resize(1366, SIZES[1366])
+    if make is make_interactive:
+        page.wait_for("document.documentElement.dataset.ready === 'all'")
+    assert hindrances(page) == []
+
+
+def test_a_hindrance_would_be_seen(page, tmp_path):
+    (tmp_path / "page.html").write_text(
+        "<title>t</title><img src='data:,'><p style='color:#ddd;background:#fff'>pale</p>"
+    )
+    page.open(tmp_path / "page.html")
+    assert {text.partition(":")[0] for text in hindrances(page)} >= {"image-alt", "color-contrast"}
 
 
 def test_a_fault_would_be_seen(page, tmp_path):

@@ -1,4 +1,7 @@
-"""What must hold of every page's layout in a browser: nothing beside the window, nothing over anything else."""
+"""What must hold of every page in a browser: nothing beside the window, nothing over anything else, and what axe-core
+finds of faults that shut people out."""
+
+from importlib.resources import files
 
 SIZES = {390: 844, 1366: 768, 1920: 1080}
 
@@ -38,3 +41,13 @@ def faults(page, width):
     page.resize(width, SIZES[width])
     page.settle()
     return page.ask(_FAULTS)
+
+
+def hindrances(page):
+    """What axe-core calls serious or critical on the page that is open, with the first part that has it."""
+    page.ask((files("axe_core_python") / "axe.min.js").read_text(encoding="utf-8") + "; true")
+    return page.ask(
+        "axe.run(document, {resultTypes: ['violations']}).then(({violations}) => violations"
+        ".filter(({impact}) => ['serious', 'critical'].includes(impact))"
+        ".map(({id, nodes}) => `${id}: ${nodes[0].html.slice(0, 120)}`))"
+    )

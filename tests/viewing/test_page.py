@@ -10,7 +10,7 @@ import pytest
 import SimpleITK as sitk
 from scipy.ndimage import correlate
 from support.browser import browser_page
-from support.layout import faults
+from support.layout import faults, hindrances
 from whs_fast.structures import BY_KEY
 
 pytestmark = pytest.mark.slow
@@ -39,13 +39,15 @@ def choose(page, tool, label):
         page.ask(f"document.querySelector('{chosen}').checked = true")
 
 
-def axial(page):
-    """Middle of the axial image in the window."""
+def axial(page, viewer="viewer"):
+    """Middle of the axial image of a viewer in the window."""
     left, top, width, height = page.ask(
-        "(() => { const slice = viewer.screenSlices.find(one => one.axCorSag === 0);"
-        "const [l, t, w, h] = slice.leftTopWidthHeight;"
-        "const box = viewer.canvas.getBoundingClientRect(), ratio = viewer.uiData.dpr ?? 1;"
-        "return [box.left + l / ratio, box.top + t / ratio, w / ratio, h / ratio]; })()"
+        """((viewer) => {
+          const [l, t, w, h] = viewer.screenSlices.find(one => one.axCorSag === 0).leftTopWidthHeight;
+          const box = viewer.canvas.getBoundingClientRect(), ratio = viewer.uiData.dpr ?? 1;
+          return [box.left + l / ratio, box.top + t / ratio, w / ratio, h / ratio];
+        })"""
+        + f"({viewer})"
     )
     return left + width / 2, top + height / 2
 
@@ -59,7 +61,8 @@ def press(page, x, y):
 def labels_of(page):
     """The page's labels [z, y, x], and the matrix from its voxels (x, y, z) to mm (RAS)."""
     text = page.ask("""new Promise(done => { const reader = new FileReader();
-        reader.onload = () => done(reader.result.split(",")[1]); reader.readAsDataURL(new Blob([editing.labels])); })""")
+        reader.onload = () => done(reader.result.split(",")[1]); reader.readAsDataURL(new Blob([editing.labels]));
+        })""")
     facts = page.ask("facts")
     return np.frombuffer(base64.b64decode(text), np.uint8).reshape(facts["shape"]), np.array(facts["to_mm"])
 
@@ -141,6 +144,7 @@ def test_what_is_drawn_is_what_is_saved(page, results, tmp_path):
 @pytest.mark.parametrize("width", [390, 1366, 1920])
 def test_the_page_fits_its_window(page, width):
     assert faults(page, width) == []
+    assert hindrances(page) == []
     if width > 390:
         assert page.ask("document.documentElement.scrollHeight <= innerHeight")
 
@@ -165,3 +169,35 @@ def test_erasing_takes_the_chosen_structure_alone_and_smoothing_evens_it(page):
     assert (own[changed & (smooth == CAVITY)] > 13).all() and (own[changed & (before == CAVITY)] < 14).all()
     assert not (changed & (before != CAVITY) & (before != 0)).any()
     assert (smooth[(before == 0) & (own > 13)] == CAVITY).all()
+
+
+def test_a_plane_of_the_heart_is_drawn_on_in_the_scans_own_voxels(page):
+    """And what is drawn in either image is seen in both."""
+    before, to_mm = labels_of(page)
+    choose(page, "paint", ATRIUM)
+    put(page, "radius", 5)
+    names = [view["name"] for view in page.ask("facts.views")]
+    assert names == ["Four-chamber", "Three-chamber", "Short axis", "Aortic valve"]
+    page.ask("document.querySelectorAll('#views button')[2].click()")
+    page.wait_for("document.documentElement.dataset.view === 'Short axis'")
+    x, y = axial(page, "oblique.viewer")
+    voxel = press(page, x + 20, y - 10)
+    block = page.ask("[...oblique.viewer.frac2vox(oblique.viewer.scene.crosshairPos)].slice(0, 3)")
+    view = page.ask("facts.views[2]")
+    there = np.array(view["to_mm"]) @ [*block, 1]
+    step = np.linalg.norm(to_mm[:3, :3], axis=0)
+    assert (np.abs(np.linalg.solve(to_mm[:3, :3], there[:3] - to_mm[:3, 3]) - voxel) <= 0.5 + 1e-6).all()
+    ball = (away_mm(before.shape, to_mm, voxel) ** 2).sum(-1) <= 5.0**2
+    np.testing.assert_array_equal(labels_of(page)[0], np.where(ball, ATRIUM, before))
+    at = [int(value) for value in block]
+    where = f"oblique.labels[{at[0]} + oblique.size[0] * ({at[1]} + oblique.size[1] * {at[2]})]"
+    page.wait_for(f"{where} === {ATRIUM}")
+    # To the right in the image is across the plane, as the letters say.
+    right = np.array(view["to_mm"])[:3, 0] / np.linalg.norm(np.array(view["to_mm"])[:3, 0])
+    further = press(page, x + 60, y - 10)
+    moved = (np.subtract(further, voxel) @ to_mm[:3, :3].T) @ right
+    assert moved > step.max()
+    letter = view["letters"][1]
+    axis, sign = {"R": (0, 1), "L": (0, -1), "A": (1, 1), "P": (1, -1), "H": (2, 1), "F": (2, -1)}[letter]
+    assert right[axis] * sign == np.abs(right).max()
+    assert page.problems == []

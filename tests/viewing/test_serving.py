@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import requests
 import SimpleITK as sitk
+from scipy.ndimage import map_coordinates, maximum_filter, minimum_filter
 from whs_fast.cli import main
 from whs_fast.structures import BY_KEY
 from whs_fast.viewing import niivue
@@ -37,7 +38,7 @@ def test_nothing_of_the_scan_is_given_without_the_token(address):
         for headers in ({}, {"Authorization": "Bearer wrong"}):
             assert requests.get(url + path, headers=headers, timeout=20).status_code == 401
     assert requests.post(f"{url}/save?by=me", data=b"", timeout=20).status_code == 401
-    for path in ("/", "/page.js", "/editing.js", "/page.css", "/niivue.js"):
+    for path in ("/", "/page.js", "/editing.js", "/drawing.js", "/oblique.js", "/page.css", "/niivue.js"):
         assert requests.get(url + path, timeout=20).status_code == 200
 
 
@@ -60,6 +61,29 @@ def test_the_page_gets_the_scan_in_hu_and_the_labels_on_one_grid(address, result
     blood = voxels[labels == BY_KEY["aorta"].label] * slope + low
     assert 200 < np.median(blood) < 600 and facts["volumes"]["aorta"] > 1
     np.testing.assert_allclose(np.abs(np.linalg.det(np.array(facts["to_mm"])[:3, :3])) / 1000, facts["voxel_ml"])
+
+
+def test_a_plane_of_the_heart_shows_the_scan_where_it_says(address):
+    url, token = split(address)
+    facts = requests.get(f"{url}/facts", headers=token, timeout=20).json()
+    scan = np.frombuffer(requests.get(f"{url}/scan.nii", headers=token, timeout=20).content[HEAD:], np.uint8)
+    scan = scan.reshape(facts["shape"]).astype(float)
+    free = (minimum_filter(scan, 3) > 0) & (maximum_filter(scan, 3) < 255)  # of the ends of the window
+    rng = np.random.default_rng(1)
+    for number, view in enumerate(facts["views"]):
+        block = requests.get(f"{url}/views/{number}.nii", headers=token, timeout=20).content[HEAD:]
+        block = np.frombuffer(block, np.uint8).reshape(view["shape"])
+        index = np.stack([rng.integers(0, count, 2000) for count in view["shape"]])
+        mm = np.array(view["to_mm"])[:3] @ np.vstack([index[::-1], np.ones(2000)])
+        to_mm = np.array(facts["to_mm"])
+        place = np.linalg.solve(to_mm[:3, :3], mm - to_mm[:3, 3:])[::-1]
+        inside = ((place > 0) & (place < np.array(scan.shape)[:, None] - 1)).all(axis=0)
+        inside &= free[tuple(np.clip(np.rint(place).astype(int), 0, np.array(scan.shape)[:, None] - 1))]
+        assert np.count_nonzero(inside) > 200
+        expected = map_coordinates(scan, place[:, inside], order=1)
+        assert np.abs(block[tuple(index[:, inside])] - expected).max() <= 2
+    assert requests.get(f"{url}/views/{len(facts['views'])}.nii", headers=token, timeout=20).status_code == 404
+    assert requests.get(f"{url}/views/0.nii", timeout=20).status_code == 401
 
 
 def test_what_is_sent_is_saved_and_measured_and_no_more(address, results, tmp_path):
@@ -104,7 +128,7 @@ def test_what_cannot_be_meant_is_refused_and_nothing_written(address, tmp_path, 
 
 
 def test_results_of_another_scan_are_refused_in_one_line(results, tmp_path, capsys):
-    image = sitk.GetImageFromArray(np.zeros((20, 20, 20), np.int16))
+    image = sitk.GetImageFromArray(np.random.default_rng(0).integers(-900, 900, (20, 20, 20), np.int16))
     image.SetSpacing((5.0, 5.0, 5.0))
     sitk.WriteImage(image, str(tmp_path / "other.nii.gz"))
     assert main(["view", str(results), str(tmp_path / "other.nii.gz"), "-o", str(tmp_path / "o"), "--no-browser"]) == 2

@@ -24,6 +24,8 @@ from whs_fast.viewing.session import CHANGE, Session
 _PAGE = {
     "/": ("index.html", "text/html; charset=utf-8"),
     "/page.js": ("page.js", "text/javascript; charset=utf-8"),
+    "/drawing.js": ("drawing.js", "text/javascript; charset=utf-8"),
+    "/oblique.js": ("oblique.js", "text/javascript; charset=utf-8"),
     "/editing.js": ("editing.js", "text/javascript; charset=utf-8"),
     "/page.css": ("page.css", "text/css; charset=utf-8"),
 }
@@ -63,6 +65,13 @@ def serve(open_session: Callable[[], Session], save: Save, server: Server, tell:
         async def scan(request: Request) -> Response:
             return StreamingResponse(session.scan_nifti(), media_type="application/octet-stream")
 
+        async def view(request: Request) -> Response:
+            try:
+                block = await run_in_threadpool(session.view_nifti, request.path_params["number"])
+            except IndexError:
+                return JSONResponse({"error": "there is no such view"}, 404)
+            return Response(block, media_type="application/octet-stream")
+
         async def labels(request: Request) -> Response:
             return Response(await run_in_threadpool(session.labels_bytes), media_type="application/octet-stream")
 
@@ -83,6 +92,7 @@ def serve(open_session: Callable[[], Session], save: Save, server: Server, tell:
             Route(_NIIVUE, niivue),
             Route("/facts", facts),
             Route("/scan.nii", scan),
+            Route("/views/{number:int}.nii", view),
             Route("/labels", labels),
             Route("/save", saved, methods=["POST"]),
         ]

@@ -10,21 +10,24 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from whs_fast import _kernels
 from whs_fast.errors import InputError
 from whs_fast.measure_labels import correct
 from whs_fast.outputs import FORMATS, MEASUREMENTS
 from whs_fast.reading.labels import read_labels
 from whs_fast.reading.scan import read
-from whs_fast.report.views import heart_views, look
+from whs_fast.report.views import View, heart_views, look
 from whs_fast.steps.region import WINDOW_HU
 from whs_fast.structures import STRUCTURES
 from whs_fast.viewing.upright import Order
-from whs_fast.volume import Grid, Triple, Volume
+from whs_fast.volume import AIR_HU, Grid, Triple, Volume, index_map
 from whs_fast.writing.label_maps import nifti_header
 
 # What a changed voxel is in a request: its index in the upright array and its label, little-endian.
 CHANGE = np.dtype([("index", "<u4"), ("label", "u1")])
 _SLICES = 16  # that are windowed at a time
+_PIXELS, _REACH_MM = 256, 30.0  # of the heart's planes: their side, and how far they can be scrolled either way
+_UPRIGHT = (-1.0, 0.0, 0.0, 0.0, -1.0, 0.0, 0.0, 0.0, 1.0)  # right, front and head for a viewer of NIfTI
 
 
 class Session:
@@ -43,20 +46,32 @@ class Session:
         self.labels = labels
         self._order = Order.of(self.volume.grid)
         self._saving = threading.Lock()
+        seen = look(labels, self.volume.grid, self._valve_mm(), threads=threads)
+        self._views = heart_views(seen, self.measurements.get("valves", {}))
 
     def scan_nifti(self) -> Iterator[bytes]:
         """The scan as NIfTI, upright, in 8 bits: what the networks see, and a half of what would have to be moved."""
         low, high = WINDOW_HU
         step = (high - low) / 255
-        header = bytearray(nifti_header(self._order.turned_grid(), np.dtype(np.uint8), b"whs_fast scan"))
-        struct.pack_into("<2f", header, 112, step, low)  # scl_slope, scl_inter: a voxel's HU
-        struct.pack_into("<2f", header, 124, high, low)  # cal_max, cal_min: the window to begin with
-        yield bytes(header)
+        yield _header(self._order.turned_grid())
         hu = np.arange(1 << 16, dtype=np.uint16).view(np.int16)
         table = np.rint(np.clip((hu - low) / step, 0, 255)).astype(np.uint8)
         upright = self._order.turn(self.volume.array.view(np.uint16))
         for first in range(0, len(upright), _SLICES):
             yield table[upright[first : first + _SLICES]].tobytes()
+
+    def view_nifti(self, number: int) -> bytes:
+        """A block of the scan along one of the heart's planes, as NIfTI: right and up in the plane, then to the reader.
+
+        Its own place is made up; `facts` says where its voxels lie.
+        """
+        block = _block(self._views[number])
+        voxels = np.empty(block.shape, np.uint8)
+        matrix = index_map(block, self.volume.grid)
+        _kernels.resample_window(
+            self.volume.array, voxels, matrix, (1, 1, 1), *WINDOW_HU, AIR_HU, 0, threads=self._threads
+        )
+        return _header(Grid(block.shape, block.spacing_mm, (0.0, 0.0, 0.0), _UPRIGHT)) + voxels.tobytes()
 
     def labels_bytes(self) -> bytes:
         """The labels, uint8, upright."""
@@ -67,10 +82,9 @@ class Session:
         grid = self._order.turned_grid()
         valves = self.measurements.get("valves", {})
         aortic = valves.get("aortic", {})
-        seen = look(self.labels, self.volume.grid, self._valve_mm(), threads=self._threads)
         return {
             "shape": list(grid.shape),
-            "to_mm": (np.diag([-1.0, -1.0, 1.0, 1.0]) @ grid.affine).tolist(),
+            "to_mm": _to_ras(grid),
             "voxel_ml": grid.voxel_ml,
             "structures": [
                 {"label": s.label, "key": s.key, "name": s.name, "colour": list(s.colour)} for s in STRUCTURES
@@ -79,8 +93,8 @@ class Session:
             "valve_mm": _ras(self._valve_mm()),
             "valve_normal": _ras(aortic["normal"]) if "normal" in aortic else None,
             "views": [
-                {"name": view.name, "centre_mm": _ras(view.centre_mm), "normal": _ras(view.normal)}
-                for view in heart_views(seen, valves)
+                {"name": view.name, "letters": view.letters, "to_mm": _to_ras(block), "shape": list(block.shape)}
+                for view, block in ((view, _block(view)) for view in self._views)
             ],
         }
 
@@ -129,6 +143,31 @@ def _read_measurements(path: Path) -> dict[str, Any]:
     if not isinstance(measurements, dict) or not {"structures", "aortic_valve_mm", "timings_s"} <= measurements.keys():
         raise InputError(f"{path}: found no measurements of a scan, expected those of `whs-fast run`")
     return measurements
+
+
+def _header(grid: Grid) -> bytes:
+    """A NIfTI header for HU in 8 bits, in the window that the networks see."""
+    low, high = WINDOW_HU
+    header = bytearray(nifti_header(grid, np.dtype(np.uint8), b"whs_fast scan"))
+    struct.pack_into("<2f", header, 112, (high - low) / 255, low)  # scl_slope, scl_inter: a voxel's HU
+    struct.pack_into("<2f", header, 124, high, low)  # cal_max, cal_min: the window to begin with
+    return bytes(header)
+
+
+def _block(view: View) -> Grid:
+    """The grid of a block of planes parallel to a view: right, up and to the reader."""
+    step = view.side_mm / _PIXELS
+    depth = 2 * round(_REACH_MM / step) + 1
+    axes = np.stack([view.across, -view.down, -view.normal], 1)
+    x, y, z = (view.centre_mm - axes @ np.array([_PIXELS - 1, _PIXELS - 1, depth - 1]) * step / 2).tolist()
+    a, b, c, d, e, f, g, h, i = axes.ravel().tolist()
+    return Grid((depth, _PIXELS, _PIXELS), (step,) * 3, (x, y, z), (a, b, c, d, e, f, g, h, i))
+
+
+def _to_ras(grid: Grid) -> list[list[float]]:
+    """From the voxels (x, y, z, 1) of a grid to mm, RAS."""
+    matrix: list[list[float]] = (np.diag([-1.0, -1.0, 1.0, 1.0]) @ grid.affine).tolist()
+    return matrix
 
 
 def _ras(lps: Any) -> list[float]:

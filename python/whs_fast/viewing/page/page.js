@@ -1,7 +1,8 @@
 // The page: NiiVue shows scan and labels; tools change the labels through Editing; save sends what was changed.
 
-import { Niivue } from "/niivue.js";
+import { cross, invert, makeViewer, unit, useLabels } from "/drawing.js";
 import { Editing } from "/editing.js";
+import { Oblique } from "/oblique.js";
 
 const find = (id) => document.getElementById(id);
 const token = location.hash.slice(1);
@@ -20,16 +21,8 @@ function tell(text, bad = false) {
 }
 
 const chosen = (name) => document.querySelector(`input[name="${name}"]:checked`).value;
-const cross = (a, b) => [a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]];
-const unit = (v) => v.map((value) => value / Math.hypot(...v));
-
 async function start() {
-  const viewer = new Niivue({
-    backColor: [0.055, 0.063, 0.078, 1], crosshairWidth: 1, crosshairColor: [1, 1, 1, 0.5], isRadiologicalConvention: true,
-    multiplanarShowRender: 0, dragMode: 6, isResizeCanvas: true, loadingText: "", isNearestInterpolation: false,
-    dragAndDropEnabled: false, isRuler: true, sagittalNoseLeft: true, showAllOrientationMarkers: true,
-  });
-  await viewer.attachToCanvas(find("canvas"));
+  const viewer = await makeViewer(find("canvas"), { isRadiologicalConvention: true, sagittalNoseLeft: true, showAllOrientationMarkers: true });
   const [facts, scan, labels] = await Promise.all([
     ask("/facts").then((answer) => answer.json()),
     ask("/scan.nii").then((answer) => answer.arrayBuffer()),
@@ -37,21 +30,16 @@ async function start() {
   ]);
   await viewer.loadFromArrayBuffer(scan, "scan.nii");
   const editing = new Editing(new Uint8Array(labels), facts.shape, facts.to_mm);
-  viewer.setDrawingEnabled(true);
-  viewer.setDrawingEnabled(false); // its own pen stays off: it is flat
-  viewer.drawBitmap = editing.labels;
-  const lut = (channel) => [0, ...facts.structures.map(({ colour }) => colour[channel])];
-  viewer.setDrawColormap({ R: lut(0), G: lut(1), B: lut(2), A: [0, ...facts.structures.map(() => 255)], labels: ["", ...facts.structures.map(({ name }) => name)] });
-  viewer.drawRimOpacity = 1;
-  viewer.setClipPlaneColor([0, 0, 0, 0]);
-  viewer.setDrawOpacity(0.15);
-  viewer.refreshDrawing(true);
+  useLabels(viewer, editing.labels, facts);
   listStructures(facts);
-  connect(viewer, editing, facts);
+  const oblique = new Oblique(find("oblique"), editing, facts, ask);
+  connect(viewer, oblique, editing, facts);
   goTo(viewer, facts.valve_mm);
   showVolumes(editing, facts);
   tell("Ready.");
-  Object.assign(window, { viewer, editing, facts });
+  Object.assign(window, { viewer, oblique, editing, facts }); // for the console
+  document.documentElement.dataset.ready = "planes";
+  await offerViews(oblique, facts);
   document.documentElement.dataset.ready = "all";
 }
 
@@ -93,9 +81,11 @@ function redraw(viewer, editing, facts) {
   showVolumes(editing, facts);
 }
 
-function connect(viewer, editing, facts) {
-  const canvas = find("canvas");
-  const draw = () => redraw(viewer, editing, facts);
+function connect(viewer, oblique, editing, facts) {
+  const draw = () => {
+    redraw(viewer, editing, facts);
+    oblique.refresh();
+  };
   let down = false, last = null, valveStroke = null;
 
   function stamp(voxel) {
@@ -110,21 +100,28 @@ function connect(viewer, editing, facts) {
     draw();
   }
 
-  viewer.onLocationChange = ({ vox, mm, values }) => {
-    const voxel = [...vox].slice(0, 3).map(Math.round);
+  // A place that was pointed at in one of the images.
+  function visit(voxel, hu) {
     editing.at = voxel;
-    if (down && chosen("tool") !== "look" && viewer.opts.sliceType !== 4) stamp(voxel);
+    if (down && chosen("tool") !== "look") stamp(voxel);
     const label = editing.labels[voxel[0] + editing.size[0] * (voxel[1] + editing.size[1] * voxel[2])];
     const name = facts.structures.find((structure) => structure.label === label)?.name ?? "no structure";
-    tell(`${[...mm].slice(0, 3).map((value, a) => (a < 2 ? -value : value).toFixed(1)).join(", ")} mm (LPS): ${name}, ${Math.round(values[0]?.value ?? 0)} HU`);
-  };
-  // Before NiiVue's own listeners, so that the first place of a stroke belongs to it.
-  canvas.addEventListener("mousedown", (event) => {
-    canvas.focus({ preventScroll: true });
-    if (event.button !== 0 || chosen("tool") === "look") return;
-    [down, last, valveStroke] = [true, null, null];
-    editing.begin();
-  }, { capture: true });
+    const place = editing.mm(voxel).map((value, a) => (a < 2 ? -value : value).toFixed(1));
+    tell(`${place.join(", ")} mm (LPS): ${name}, ${Math.round(hu ?? 0)} HU`);
+  }
+  const whole = (vox) => [...vox].slice(0, 3).map(Math.round);
+  viewer.onLocationChange = ({ vox, values }) => visit(whole(vox), values[0]?.value);
+  oblique.visit = ({ vox, values }) => visit(oblique.voxel(whole(vox)), values[0]?.value);
+  for (const canvas of [find("canvas"), find("oblique")]) {
+    // Before NiiVue's own listeners, so that the first place of a stroke belongs to it.
+    canvas.addEventListener("mousedown", (event) => {
+      canvas.focus({ preventScroll: true });
+      if (event.button !== 0 || chosen("tool") === "look") return;
+      [down, last, valveStroke] = [true, null, null];
+      resetValve();
+      editing.begin();
+    }, { capture: true });
+  }
   window.addEventListener("mouseup", () => (down = false));
 
   function settle(action) {
@@ -161,8 +158,9 @@ function connect(viewer, editing, facts) {
 
   for (const input of document.querySelectorAll('input[type="range"]')) input.addEventListener("input", () => showValue(input));
   document.querySelectorAll('input[type="range"]').forEach(showValue);
-  find("fill").addEventListener("input", () => viewer.setDrawOpacity(Number(find("fill").value) / 100));
-  makeViews(viewer, facts);
+  find("fill").addEventListener("input", () => {
+    for (const each of [viewer, oblique.viewer]) each?.setDrawOpacity(Number(find("fill").value) / 100);
+  });
 
   const KEYS = { p: "paint", e: "erase", l: "look" };
   window.addEventListener("keydown", (event) => {
@@ -207,42 +205,23 @@ function valveFrame(facts, editing) {
   };
 }
 
-// The inverse of a matrix of steps and origin, as three rows.
-function invert(matrix) {
-  const axes = [0, 1, 2].map((a) => matrix.slice(0, 3).map((row) => row[a]));
-  const volume = axes[0].reduce((sum, value, a) => sum + value * cross(axes[1], axes[2])[a], 0);
-  const origin = matrix.slice(0, 3).map((row) => row[3]);
-  return [[1, 2], [2, 0], [0, 1]].map(([b, c]) => {
-    const row = cross(axes[b], axes[c]).map((value) => value / volume);
-    return [...row, -row.reduce((sum, value, a) => sum + value * origin[a], 0)];
-  });
-}
-
-// Planes of the body, or one oblique cut through the volume along a plane of the heart.
-function makeViews(viewer, facts) {
+// One of the heart's planes below those of the body.
+function offerViews(oblique, facts) {
   const place = find("views");
-  for (const { name } of facts.views) {
+  facts.views.forEach(({ name }, number) => {
     const button = document.createElement("button");
-    [button.type, button.textContent, button.dataset.view] = ["button", name, name];
+    [button.type, button.textContent] = ["button", name];
+    button.addEventListener("click", () => show(number));
     place.append(button);
-  }
-  place.addEventListener("click", ({ target }) => {
-    if (!target.dataset.view) return;
-    for (const button of place.children) button.setAttribute("aria-pressed", String(button === target));
-    const view = facts.views.find(({ name }) => name === target.dataset.view);
-    viewer.setSliceType(view ? 4 : 3);
-    if (!view) return;
-    const [x, y, z] = view.normal.map((value) => -value); // towards the reader
-    const azimuth = (Math.atan2(x, -y) * 180) / Math.PI, elevation = (Math.asin(z) * 180) / Math.PI;
-    const frac = viewer.mm2frac(view.centre_mm);
-    viewer.setRenderAzimuthElevation((azimuth + 360) % 360, elevation);
-    viewer.setClipPlane([clipDepth(frac, [x, y, z]), (azimuth + 360) % 360, elevation]);
   });
-}
-
-// How far from the middle of the volume a plane through a point lies, as a share of its size.
-function clipDepth(frac, normal) {
-  return [0, 1, 2].reduce((sum, a) => sum + (frac[a] - 0.5) * normal[a], 0);
+  async function show(number) {
+    [...place.children].forEach((button, at) => button.setAttribute("aria-pressed", String(at === number)));
+    const { name, letters: [left, right, above, below] } = facts.views[number];
+    find("oblique-name").textContent = `${name}: left ${left}, right ${right}, above ${above}, below ${below}`;
+    await oblique.show(number);
+    document.documentElement.dataset.view = name;
+  }
+  return facts.views.length ? show(0) : Promise.resolve();
 }
 
 start().catch((error) => {
