@@ -21,24 +21,24 @@ export function multiply(a, b) {
   return a.slice(0, 3).map((row) => [0, 1, 2, 3].map((i) => row[0] * b[0][i] + row[1] * b[1][i] + row[2] * b[2][i] + (i === 3 ? row[3] : 0)));
 }
 
-export async function makeViewer(canvas, options) {
+// A viewer whose drawing has the structures' colours. They come before any scan: NiiVue draws all it has anew for them.
+export async function makeViewer(canvas, facts, options) {
   const viewer = new Niivue({
     backColor: [0.055, 0.063, 0.078, 1], crosshairWidth: 1, crosshairGap: 12, crosshairColor: [0.7, 0.7, 0.7, 1], multiplanarShowRender: 0,
     dragMode: 6, rulerColor: [0.9, 0.9, 0.9, 1], loadingText: "", dragAndDropEnabled: false, isRuler: true, ...options,
   });
   await viewer.attachToCanvas(canvas);
-  return viewer;
-}
-
-// Labels as the viewer's drawing: contours, with the fill of the slider.
-export function useLabels(viewer, labels, facts) {
-  viewer.createEmptyDrawing();
-  viewer.drawClearAllUndoBitmaps(); // the strokes are ours
-  viewer.drawBitmap = labels;
   const lut = (channel) => [0, ...facts.structures.map(({ colour }) => colour[channel])];
   const names = ["", ...facts.structures.map(({ name }) => name)];
   viewer.setDrawColormap({ R: lut(0), G: lut(1), B: lut(2), A: [0, ...facts.structures.map(() => 255)], labels: names });
   viewer.drawRimOpacity = 1;
-  viewer.setDrawOpacity(Number(document.getElementById("fill").value) / 100);
+  viewer.drawOpacity = Number(document.getElementById("fill").value) / 100;
+  return viewer;
+}
+
+// Labels as the viewer's drawing. Not by createEmptyDrawing, which makes two arrays and a copy for undoing beside them.
+export function useLabels(viewer, labels) {
+  viewer.drawBitmap = labels;
+  viewer.drawTexture = viewer.r8Tex(viewer.drawTexture, viewer.gl.TEXTURE7, viewer.back.dims, true);
   viewer.refreshDrawing(true);
 }

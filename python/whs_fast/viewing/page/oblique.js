@@ -14,7 +14,7 @@ export class Oblique {
     const scan = await (await this.ask(`/views/${number}.nii`)).arrayBuffer();
     if (!this.viewer) {
       // Right is right here, as the server has laid it.
-      this.viewer = await makeViewer(this.canvas, { isRadiologicalConvention: false, isOrientationTextVisible: false });
+      this.viewer = await makeViewer(this.canvas, this.facts, { isRadiologicalConvention: false, isOrientationTextVisible: false });
       this.viewer.setSliceType(0);
       this.viewer.onLocationChange = (place) => this.visit(place);
     }
@@ -23,7 +23,7 @@ export class Oblique {
     const [nz, ny, nx] = view.shape;
     Object.assign(this, { size: [nx, ny, nz], matrix: multiply(this.toScan, view.to_mm), labels: new Uint8Array(nx * ny * nz) });
     this.sample();
-    useLabels(this.viewer, this.labels, this.facts);
+    useLabels(this.viewer, this.labels);
     this.viewer.scene.crosshairPos = [0.5, 0.5, 0.5];
     this.viewer.drawScene();
   }

@@ -22,15 +22,13 @@ function tell(text, bad = false) {
 
 const chosen = (name) => document.querySelector(`input[name="${name}"]:checked`).value;
 async function start() {
-  const viewer = await makeViewer(find("canvas"), { isRadiologicalConvention: true, sagittalNoseLeft: true, showAllOrientationMarkers: true });
-  const [facts, scan, labels] = await Promise.all([
-    ask("/facts").then((answer) => answer.json()),
-    ask("/scan.nii").then((answer) => answer.arrayBuffer()),
-    ask("/labels").then((answer) => answer.arrayBuffer()),
-  ]);
+  const data = ["/scan.nii", "/labels"].map((path) => ask(path).then((answer) => answer.arrayBuffer()));
+  const facts = await (await ask("/facts")).json();
+  const viewer = await makeViewer(find("canvas"), facts, { isRadiologicalConvention: true, sagittalNoseLeft: true, showAllOrientationMarkers: true });
+  const [scan, labels] = await Promise.all(data);
   await viewer.loadFromArrayBuffer(scan, "scan.nii");
   const editing = new Editing(new Uint8Array(labels), facts.shape, facts.to_mm);
-  useLabels(viewer, editing.labels, facts);
+  useLabels(viewer, editing.labels);
   listStructures(facts);
   const oblique = new Oblique(find("oblique"), editing, facts, ask);
   connect(viewer, oblique, editing, facts);
