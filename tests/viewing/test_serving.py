@@ -12,9 +12,12 @@ import requests
 import SimpleITK as sitk
 from scipy.ndimage import map_coordinates, maximum_filter, minimum_filter
 from whs_fast.cli import main
+from whs_fast.steps.region import REACH_MM
 from whs_fast.structures import BY_KEY
 from whs_fast.viewing import niivue
-from whs_fast.viewing.session import CHANGE
+from whs_fast.viewing.session import CHANGE, Session
+from whs_fast.volume import Grid, index_to_mm, mm_to_index
+from whs_fast.writing.label_maps import nifti_header, write_labels
 
 HEAD = 352  # bytes of a NIfTI header
 
@@ -61,6 +64,34 @@ def test_the_page_gets_the_scan_in_hu_and_the_labels_on_one_grid(address, result
     blood = voxels[labels == BY_KEY["aorta"].label] * slope + low
     assert 200 < np.median(blood) < 600 and facts["volumes"]["aorta"] > 1
     np.testing.assert_allclose(np.abs(np.linalg.det(np.array(facts["to_mm"])[:3, :3])) / 1000, facts["voxel_ml"])
+
+
+def test_of_a_scan_of_the_chest_the_page_gets_the_heart(tmp_path):
+    """The region around the valve, and what was labelled outside it; changes find their way back into the scan."""
+    shape, valve = (130, 200, 210), (40.0, -30.0, 200.0)
+    grid = Grid(shape, (2.0, 2.0, 3.0), (-170.0, 170.0, 0.0), (1.0, 0.0, 0.0, 0.0, -1.0, 0.0, 0.0, 0.0, 1.0))
+    labels = np.zeros(shape, np.uint8)
+    at = tuple(round(value) for value in mm_to_index(grid, valve))
+    labels[at[0] - 5 : at[0] + 5, at[1] - 5 : at[1] + 5, at[2] - 5 : at[2] + 5] = BY_KEY["aorta"].label
+    labels[2, 3, 4] = BY_KEY["left_atrium"].label  # far outside
+    array = np.random.default_rng(0).integers(-900, 900, shape, np.int16)
+    (tmp_path / "scan.nii").write_bytes(nifti_header(grid, array.dtype, b"") + array.tobytes())
+    told = {"timings_s": {"write": 0.0, "total": 0.0}, "models": {}, "peak_memory_mb": None, "structures": {}}
+    for inside, name in ((False, "far"), (True, "near")):
+        (tmp_path / name).mkdir()
+        own = np.where(labels == BY_KEY["left_atrium"].label, 0, labels) if inside else labels
+        write_labels(tmp_path / name / "labels.nii.gz", own.astype(np.uint8), grid)
+        (tmp_path / name / "measurements.json").write_text(json.dumps(told | {"aortic_valve_mm": valve}))
+        session = Session(tmp_path / name, tmp_path / "scan.nii", threads=2, series=None, phase=None)
+        wide = session.facts()["shape"][::-1]
+        assert np.count_nonzero(np.frombuffer(session.labels_bytes(), np.uint8)) == np.count_nonzero(own)
+        room = [2 * reach + 3 * mm - n * mm for n, mm, reach in zip(wide, grid.spacing_mm, REACH_MM, strict=True)]
+        assert (min(room) >= 0) == inside
+        x, y, z = (n // 3 for n in wide)
+        changed = session._changed(change((x + wide[0] * (y + wide[1] * z), 9))) != own
+        assert np.count_nonzero(changed) == 1
+        there = np.array(session.facts()["to_mm"]) @ [x, y, z, 1]
+        np.testing.assert_allclose(index_to_mm(grid, np.argwhere(changed)[0]), there[:3] * (-1, -1, 1), atol=1e-3)
 
 
 def test_a_plane_of_the_heart_shows_the_scan_where_it_says(address):

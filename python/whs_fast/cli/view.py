@@ -13,9 +13,9 @@ from whs_fast.machine import require_extra
 _HELP = """Look at results in a browser, and correct them by hand.
 
 RESULTS is a folder that run has written, with labels.nii.gz; SCAN is the scan it was made from. A page of this machine
-alone opens: scroll, also through the heart's own planes, paint and erase structures with a ball, smooth them, move the plane of the aortic valve, undo. Save
-writes DIR: the corrected labels, and measurements, picture and report made anew from them. measurements.json then tells
-in `corrected` who changed how much of what. RESULTS stays as it is.
+alone opens: scroll, also through the heart's own planes, paint and erase structures with a ball, smooth them, move the
+plane of the aortic valve, undo. Save writes DIR: the corrected labels, and measurements, picture and report made anew
+from them. measurements.json then tells in `corrected` who changed how much of what. RESULTS stays as it is.
 
 The address holds a random token and leads to 127.0.0.1; nothing leaves the machine. Ctrl+C ends it.
 

@@ -102,7 +102,7 @@ def serve(open_session: Callable[[], Session], save: Save, server: Server, tell:
             hosts=(),
             origins=(),
             cookie="",
-            most_bytes=session.labels.size * CHANGE.itemsize,
+            most_bytes=session.shown * CHANGE.itemsize,
             open_paths=frozenset((*_PAGE, _NIIVUE)),
         )
         server.run(guarded, listener, None)

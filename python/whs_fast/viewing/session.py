@@ -4,6 +4,7 @@ import json
 import struct
 import threading
 from collections.abc import Iterator, Sequence
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,10 @@ from whs_fast.outputs import FORMATS, MEASUREMENTS
 from whs_fast.reading.labels import read_labels
 from whs_fast.reading.scan import read
 from whs_fast.report.views import View, heart_views, look
-from whs_fast.steps.region import WINDOW_HU
+from whs_fast.steps.region import REACH_MM, WINDOW_HU
 from whs_fast.structures import STRUCTURES
 from whs_fast.viewing.upright import Order
-from whs_fast.volume import AIR_HU, Grid, Triple, Volume, index_map
+from whs_fast.volume import AIR_HU, Grid, Triple, Volume, index_map, index_to_mm, mm_to_index
 from whs_fast.writing.label_maps import nifti_header
 
 # What a changed voxel is in a request: its index in the upright array and its label, little-endian.
@@ -44,10 +45,16 @@ class Session:
         self.volume: Volume = read(scan, threads=threads, series=series, phase=phase)
         _check_same(grid, self.volume.grid, results)
         self.labels = labels
-        self._order = Order.of(self.volume.grid)
+        self._part = _find_part(labels, grid, self._valve_mm(), threads)
+        self._order = Order.of(_part_grid(grid, self._part))
         self._saving = threading.Lock()
         seen = look(labels, self.volume.grid, self._valve_mm(), threads=threads)
         self._views = heart_views(seen, self.measurements.get("valves", {}))
+
+    @property
+    def shown(self) -> int:
+        """How many voxels the page has."""
+        return self.labels[self._part].size
 
     def scan_nifti(self) -> Iterator[bytes]:
         """The scan as NIfTI, upright, in 8 bits: what the networks see, and a half of what would have to be moved."""
@@ -56,7 +63,7 @@ class Session:
         yield _header(self._order.turned_grid())
         hu = np.arange(1 << 16, dtype=np.uint16).view(np.int16)
         table = np.rint(np.clip((hu - low) / step, 0, 255)).astype(np.uint8)
-        upright = self._order.turn(self.volume.array.view(np.uint16))
+        upright = self._order.turn(self.volume.array[self._part].view(np.uint16))
         for first in range(0, len(upright), _SLICES):
             yield table[upright[first : first + _SLICES]].tobytes()
 
@@ -75,7 +82,7 @@ class Session:
 
     def labels_bytes(self) -> bytes:
         """The labels, uint8, upright."""
-        return self._order.turn(self.labels).tobytes()
+        return self._order.turn(self.labels[self._part]).tobytes()
 
     def facts(self) -> dict[str, Any]:
         """What the page must know: structures, volumes, the valve's plane and the heart's. Millimetres are RAS here."""
@@ -115,10 +122,10 @@ class Session:
         if len(changes) % CHANGE.itemsize:
             raise InputError(f"changes: found {len(changes)} bytes, expected {CHANGE.itemsize} for each voxel")
         made = np.frombuffer(changes, CHANGE)
-        if len(made) and (made["index"].max() >= self.labels.size or made["label"].max() > len(STRUCTURES)):
+        if len(made) and (made["index"].max() >= self.shown or made["label"].max() > len(STRUCTURES)):
             raise InputError(f"changes: expected voxels of the scan and labels from 0 to {len(STRUCTURES)}")
         labels = self.labels.copy()
-        upright = self._order.turn(labels)  # a view: what is written here is written there
+        upright = self._order.turn(labels[self._part])  # a view: what is written here is written there
         upright[np.unravel_index(made["index"], upright.shape)] = made["label"]
         return labels
 
@@ -168,6 +175,24 @@ def _to_ras(grid: Grid) -> list[list[float]]:
     """From the voxels (x, y, z, 1) of a grid to mm, RAS."""
     matrix: list[list[float]] = (np.diag([-1.0, -1.0, 1.0, 1.0]) @ grid.affine).tolist()
     return matrix
+
+
+def _find_part(labels: NDArray[np.uint8], grid: Grid, valve_mm: Triple, threads: int) -> tuple[slice, slice, slice]:
+    """The part of the scan that the page shows: the region around the valve, and all labels, wherever they are."""
+    voxels, lowest, highest, *_ = _kernels.label_statistics(labels, len(STRUCTURES) + 1, threads=threads)
+    found = voxels[1:] > 0
+    corners = product(*((at - reach, at + reach) for at, reach in zip(valve_mm, REACH_MM, strict=True)))
+    places = np.array([*(mm_to_index(grid, corner) for corner in corners), *lowest[1:][found], *highest[1:][found]])
+    low = np.clip(np.floor(places.min(axis=0)), 0, np.array(grid.shape) - 1).astype(int)
+    high = np.clip(np.ceil(places.max(axis=0)), low, np.array(grid.shape) - 1).astype(int)
+    z, y, x = (slice(int(first), int(last) + 1) for first, last in zip(low, high, strict=True))
+    return z, y, x
+
+
+def _part_grid(grid: Grid, part: tuple[slice, slice, slice]) -> Grid:
+    z, y, x = part
+    origin = index_to_mm(grid, (z.start, y.start, x.start))
+    return Grid((z.stop - z.start, y.stop - y.start, x.stop - x.start), grid.spacing_mm, origin, grid.direction)
 
 
 def _ras(lps: Any) -> list[float]:
