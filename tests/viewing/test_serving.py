@@ -2,8 +2,14 @@
 
 import gzip
 import json
+import signal
 import struct
+import subprocess
+import sys
 from importlib import resources
+from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 import jsonschema
 import numpy as np
@@ -182,3 +188,38 @@ def test_another_bundle_of_niivue_is_refused(monkeypatch, tmp_path):
     monkeypatch.setattr(niivue, "files", lambda name: tmp_path)
     with pytest.raises(niivue.InputError, match=r"pip install 'whs-fast\[view\]'"):
         niivue.niivue_script()
+
+
+def test_the_browser_is_not_told_the_token_where_others_can_see_it(results, scan, tmp_path, monkeypatch, capsys):
+    """Arguments of a process are open to every user of the machine; a file in a folder of one's own is not."""
+    opened = []
+
+    def look(uri):
+        path = Path(url2pathname(urlsplit(uri).path))
+        opened.append((uri, path.read_text("ascii"), path.parent.parent.stat().st_mode & 0o077))
+
+    monkeypatch.setattr("webbrowser.open", look)
+    monkeypatch.setattr(
+        "whs_fast.viewing.serving.serve", lambda session, save, server, tell: tell("http://here/#secret")
+    )
+    monkeypatch.setattr("signal.signal", lambda number, handler: None)
+    assert main(["view", str(results), str(scan), "-o", str(tmp_path / "out")]) == 0
+    ((uri, page, others),) = opened
+    assert "secret" not in uri and 'url=http://here/#secret"' in page and others == 0
+    assert "Open http://here/#secret" in capsys.readouterr().out
+    assert (
+        main(["view", str(results), str(scan), "-o", str(tmp_path / "out"), "--no-browser"]) == 0 and len(opened) == 1
+    )
+
+
+@pytest.mark.slow
+def test_the_command_serves_until_it_is_told_to_stop(results, scan, tmp_path):
+    command = [sys.executable, "-m", "whs_fast", "view", str(results), str(scan), "-o", str(tmp_path / "out")]
+    process = subprocess.Popen([*command, "--no-browser"], stdout=subprocess.PIPE, text=True)
+    try:
+        url, token = split(process.stdout.readline().split()[1])
+        assert requests.get(f"{url}/facts", headers=token, timeout=60).json()["volumes"]["aorta"] > 1
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=60) == 0 and not (tmp_path / "out").exists()
+    finally:
+        process.kill()
