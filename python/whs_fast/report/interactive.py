@@ -123,6 +123,11 @@ def render_interactive(measurements: Mapping[str, Any], scene: Scene) -> str:
 {source_line(measurements)} {notice(measurements)}</header>
 {_viewer(measurements, scene)}</div>
 <main>
+<details><summary>How to use the images</summary><p>Wheel, arrow keys or slider move through slices; a click or
+drag moves the cross in all planes of the body; a drag with the right button changes the window; a click on a plane's
+name shows it alone. The planes of the heart are laid through the valves and the apex. In 3D a drag or the arrow keys
+turn, the wheel or plus and minus zoom. R and L are the patient's right and left, A front, P back, H head, F feet.
+</p></details>
 <h2>Volumes</h2> {structure_table(measurements)}
 {normal_table(measurements, SURFACE)}
 <details><summary>Quality of the scan</summary>{quality_table(measurements)}</details>
@@ -190,11 +195,6 @@ def _viewer(measurements: Mapping[str, Any], scene: Scene) -> str:
 {chr(10).join(panels)}
 </div>
 <div class="below"><p id="point" role="status">Loading the images.</p>
-<details class="help"><summary>How to use it</summary><p>Wheel, arrow keys or slider move through slices; a click or
-drag moves the cross in all planes of the body; a drag with the right button changes the window; a click on a plane's
-name shows it alone. The planes of the heart are laid through the valves and the apex. In 3D a drag or the arrow keys
-turn, the wheel or plus and minus zoom. R and L are the patient's right and left, A front, P back, H head, F feet.
-</p></details>
 <noscript><p>The images need JavaScript; the tables below do not.</p></noscript></div>
 </section>"""
 

@@ -32,9 +32,8 @@ _PAGE = {
 _NIIVUE = "/niivue.js"
 # NiiVue keeps its fonts and workers in itself, as data.
 _POLICY = (
-    "default-src 'none'; script-src 'self' 'wasm-unsafe-eval' blob: data:; worker-src blob: data:; style-src 'self' "
-    "'unsafe-inline'; connect-src 'self' data: blob:; img-src 'self' data: blob:; form-action 'none'; base-uri 'none'; "
-    "frame-ancestors 'none'"
+    "default-src 'none'; script-src 'self'; worker-src blob: data:; style-src 'self'; connect-src 'self' data: blob:; "
+    "img-src 'self' data: blob:; form-action 'none'; base-uri 'none'; frame-ancestors 'none'"
 )
 Save = Callable[[Session, bytes, str], Mapping[str, Any]]
 

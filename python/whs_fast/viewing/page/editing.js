@@ -3,7 +3,7 @@
 
 export class Editing {
   constructor(labels, [nz, ny, nx], toMm) {
-    Object.assign(this, { labels, size: [nx, ny, nz], toMm, strokes: [], counts: new Float64Array(256) });
+    Object.assign(this, { labels, size: [nx, ny, nz], toMm, strokes: [], version: 0, counts: new Float64Array(256) });
     for (let i = 0; i < labels.length; i++) this.counts[labels[i]]++;
     this.axes = [0, 1, 2].map((axis) => [0, 1, 2].map((row) => toMm[row][axis])); // mm of a voxel's step
     this.spacing = this.axes.map((axis) => Math.hypot(...axis));
@@ -19,6 +19,7 @@ export class Editing {
   }
 
   begin() {
+    this.version++;
     this.strokes.push(new Map());
   }
 
@@ -41,6 +42,7 @@ export class Editing {
   }
 
   undo() {
+    this.version++;
     const stroke = this.strokes.pop();
     if (stroke) for (const [index, label] of stroke) this.set(index, label);
     return Boolean(stroke);

@@ -169,17 +169,18 @@ function connect(viewer, oblique, editing, facts) {
   find("save").addEventListener("submit", async (event) => {
     event.preventDefault();
     tell("Saving.");
+    const version = editing.version;
     try {
       const answer = await ask(`/save?by=${encodeURIComponent(find("by").value)}`, { method: "POST", body: editing.changes() });
       const { folder } = await answer.json();
-      document.documentElement.dataset.saved = Number(document.documentElement.dataset.saved ?? 0) + 1;
+      document.documentElement.dataset.saved = version;
       tell(`Saved in ${folder}.`);
     } catch (error) {
       tell(error.message, true);
     }
   });
   window.addEventListener("beforeunload", (event) => {
-    if (editing.strokes.length && !document.documentElement.dataset.saved) event.preventDefault();
+    if (editing.version !== Number(document.documentElement.dataset.saved ?? 0)) event.preventDefault();
   });
 }
 
