@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
-EXTRAS = ("batch", "cohort", "dicom", "dicomweb", "fast", "mesh", "report", "rtstruct", "serve")
+EXTRAS = ("batch", "cohort", "dicom", "dicomweb", "fast", "mesh", "report", "rtstruct", "serve", "view")
 LISTED = Path(__file__).parents[1] / "docs" / "licences.md"
 # Those that ask for no more than to be named; MPL asks too that files of it that one changes stay under it.
 ALLOWED = {
@@ -24,7 +24,15 @@ ALLOWED = {
         "PSF-2.0",
         "Zlib",
     ),
-    *("Apache Software License", "BSD", "BSD License", "MIT License", "Python Software Foundation License"),
+    *(
+        "Apache 2.0",
+        "Apache Software License",
+        "BSD",
+        "BSD License",
+        "ISC License (ISCL)",
+        "MIT License",
+        "Python Software Foundation License",
+    ),
     *("MPL-2.0", "Mozilla Public License 2.0 (MPL 2.0)"),
 }
 

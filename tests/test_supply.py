@@ -18,7 +18,11 @@ PICKLES = {"pickle", "cPickle", "_pickle", "dill", "cloudpickle", "joblib", "she
 NETWORK = {"socket", "ssl", "http", "urllib", "urllib3", "requests", "httpx", "ftplib", "smtplib", "xmlrpc", "asyncio"}
 NETWORK |= {"starlette", "uvicorn", "dicomweb_client", "pynetdicom"}
 # Whose purpose it is: the DICOM node, the service and DICOMweb, none of which a run touches unless it is asked to.
-MAY = {"node": {"ssl", "pynetdicom"}, "service": {"asyncio", "socket", "ssl", "starlette", "uvicorn", "urllib"}}
+MAY = {
+    "node": {"ssl", "pynetdicom"},
+    "service": {"asyncio", "socket", "ssl", "starlette", "uvicorn", "urllib"},
+    "viewing": {"starlette"},
+}
 MAY_DICOMWEB = {"dicomweb_client", "requests"}
 RUN_CODE = {"eval", "exec", "compile", "__import__"}
 

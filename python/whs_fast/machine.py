@@ -37,6 +37,7 @@ _MODULES = {
     "mesh": {"skimage": "scikit-image", "scipy": "scipy"},
     "rtstruct": {"pydicom": "pydicom", "highdicom": "highdicom", "skimage": "scikit-image"},
     "serve": {"starlette": "starlette", "uvicorn": "uvicorn", "python_multipart": "python-multipart"},
+    "view": {"ipyniivue": "ipyniivue", "starlette": "starlette", "uvicorn": "uvicorn"},
     "report": {"plotly": "plotly", "skimage": "scikit-image", "scipy": "scipy"},
 }
 

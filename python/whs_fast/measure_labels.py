@@ -1,8 +1,9 @@
-"""Measures an existing label map: one that we wrote, or one that was corrected by hand.
+"""Measures an existing label map: one that we wrote, or one that was corrected by hand; with its scan, as a result.
 
 It composes reading and measuring, as the engine does for a scan.
 """
 
+from collections.abc import Mapping
 from importlib.metadata import version
 from os import PathLike
 from pathlib import Path
@@ -18,13 +19,16 @@ from whs_fast.reading.markups import read_hinge_points
 from whs_fast.reading.naming import printable
 from whs_fast.reading.scan import read
 from whs_fast.reading.slicer import Segmentation, is_segmentation, read_segmentation
+from whs_fast.result import Result
 from whs_fast.steps import measure as measuring
+from whs_fast.steps.contrast import find_contrast_doubts, measure_contrast
+from whs_fast.steps.heart_box import cut_heart_box
 from whs_fast.steps.refine_valve import refine_valve
 from whs_fast.structures import STRUCTURES
 from whs_fast.valves.planes import ValvePlane, describe_planes, find_planes
 from whs_fast.valves.root import describe_root, find_root
 from whs_fast.valves.wall import describe_wall
-from whs_fast.volume import Grid
+from whs_fast.volume import Grid, Volume
 
 SAME_WITHIN_MM = 0.01  # corners of two grids that are one
 
@@ -72,11 +76,10 @@ def measure(
     planes: dict[str, ValvePlane | str] = {}
     shown: dict[str, NDArray[np.uint8]] = {}  # the map that shows each
     for own_labels in found.maps:
-        valve_mm = refine_valve(own_labels, found.grid, None)
-        for name, plane in find_planes(own_labels, found.grid, threads=threads).items():
+        own, own_planes = _measure(own_labels, found.grid, threads)
+        for name, plane in own_planes.items():
             if isinstance(planes.get(name, ""), str):
                 planes[name], shown[name] = plane, own_labels
-        own = measuring.measure(own_labels, found.grid, valve_mm, region=None, threads=threads)
         if not measured:
             measured = own
             continue
@@ -107,3 +110,71 @@ def _same_grid(one: Grid, other: Grid) -> bool:
     return one.shape == other.shape and bool(
         np.abs(one.affine - other.affine).max() < SAME_WITHIN_MM and np.abs(ends[0] - ends[1]).max() < SAME_WITHIN_MM
     )
+
+
+def correct(
+    labels: NDArray[np.uint8],
+    scan: Volume,
+    before: NDArray[np.uint8],
+    measurements: Mapping[str, Any],
+    *,
+    by: str,
+    threads: int | None = None,
+) -> Result:
+    """The result of a label map that was corrected by hand, measured as `measure` does, and with the scan's help.
+
+    Args:
+        labels: the corrected map, uint8[z, y, x], on the scan's grid.
+        scan: the scan.
+        before: the map that was corrected.
+        measurements: what measurements.json held for it.
+        by: who corrected it, as measurements.json will tell.
+        threads: CPU threads; None uses all that are available.
+
+    Returns:
+        The result. Its measurements hold what was known of the scan and the run, all that follows from the labels anew,
+        and one more entry in `corrected`: by whom, and mL that were added to and taken from each structure. They hold
+        no confidence, which is that of labels as the network left them. Where the valve is no longer to be found, its
+        point is that of before.
+    """
+    threads, grid = choose_threads(threads), scan.grid
+    measured, planes = _measure(labels, grid, threads)
+    point = measured["aortic_valve_mm"] or measurements["aortic_valve_mm"] or np.mean(grid.box_mm, axis=0)
+    x, y, z = (round(float(value), 1) for value in point)
+    measured["aortic_valve_mm"] = [x, y, z]
+    contrast = measure_contrast(scan, cut_heart_box(scan, labels))
+    muscle = measured["structures"]["left_ventricle_myocardium"]
+    entry = {"by": by, "structures": _changes(labels, before, grid)}
+    told = {key: value for key, value in measurements.items() if key != "confidence"} | measured
+    told |= {
+        "valves": describe_planes(planes),
+        "aortic_root": describe_root(find_root(scan, labels, planes, threads=threads)),
+        "left_ventricle_wall": describe_wall(labels, grid, planes["mitral"], muscle),
+        "contrast": contrast,
+        "warnings": [*scan.notes, *measuring.find_doubts(measured, grid), *find_contrast_doubts(contrast)],
+        "corrected": [*measurements.get("corrected", ()), entry],
+        "timings_s": dict(measurements["timings_s"]),
+        "version": version("whs_fast"),
+    }
+    return Result(labels, (x, y, z), told, scan, _threads=threads)
+
+
+def _measure(labels: NDArray[np.uint8], grid: Grid, threads: int) -> tuple[dict[str, Any], dict[str, ValvePlane | str]]:
+    """What labels alone tell, and the planes of the valves."""
+    valve_mm = refine_valve(labels, grid, None)
+    measured = measuring.measure(labels, grid, valve_mm, region=None, threads=threads)
+    return measured, find_planes(labels, grid, threads=threads)
+
+
+def _changes(labels: NDArray[np.uint8], before: NDArray[np.uint8], grid: Grid) -> dict[str, dict[str, float]]:
+    """mL that were added to and removed from each structure that changed."""
+    places = np.nonzero(labels != before)
+    added, removed = (np.bincount(each[places], minlength=len(STRUCTURES) + 1) for each in (labels, before))
+    return {
+        structure.key: {
+            "added_ml": round(int(added[structure.label]) * grid.voxel_ml, 3),
+            "removed_ml": round(int(removed[structure.label]) * grid.voxel_ml, 3),
+        }
+        for structure in STRUCTURES
+        if added[structure.label] or removed[structure.label]
+    }

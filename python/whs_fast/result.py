@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from whs_fast.dicom_source import Source
 from whs_fast.errors import InputError
-from whs_fast.machine import peak_memory_mb
+from whs_fast.machine import peak_memory_mb, require_extra
 from whs_fast.outputs import FORMATS, MEASUREMENTS, NO_SOURCE, OF_DICOM, PICTURE, REPORTS, check_formats, check_report
 from whs_fast.report.interactive import prepare_scene, render_interactive
 from whs_fast.report.picture import draw_picture
@@ -80,6 +80,16 @@ class Result:
         valve = ", ".join(f"{coordinate:.1f}" for coordinate in self.aortic_valve_mm)
         return f"<Result: {found} structures in {size} voxels, aortic valve at ({valve}) mm>"
 
+    def view(self) -> Any:
+        """Scan and labels in a notebook: a widget of NiiVue with slices to scroll and a heart to turn.
+
+        Raises InputError where the extra `view` is not installed.
+        """
+        require_extra("view", "Result.view")
+        from whs_fast.report.notebook import show
+
+        return show(self.scan, self.labels, self.aortic_valve_mm, threads=self._threads)
+
     def save(
         self,
         folder: str | PathLike[str],
@@ -125,7 +135,9 @@ class Result:
                 (aside / PICTURE).write_bytes(picture)
                 scene = None
                 if report == "interactive":
-                    scene = prepare_scene(self.scan, self.labels, self.aortic_valve_mm, threads=self._threads)
+                    scene = prepare_scene(
+                        self.scan, self.labels, self.aortic_valve_mm, self.measurements, threads=self._threads
+                    )
             self.measurements["timings_s"].update(clock.timings_s())
             self.measurements["peak_memory_mb"] = peak_memory_mb()
             lacking = [f"{name} was not written: {_reason(error)}" for name, error in failed.items()]

@@ -1,28 +1,12 @@
 """cohort.html in a browser without a network: what it shows, where a click leads, and what an id may not do to it."""
 
-import numpy as np
 import pytest
 from support.browser import browser_page
-from support.pages import measurements, parse
+from support.pages import parse
+from support.rows import make_rows
 from whs_fast.batching.page import render_page
-from whs_fast.batching.rows import lay_flat
-from whs_fast.structures import STRUCTURES
 
-SOURCE = {"kind": "nifti", "size": [3, 2, 1], "spacing_mm": [0.4, 0.5, 0.6], "phase": None}
 HOSTILE = "</script><img src=x onerror=alert(1)>"
-
-
-def make_rows(count):
-    rng = np.random.default_rng(0)
-    base = lay_flat(measurements(source=SOURCE, backend={"name": "native"}))
-    rows = []
-    for number in range(count):
-        own = {f"{s.key}_ml": round(80.0 * float(np.exp(rng.normal(0.0, 0.2))), 1) for s in STRUCTURES}
-        name = f"scan_{number:05d}"
-        rows.append(
-            {"id": name, "scan": name, "phase": None, "status": "done", "reason": "", "files": name} | base | own
-        )
-    return rows
 
 
 def write(folder, rows):

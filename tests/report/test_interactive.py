@@ -74,16 +74,53 @@ def load(browser, path, fragment=""):
 
 def pixels(page, plane):
     """The canvas of a plane, uint8[y, x, 3]."""
-    side, data = page.ask(
+    width, height, data = page.ask(
         f"""(() => {{
           const canvas = document.querySelector("#{plane} canvas");
           const bytes = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data;
           let text = "";
           for (let i = 0; i < bytes.length; i += 8192) text += String.fromCharCode(...bytes.subarray(i, i + 8192));
-          return [canvas.width, btoa(text)];
+          return [canvas.width, canvas.height, btoa(text)];
         }})()"""
     )
-    return np.frombuffer(base64.b64decode(data), np.uint8).reshape(side, side, 4)[..., :3].astype(int)
+    return np.frombuffer(base64.b64decode(data), np.uint8).reshape(height, width, 4)[..., :3].astype(int)
+
+
+def show_contours(page, shown):
+    page.ask(f"""(() => {{ const box = document.getElementById("contours");
+        if (box.checked !== {str(shown).lower()}) box.click(); }})()""")
+    page.settle()
+
+
+def cross_at(page):
+    """Where the cross stands, mm."""
+    return np.array(
+        [float(n) for n in re.findall(r"-?\d+\.\d", page.ask("document.getElementById('point').textContent"))]
+    )
+
+
+def frame_of(page, view):
+    """Centre of a plane's image, its axes to the right and down, and into it."""
+    across, down = (np.array(view[name]) for name in ("across", "down"))
+    normal, centre = np.cross(across, down), np.array(view["centre_mm"])
+    if view["axis"] is not None:
+        centre = centre + ((cross_at(page) - centre) @ normal) * normal
+    return centre, across, down
+
+
+def places_of(page, view, shape):
+    """The patient's millimetres [y, x, 3] at the centre of each pixel."""
+    centre, across, down = frame_of(page, view)
+    pixel = view["side_mm"] / min(shape)
+    rows, columns = ((np.arange(n) + 0.5 - n / 2) * pixel for n in shape)
+    return centre + columns[None, :, None] * across + rows[:, None, None] * down
+
+
+def cross_of(page, view, shape):
+    """Column and row of the cross."""
+    centre, across, down = frame_of(page, view)
+    away = (cross_at(page) - centre) / view["side_mm"] * min(shape)
+    return round(away @ across + shape[1] / 2), round(away @ down + shape[0] / 2)
 
 
 def meta_of(page):
@@ -99,12 +136,14 @@ def slice_of(page, plane):
 
 
 def middle_of(page, selector):
+    """Middle of a part in the window, and how many of its pixels a millimetre of its plane has."""
     page.ask(f"document.querySelector('{selector}').scrollIntoView({{block: 'center'}})")
     box = page.ask(
         f"(({{x, y, width, height}}) => [x, y, width, height])("
         f"document.querySelector('{selector}').getBoundingClientRect())"
     )
-    return box[0] + box[2] / 2.0, box[1] + box[3] / 2.0, box[2]
+    plane = next((plane for plane in meta_of(page)["planes"] if f"#{plane['id']} " in selector), {"side_mm": 1.0})
+    return box[0] + box[2] / 2.0, box[1] + box[3] / 2.0, min(box[2:]) / plane["side_mm"]
 
 
 def put(page, name, value):
@@ -162,16 +201,16 @@ def test_keys_and_the_slider_move_slices(page):
 
 
 def test_a_click_moves_the_cross_in_all_planes(page):
-    x, y, side = middle_of(page, "#axial canvas")
-    millimetre = side / max(meta_of(page)["shape"])
+    x, y, millimetre = middle_of(page, "#axial canvas")
     before = [slice_of(page, plane) for plane in LETTERS]
     for kind in ("mousePressed", "mouseReleased"):
         page.mouse(kind, x + 30 * millimetre, y + 20 * millimetre, button="left", clickCount=1)
     after = [slice_of(page, plane) for plane in LETTERS]
     assert after[0] == before[0]
-    count = meta_of(page)["shape"][::-1]
-    assert abs(after[1] - (count[1] / 2.0 + 20)) <= 1 and abs(after[2] - (count[0] / 2.0 + 30)) <= 1
-    assert before != after and "Left ventricular cavity" in page.ask("document.getElementById('point').textContent")
+    centre = meta_of(page)["planes"][0]["centre_mm"]
+    np.testing.assert_allclose(cross_at(page)[:2], np.add(centre[:2], (30, 20)), atol=1.0)
+    assert before[1] != after[1] and before[2] != after[2]
+    assert "Left ventricular cavity" in page.ask("document.getElementById('point').textContent")
 
 
 @pytest.mark.parametrize("direction", [IDENTITY_DIRECTION, FLIPPED, TURNED], ids=["upright", "flipped", "turned"])
@@ -180,37 +219,27 @@ def test_the_overlay_lies_on_the_scan_and_both_where_the_patient_has_them(browse
     page.resize(1200, 900)
     load(page, make_page(tmp_path, direction), "#flat")
     put(page, "level", 250)
+    show_contours(page, False)
     meta = meta_of(page)
-    count = meta["shape"][::-1]
-    for plane, (across, down, normal) in AXES.items():
+    for view in meta["planes"]:
+        plane = view["id"]
         put(page, "opacity", 0)
         grey = pixels(page, plane)
         put(page, "opacity", 100)
         tinted = pixels(page, plane)
-        side = grey.shape[0]
-        scale = side / max(count)
-        # Millimetres from the valve at each pixel; the patient's left, back and head are positive.
-        voxel = [slice_of(page, name) - 1 for name in ("sagittal", "coronal", "axial")]
-        from_valve = [
-            np.arange(n) + first - mm for n, first, mm in zip(count, meta["origin_mm"], VALVE_MM, strict=True)
-        ]
-        columns, rows = (along_pixels(from_valve[axis], side, scale) for axis in (across, down))
-        rows = rows if down == 1 else rows[::-1]
-        here = from_valve[normal][voxel[normal]]
-        inside = np.zeros((side, side), bool)
+        away = places_of(page, view, grey.shape[:2]) - VALVE_MM
+        voxel = 2.0 * meta["spacing_mm"] / 3.0
+        inside, sure = np.zeros(grey.shape[:2], bool), np.ones(grey.shape[:2], bool)
         for low, high in BARS_MM.values():
-            if low[normal] < here < high[normal]:
-                wide = (columns > low[across]) & (columns < high[across])
-                inside |= ((rows > low[down]) & (rows < high[down]))[:, None] & wide
-        # Away from letters, bar and cross, and half a pixel from the edge either way.
-        free = np.ones_like(inside)
+            depth = np.minimum(away - low, high - away).min(axis=-1)  # in the bar, from the nearest of its faces
+            inside |= depth > 0
+            sure &= np.abs(depth) > voxel
+        # Away from letters, bar and cross.
+        free = sure
         for lines in (free, free.T):
-            lines[: int(0.08 * side)] = lines[-int(0.12 * side) :] = False
-        cross = [
-            int(np.argmin(np.abs(pixels_mm - from_valve[axis][voxel[axis]])))
-            for pixels_mm, axis in ((columns, across), (rows, down))
-        ]
-        free[:, cross[0] - 3 : cross[0] + 4] = free[cross[1] - 3 : cross[1] + 4] = False
+            lines[: int(0.1 * len(lines))] = lines[-int(0.14 * len(lines)) :] = False
+        x, y = cross_of(page, view, grey.shape[:2])
+        free[:, max(0, x - 4) : max(0, x + 5)] = free[max(0, y - 4) : max(0, y + 5)] = False
         bright = grey.min(axis=-1) > 127
         coloured = tinted.max(axis=-1) - tinted.min(axis=-1) > 80
         for seen in (bright, coloured):
@@ -218,11 +247,6 @@ def test_the_overlay_lies_on_the_scan_and_both_where_the_patient_has_them(browse
             assert np.count_nonzero(wrong & ~near_edge(inside)) == 0, plane
         assert np.count_nonzero((bright != coloured) & free) <= 0.02 * np.count_nonzero(inside)
         assert np.count_nonzero(inside & free) > 500
-
-
-def along_pixels(voxels_mm, side, scale):
-    """Place of each pixel along an axis of a canvas, whose middle shows the middle of the voxels; one voxel is 1 mm."""
-    return (np.arange(side) + 0.5 - side / 2.0) / scale + (voxels_mm[0] + voxels_mm[-1]) / 2.0
 
 
 def near_edge(mask):
@@ -250,6 +274,9 @@ def test_letters_name_the_sides(page):
 
 def test_window_and_opacity_change_what_is_seen(page):
     put(page, "opacity", 0)
+    grey = pixels(page, "axial")
+    assert (grey.max(axis=-1) > grey.min(axis=-1)).any()  # contours
+    show_contours(page, False)
     grey = pixels(page, "axial")
     assert (grey.max(axis=-1) == grey.min(axis=-1)).all()
     put(page, "level", 750)
@@ -317,7 +344,7 @@ def test_without_webgl_the_slices_remain(browser, tmp_path):
 
 def test_a_scan_without_structures(browser, tmp_path):
     volume, labels = make_case()
-    scene = prepare_scene(volume, np.zeros_like(labels), VALVE_MM, threads=2)
+    scene = prepare_scene(volume, np.zeros_like(labels), VALVE_MM, measurements(), threads=2)
     (tmp_path / "page.html").write_text(render_interactive(measurements(), scene), encoding="utf-8")
     load(browser, tmp_path / "page.html")
     browser.wait_for("document.documentElement.dataset.ready === 'all'")
@@ -334,7 +361,14 @@ def test_a_narrow_window_shows_everything(page):
         part => part.getBoundingClientRect()).map(({left, right, width}) => [left, right, width])""")
     assert all(left >= 0 and right <= 360 and width > 0 for left, right, width in boxes)
     widths = page.ask("[...document.querySelectorAll('canvas.slice, .scene')].map(part => part.clientWidth)")
-    assert len(widths) == 4 and min(widths) > 300
+    assert len(widths) == 8 and min(widths) > 140
+    for press, shown in ((1, ["axial"]), (2, [*LETTERS, "heart", "four-chamber"])):
+        page.ask("document.querySelector('#axial h2 button').click()")
+        page.settle()
+        seen = page.ask("[...document.querySelectorAll('.panel')].filter(one => one.clientWidth).map(one => one.id)")
+        assert seen[:5] == shown and (
+            press == 2 or page.ask("document.querySelector('#axial canvas').clientWidth") > 300
+        )
     first = slice_of(page, "axial")
     x, y, _ = middle_of(page, "#axial canvas")
     page.mouse("mouseWheel", x, y, deltaX=0, deltaY=-120)

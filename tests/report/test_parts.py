@@ -7,10 +7,12 @@ import zlib
 import numpy as np
 import pytest
 from support.bars import BARS_MM, SHAPE, TURNED, VALVE_MM, make_case, make_page
-from support.pages import parse
+from support.pages import measurements, parse
 from whs_fast.report.box import cut_box, cut_box_labels
 from whs_fast.report.interactive import prepare_scene
-from whs_fast.report.normal_values import NORMAL_VALUES, SOURCES
+from whs_fast.report.normal_table import normal_table
+from whs_fast.report.normal_values import NORMAL_VALUES, SOURCES, find_moment
+from whs_fast.report.views import look
 from whs_fast.steps.region import WINDOW_HU
 from whs_fast.structures import BY_KEY, STRUCTURES
 from whs_fast.volume import Grid, Volume, index_to_mm, mm_to_index
@@ -48,8 +50,8 @@ def unpacked(scene, name):
 def test_what_is_packed_is_the_scan():
     volume, labels = make_case()
     volume.array[...] += np.random.default_rng(3).integers(-200, 200, SHAPE, np.int16)
-    box = cut_box(volume, labels, VALVE_MM, threads=2)
-    scene = prepare_scene(volume, labels, VALVE_MM, threads=2)
+    box = cut_box(volume, look(labels, volume.grid, VALVE_MM, threads=2), VALVE_MM, threads=2)
+    scene = prepare_scene(volume, labels, VALVE_MM, measurements(), threads=2)
     stored = np.frombuffer(unpacked(scene, "scan"), np.uint8).reshape(scene.meta["shape"]).astype(int)
     found = np.zeros([n + 1 for n in stored.shape], int)
     for z, y, x in np.ndindex(stored[:12].shape):
@@ -61,7 +63,7 @@ def test_what_is_packed_is_the_scan():
 
 def test_the_box_shows_the_scan_around_its_labels():
     volume, labels = make_case(TURNED)
-    box = cut_box(volume, labels, VALVE_MM, threads=2)
+    box = cut_box(volume, look(labels, volume.grid, VALVE_MM, threads=2), VALVE_MM, threads=2)
     low, high = box.grid.box_mm
     for axis in range(3):
         bars = list(BARS_MM.values())
@@ -81,20 +83,17 @@ def test_a_large_scan_gives_a_small_box():
     grid = Grid(shape, (1.5, 1.5, 2.0), (-195.0, -195.0, -200.0))
     labels = np.zeros(shape, np.uint8)
     labels[95:105, 120:140, 120:140] = 5
-    box = cut_box(
-        Volume(np.zeros(shape, np.int16), grid.spacing_mm, grid.origin_mm), labels, (0.0, 0.0, 0.0), threads=2
-    )
+    volume, valve = Volume(np.zeros(shape, np.int16), grid.spacing_mm, grid.origin_mm), (0.0, 0.0, 0.0)
+    box = cut_box(volume, look(labels, grid, valve, threads=2), valve, threads=2)
     assert max(box.grid.shape) <= 91
     labels[:] = 1
-    box = cut_box(
-        Volume(np.zeros(shape, np.int16), grid.spacing_mm, grid.origin_mm), labels, (0.0, 0.0, 0.0), threads=2
-    )
+    box = cut_box(volume, look(labels, grid, valve, threads=2), valve, threads=2)
     assert box.grid.shape == (320, 224, 224)
 
 
 def test_surfaces_are_light_and_lie_where_the_labels_do():
     volume, labels = make_case(TURNED)
-    scene = prepare_scene(volume, labels, VALVE_MM, threads=2)
+    scene = prepare_scene(volume, labels, VALVE_MM, measurements(), threads=2)
     numbers, at = np.frombuffer(unpacked(scene, "surfaces"), "<i4"), 0
     assert [entry["label"] for entry in scene.meta["surfaces"]] == [BY_KEY[key].label for key in BARS_MM]
     for entry, (low, high) in zip(scene.meta["surfaces"], BARS_MM.values(), strict=True):
@@ -114,3 +113,21 @@ def test_surfaces_are_light_and_lie_where_the_labels_do():
 def test_all_structures_are_listed(path):
     text = path.read_text(encoding="utf-8")
     assert all(f'value="{s.label}" checked' in text for s in STRUCTURES)
+
+
+@pytest.mark.parametrize(
+    ("phase", "moment"),
+    [("35%", "end-systole"), ("40%", "end-systole"), ("0%", "end-diastole"), ("95%", "end-diastole"), ("75%", ""),
+     ("310ms", None), ("4of10", None), (None, None)],
+)  # fmt: skip
+def test_a_volume_stands_beside_the_normal_values_of_its_own_moment_alone(phase, moment):
+    """10.25 mL a label in the made-up measurements, so 31 mL of left ventricular cavity."""
+    assert find_moment(phase) == moment
+    table = normal_table(measurements(source={"phase": phase}))
+    for name in ("end-systole", "end-diastole"):
+        row = re.search(rf"<tr><td>Left ventricular cavity, {name}</td>(.*?)</tr>", table)
+        if moment is None:
+            assert row and "phase not known" in row[1] and "31 mL" not in row[1]
+        else:
+            assert (row is not None) == (moment == name) and (row is None or "31 mL" in row[1])
+    assert "<td>Left ventricular cavity</td><td" in table  # of a source that tells no moment

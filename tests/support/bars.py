@@ -16,6 +16,14 @@ BARS_MM = {
     "left_ventricle_cavity": ((-20.0, -10.0, -15.0), (35.0, 22.0, 15.0)),
     "aorta": ((-4.0, -4.0, 15.0), (12.0, 30.0, 34.0)),
 }
+# Centres of valves, from the aortic valve, that lay planes of the heart through the bars.
+VALVES_MM = {"aortic": (4.0, 13.0, 15.0), "mitral": (-20.0, 6.0, 0.0), "tricuspid": (-20.0, -30.0, -5.0)}
+
+
+def make_valves():
+    """The entry valves of measurements.json."""
+    return {name: {"centre_mm": list(np.add(VALVE_MM, away)), "normal": [0.0, 0.0, 1.0], "area_mm2": 400,
+                   "rms_mm": 0.5, "uncertainty_deg": 1.0} for name, away in VALVES_MM.items()}  # fmt: skip
 
 
 def make_case(direction=IDENTITY_DIRECTION, shape=SHAPE):
@@ -35,7 +43,8 @@ def make_case(direction=IDENTITY_DIRECTION, shape=SHAPE):
 
 def make_page(folder, direction=IDENTITY_DIRECTION, **changes):
     volume, labels = make_case(direction)
-    scene = prepare_scene(volume, labels, VALVE_MM, threads=2)
+    told = measurements(**{"valves": make_valves(), **changes})
+    scene = prepare_scene(volume, labels, VALVE_MM, told, threads=2)
     path = folder / "report_interactive.html"
-    path.write_text(render_interactive(measurements(**changes), scene), encoding="utf-8")
+    path.write_text(render_interactive(told, scene), encoding="utf-8")
     return path

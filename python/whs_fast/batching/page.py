@@ -89,7 +89,7 @@ def _describe(name: str) -> dict[str, Any]:
     structure = next(s for s in STRUCTURES if name == f"{s.key}_ml" or (name == _MASS and s.label == 4))
     unit = "g" if name == _MASS else "mL"
     ranges = [
-        {"name": ", ".join([sex, *normal.name.split(", ")[1:]]), "low": low or 0.0, "high": high}
+        {"name": sex + (f", {normal.moment}" if normal.moment else ""), "low": low or 0.0, "high": high}
         for normal in NORMAL_VALUES
         if normal.absolute is not None and (normal.key, normal.unit) == (structure.key, unit)
         for sex, (low, high) in zip(("men", "women"), normal.absolute, strict=True)

@@ -12,7 +12,8 @@ from whs_fast.cli.logs import verbose_option
 # In the order of --help. The module has the command's name, with _ for -, and calls its click command `command`. It is
 # imported when it is asked for, and for --help: what is heavy belongs inside its functions.
 COMMANDS = (
-    "demo", "run", "batch", "series", "node", "serve", "measure", "evaluate", "split", "cohort-table", "bench", "info",
+    "demo", "run", "batch", "series", "node", "serve", "view", "measure", "evaluate", "split", "cohort-table", "bench",
+    "info",
 )  # fmt: skip
 
 # The shell asks for completions through this variable, as click's completion scripts have it.

@@ -100,6 +100,11 @@ def segmentation_options(command: Callable[..., None]) -> Callable[..., None]:
     return _add(command, threads_option, *_NETWORKS, *_OUTPUTS, _OVERWRITE, _JSON)
 
 
+def output_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Adds those of them that say what is written."""
+    return _add(command, *_OUTPUTS)
+
+
 def batch_options(command: Callable[..., None]) -> Callable[..., None]:
     """Adds those of them that hold for many scans."""
     return _add(command, *_NETWORKS, *_OUTPUTS)

@@ -18,18 +18,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whs_fast.report.box import SPACING_MM, cut_box, cut_box_labels
-from whs_fast.report.normal_values import NORMAL_VALUES, SOURCES, Normal
+from whs_fast.report.normal_table import SURFACE, normal_table
 from whs_fast.report.quality import quality_table, traffic_light
 from whs_fast.report.tables import (
     STYLE,
-    model_table,
+    making,
     notice,
+    source_line,
     structure_table,
     swatch,
-    timing_table,
     volume_text,
     warning_list,
 )
+from whs_fast.report.views import View, body_views, heart_views, look
 from whs_fast.steps.region import WINDOW_HU
 from whs_fast.structures import STRUCTURES
 from whs_fast.volume import Triple, Volume, mm_to_index
@@ -49,11 +50,15 @@ class Scene:
     packed: dict[str, str] = field(repr=False)
 
 
-def prepare_scene(volume: Volume, labels: NDArray[np.uint8], valve_mm: Triple, *, threads: int) -> Scene:
-    """Packs what the page shows of scan, labels (uint8[z, y, x], on the same grid) and valve (x, y, z; mm, LPS)."""
+def prepare_scene(
+    volume: Volume, labels: NDArray[np.uint8], valve_mm: Triple, measurements: Mapping[str, Any], *, threads: int
+) -> Scene:
+    """Packs what the page shows of scan, labels (uint8[z, y, x], on the same grid), valve (x, y, z; mm, LPS) and the
+    planes of the valves in the measurements."""
     from plotly.offline import get_plotlyjs
 
-    box = cut_box(volume, labels, valve_mm, threads=threads)
+    seen = look(labels, volume.grid, valve_mm, threads=threads)
+    box = cut_box(volume, seen, valve_mm, threads=threads)
     shown = cut_box_labels(labels, volume.grid, box, threads=threads)
     meshes = make_meshes(labels, volume.grid, threads=threads, step_mm=_SAMPLE_MM)
     surfaces, numbers = _pack_surfaces(meshes, box.grid.origin_mm)
@@ -65,6 +70,10 @@ def prepare_scene(volume: Volume, labels: NDArray[np.uint8], valve_mm: Triple, *
         "origin_mm": [round(value, 3) for value in box.grid.origin_mm],
         "window_hu": list(WINDOW_HU),
         "valve_voxel": valve.tolist(),
+        "planes": [
+            *(_plane(view, axis) for view, axis in zip(body_views(seen, valve_mm), (2, 1, 0), strict=True)),
+            *(_plane(view, None) for view in heart_views(seen, measurements.get("valves", {}))),
+        ],
         "structures": [{"label": s.label, "name": s.name, "colour": list(s.colour)} for s in STRUCTURES],
         "surfaces": surfaces,
         "surface_step_mm": _SURFACE_STEP_MM,
@@ -76,6 +85,13 @@ def prepare_scene(volume: Volume, labels: NDArray[np.uint8], valve_mm: Triple, *
         "plotly": _pack(get_plotlyjs().encode()),
     }
     return Scene(meta, packed)
+
+
+def _plane(view: View, axis: int | None) -> dict[str, Any]:
+    """A view for the scripts; axis: that of the body along which its slices are counted."""
+    vectors = {name: getattr(view, name).round(4).tolist() for name in ("centre_mm", "across", "down")}
+    name = view.name.lower().replace(" ", "-")
+    return {"id": name, "name": view.name, "side_mm": view.side_mm, "letters": view.letters, "axis": axis} | vectors
 
 
 def render_interactive(measurements: Mapping[str, Any], scene: Scene) -> str:
@@ -101,21 +117,28 @@ def render_interactive(measurements: Mapping[str, Any], scene: Scene) -> str:
 <style>{style}</style>
 </head>
 <body>
-<h1>Whole-heart segmentation</h1>
+<div class="screen"><header><h1>Whole-heart segmentation</h1>
 {traffic_light(measurements)}
-{notice(measurements)} {warning_list(measurements["warnings"])}
-{_viewer(measurements)}
+{warning_list(measurements["warnings"])}
+{source_line(measurements)} {notice(measurements)}</header>
+{_viewer(measurements, scene)}</div>
+<main>
+<details><summary>How to use the images</summary><p>Wheel, arrow keys or slider move through slices; a click or
+drag moves the cross in all planes of the body; a drag with the right button changes the window; a click on a plane's
+name shows it alone. The planes of the heart are laid through the valves and the apex. In 3D a drag or the arrow keys
+turn, the wheel or plus and minus zoom. R and L are the patient's right and left, A front, P back, H head, F feet.
+</p></details>
 <h2>Volumes</h2> {structure_table(measurements)}
-{_normal_values(measurements)}
-{quality_table(measurements)}
-<div class="columns"> <section><h2>Time</h2> {timing_table(measurements)}</section>
-<section><h2>Models <span class="quiet">(SHA-256)</span></h2> {model_table(measurements)}</section> </div>
-<h2>About this page</h2>
+{normal_table(measurements, SURFACE)}
+<details><summary>Quality of the scan</summary>{quality_table(measurements)}</details>
+{making(measurements)}
+<details><summary>About this page</summary>
 <p>It works without a network and sends nothing. It carries {megabytes:.1f} MB: the scan around the heart, {size} voxels
 of {SPACING_MM:g} mm in 8 bits from {WINDOW_HU[0]:.0f} to {WINDOW_HU[1]:.0f} HU, the labels, smoothed surfaces and
 plotly.js (MIT licence, Plotly, Inc.), which draws the 3D view. It holds no name, date or number of the patient, but it
 shows the patient's heart: treat it as you treat the scan. Volumes were measured on the scan itself, not on what is
-shown here.</p>
+shown here.</p></details>
+</main>
 <script type="application/json" id="meta">{meta}</script>
 {carried}
 <script type="module">
@@ -125,9 +148,9 @@ shown here.</p>
 """
 
 
-def _viewer(measurements: Mapping[str, Any]) -> str:
+def _viewer(measurements: Mapping[str, Any], scene: Scene) -> str:
     limits = {
-        "opacity": ("Opacity of the labels", 0, 100),
+        "opacity": ("Fill of the labels", 0, 100),
         "level": ("Window centre", round(WINDOW_HU[0]), round(WINDOW_HU[1])),
         "width": ("Window width", 20, round(WINDOW_HU[1] - WINDOW_HU[0])),
     }
@@ -141,84 +164,39 @@ def _viewer(measurements: Mapping[str, Any]) -> str:
         f'<span class="ml">{volume_text(measurements, s)}</span></label>'
         for s in STRUCTURES
     )
-    panels = "\n".join(
-        f'<section class="panel" id="{name.lower()}"><output></output><h2>{name}</h2>'
-        f'<canvas class="slice" tabindex="0" role="slider" aria-label="{name} slice"></canvas>'
-        f'<input type="range" min="0" aria-label="{name} slice"></section>'
-        for name in ("Axial", "Coronal", "Sagittal")
-    )
+    panels = [
+        f'<section class="panel" id="{plane["id"]}"><h2><output></output>'
+        f'<button type="button" title="Alone, or with the others">{plane["name"]}</button></h2>'
+        f'<canvas class="slice" tabindex="0" role="slider" aria-label="{plane["name"]}"></canvas>'
+        f'<input type="range" aria-label="{plane["name"]}, slice"></section>'
+        for plane in scene.meta["planes"]
+    ]
     views = "\n".join(
         f'<button type="button" disabled>{name}</button>' for name in ("Front", "Back", "Left", "Right", "Head", "Feet")
     )
+    panels.insert(
+        3,
+        '<section class="panel" id="heart"><h2>Heart in 3D</h2>'
+        '<div class="scene" tabindex="0" role="application" '
+        'aria-label="Heart in 3D; arrow keys turn, plus and minus zoom">'
+        f'<p class="note">Loading the 3D view.</p></div><div class="views">{views}</div></section>',
+    )
     return f"""<section id="viewer" aria-label="Images">
-<div class="controls">
+<div class="controls" tabindex="0" role="group" aria-label="Controls">
 {sliders}
-<button type="button" id="reset">Reset to the valve</button>
+<div><label><input type="checkbox" id="contours" checked> Contours</label>
+<button type="button" id="reset">Reset to the valve</button></div>
 <fieldset id="structures"><legend>Structures, mL</legend>
 {boxes}
 </fieldset>
-<button type="button" id="all">All or none</button>
+<div><button type="button" id="all">All or none</button></div>
 </div>
 <div class="panels">
-{panels}
-<section class="panel" id="heart"><h2>Heart in 3D</h2>
-<div class="scene" tabindex="0" role="application" aria-label="Heart in 3D; arrow keys turn, plus and minus zoom">
-<p class="note">Loading the 3D view.</p></div>
-<div class="views">{views}</div></section>
+{chr(10).join(panels)}
 </div>
 <div class="below"><p id="point" role="status">Loading the images.</p>
-<p class="help">Wheel, arrow keys or slider move through slices; a click or drag moves the cross in all planes; a drag
-with the right button changes the window. In 3D a drag or the arrow keys turn, the wheel or plus and minus zoom.
-R and L are the patient's right and left, A front, P back, H head, F feet.</p>
 <noscript><p>The images need JavaScript; the tables below do not.</p></noscript></div>
 </section>"""
-
-
-def _normal_values(measurements: Mapping[str, Any]) -> str:
-    rows = "\n".join(_normal_row(normal, measurements) for normal in NORMAL_VALUES)
-    sources = "\n".join(
-        f'<li value="{number}">{html.escape(source.citation)} {html.escape(source.subjects)}</li>'
-        for number, source in SOURCES.items()
-    )
-    return f"""<h2>Beside published normal values</h2>
-<p>They depend on sex, body size, age, the phase of the cardiac cycle and on how structures are delimited (papillary
-muscles, appendages, the plane of a valve), and studies differ: no single value here says whether a heart is normal.
-<label>Body surface area, m²: <input type="number" id="bsa" min="0.2" max="4" step="0.01" inputmode="decimal"></label>
-adds this scan's values per square metre.</p>
-<div class="wide"><table>
-<tr><th>Quantity</th><th class="number">This scan</th><th class="number">Men</th><th class="number">Women</th>
-<th class="number">Source</th></tr>
-{rows}
-</table></div>
-<ol class="sources quiet">
-{sources}
-</ol>
-<p class="quiet">For the other structures we know of no normal CT volumes that are delimited as here.</p>"""
-
-
-def _normal_row(normal: Normal, measurements: Mapping[str, Any]) -> str:
-    value = measurements["structures"][normal.key]["volume_ml"] if normal.unit == "mL" else None
-    value = measurements["lv_myocardium_mass_g"] if value is None else value
-    cells = []
-    for sex in range(2):
-        text = f"{_range(normal.per_m2[sex])} {normal.unit}/m²"
-        if normal.absolute is not None:
-            text = f"{_range(normal.absolute[sex])} {normal.unit} ({text})"
-        cells.append(f'<td class="number">{text}</td>')
-    # Where limits are given per square metre only, nothing can be compared until the body surface area is entered.
-    unknown = "" if normal.absolute else f" (? {normal.unit}/m²)"
-    found = (
-        f'<td class="number" data-value="{value}" data-unit="{normal.unit}" data-unknown="{unknown}">'
-        f'{value:.0f} {normal.unit}<span class="index">{unknown}</span></td>'
-        if value
-        else '<td class="number">not found</td>'
-    )
-    return f'<tr><td>{normal.name}</td>{found}{"".join(cells)}<td class="number">{normal.source}</td></tr>'
-
-
-def _range(limits: tuple[float | None, float]) -> str:
-    low, high = limits
-    return f"up to {high:.0f}" if low is None else f"{low:.0f} to {high:.0f}"
 
 
 def _pack(data: bytes) -> str:

@@ -7,6 +7,19 @@ judged: whether a scan is normal depends on sex, body size, age, cardiac phase a
 
 from dataclasses import dataclass
 
+END_SYSTOLE, END_DIASTOLE = "end-systole", "end-diastole"
+_SYSTOLE_PERCENT, _DIASTOLE_PERCENT = (25.0, 45.0), (90.0, 10.0)  # of the R-R interval: the heart is nearly still there
+
+
+def find_moment(phase: str | None) -> str | None:
+    """What a phase such as "35%" shows: END_SYSTOLE, END_DIASTOLE, "" for neither; None without a percentage."""
+    if phase is None or not phase.endswith("%"):
+        return None
+    percent = float(phase.removesuffix("%"))
+    if _SYSTOLE_PERCENT[0] <= percent <= _SYSTOLE_PERCENT[1]:
+        return END_SYSTOLE
+    return END_DIASTOLE if percent >= _DIASTOLE_PERCENT[0] or percent <= _DIASTOLE_PERCENT[1] else ""
+
 
 @dataclass(frozen=True)
 class Source:
@@ -22,7 +35,7 @@ class Normal:
 
     key is the structure's; unit is "mL", or "g" for the mass of the myocardium. Ranges are (low, high) for men and for
     women, per square metre of body surface area and, where the source has them, absolute; low is None where only an
-    upper limit is known.
+    upper limit is known. moment is that of the heart beat at which they hold, where the source measured at several.
     """
 
     key: str
@@ -31,6 +44,7 @@ class Normal:
     source: int
     per_m2: tuple[tuple[float | None, float], tuple[float | None, float]]
     absolute: tuple[tuple[float | None, float], tuple[float | None, float]] | None = None
+    moment: str | None = None
 
 
 SOURCES: dict[int, Source] = {
@@ -59,19 +73,21 @@ def _spread(mean: float, sd: float) -> tuple[float, float]:
 NORMAL_VALUES: tuple[Normal, ...] = (
     Normal(
         "left_ventricle_cavity",
-        "Left ventricular cavity, end-systole",
+        "Left ventricular cavity",
         "mL",
         1,
         (_spread(23.0, 8.3), _spread(20.8, 7.5)),
         (_spread(41.7, 14.7), _spread(33.7, 12.2)),
+        END_SYSTOLE,
     ),
     Normal(
         "left_ventricle_cavity",
-        "Left ventricular cavity, end-diastole",
+        "Left ventricular cavity",
         "mL",
         1,
         (_spread(62.2, 13.9), _spread(60.3, 10.9)),
         (_spread(112.9, 26.1), _spread(98.2, 21.0)),
+        END_DIASTOLE,
     ),
     Normal("left_ventricle_cavity", "Left ventricular cavity", "mL", 2, ((None, 97.0), (None, 83.0))),
     Normal(

@@ -9,21 +9,22 @@ from collections.abc import Mapping
 from typing import Any
 
 from whs_fast.report.bulls_eye import draw_bulls_eye
+from whs_fast.report.normal_table import normal_table
 from whs_fast.report.quality import quality_table, traffic_light
 from whs_fast.report.tables import (
     STYLE,
-    model_table,
+    making,
     notice,
     root_table,
+    source_line,
     structure_table,
-    timing_table,
     valve_table,
     warning_list,
 )
 
 
 def render_report(measurements: Mapping[str, Any], picture: bytes, root_picture: bytes | None = None) -> str:
-    """The page as text; measurements is the content of measurements.json, picture the PNG of the three planes,
+    """The page as text; measurements is the content of measurements.json, picture the PNG of `draw_picture`,
     root_picture that of the aortic root."""
     image = base64.b64encode(picture).decode("ascii")
     return f"""<!DOCTYPE html>
@@ -37,14 +38,15 @@ def render_report(measurements: Mapping[str, Any], picture: bytes, root_picture:
 <body>
 <h1>Whole-heart segmentation</h1>
 {traffic_light(measurements)}
-{notice(measurements)} {warning_list(measurements["warnings"])}
-<div class="picture"><img alt="Axial, coronal and sagittal plane through the aortic valve with the labels"
+{warning_list(measurements["warnings"])}
+{source_line(measurements)} {notice(measurements)}
+<div class="picture"><img alt="Planes of the heart and of the body with the contours of the labels, and without them"
 src="data:image/png;base64,{image}"></div>
 <h2>Volumes</h2> {structure_table(measurements)}
+{normal_table(measurements)}
 {quality_table(measurements)}
 {_valves(measurements, root_picture)}
-<div class="columns"> <section><h2>Time</h2> {timing_table(measurements)}</section>
-<section><h2>Models <span class="quiet">(SHA-256)</span></h2> {model_table(measurements)}</section> </div>
+{making(measurements)}
 </body> </html>
 """
 

@@ -8,16 +8,23 @@ from collections.abc import Mapping
 from typing import Any
 
 from whs_fast.report.tables import swatch
-from whs_fast.structures import STRUCTURES
+from whs_fast.structures import BY_KEY, STRUCTURES
 
+LAMPS = {"green": "#1a8a3c", "amber": "#e08a00", "red": "#c8281e", "blue": "#2563eb"}
 USELESS_DICE = 0.6  # a predicted overall Dice below is red: of three voxels, hardly two are right
 
 
-def traffic_light(measurements: Mapping[str, Any]) -> str:
-    """Green, amber or red, each with a sentence that says what to do, and the reasons."""
+def judge(measurements: Mapping[str, Any]) -> tuple[str, str, str] | None:
+    """Colour of the traffic light, the word beside it, and what to do; None where no confidence was measured."""
+    if "corrected" in measurements:
+        return (
+            "blue",
+            "Corrected by hand",
+            "The labels were changed after the run; the volumes are those of the new labels.",
+        )
     confidence = measurements.get("confidence")
     if confidence is None:
-        return ""
+        return None
     predicted = confidence["predicted_dice"]
     overall = None if predicted is None else predicted["overall_pooled"]
     missing = any("no contrast" in text or text.startswith("not found") for text in confidence["reasons"])
@@ -29,19 +36,42 @@ def traffic_light(measurements: Mapping[str, Any]) -> str:
         colour, word, told = "amber", "Review", "Look at the labels before you use the volumes below."
     if overall is not None:
         told += f" Expected overlap with a reader's labels (Dice, 1 is perfect): {overall:.2f}."
-    reasons = "".join(f"<li>{html.escape(text)}</li>" for text in confidence["reasons"])
+    return colour, word, told
+
+
+def traffic_light(measurements: Mapping[str, Any]) -> str:
+    """Green, amber or red, each with a sentence that says what to do, and the reasons; blue, and what was changed."""
+    verdict = judge(measurements)
+    if verdict is None:
+        return ""
+    colour, word, told = verdict
+    lines = (
+        [_describe(entry) for entry in measurements["corrected"]]
+        if "corrected" in measurements
+        else measurements["confidence"]["reasons"]
+    )
+    reasons = "".join(f"<li>{html.escape(text)}</li>" for text in lines)
     return (
         f'<section class="light {colour}" aria-label="Confidence"><span class="lamp" aria-hidden="true"></span>'
         f"<div><p><strong>{word}.</strong> {told}</p>{f'<ul>{reasons}</ul>' if reasons else ''}</div></section>"
     )
 
 
+def _describe(entry: Mapping[str, Any]) -> str:
+    """What one correction changed, and who made it."""
+    changes = [
+        f"{BY_KEY[key].name} +{change['added_ml']:.1f} and -{change['removed_ml']:.1f} mL"
+        for key, change in entry["structures"].items()
+    ]
+    return f"{entry['by']}: {', '.join(changes) or 'nothing'}"
+
+
 def quality_table(measurements: Mapping[str, Any]) -> str:
     """HU of blood and muscle with the Dice expected of each structure, then noise, slices and the like."""
-    contrast, confidence = measurements.get("contrast"), measurements.get("confidence")
-    if contrast is None or confidence is None:
+    contrast = measurements.get("contrast")
+    if contrast is None:
         return ""
-    predicted = confidence["predicted_dice"] or {}
+    predicted = (measurements.get("confidence") or {}).get("predicted_dice") or {}
     rows = []
     for structure in STRUCTURES:
         pool = contrast["structures"][structure.key]
@@ -52,7 +82,7 @@ def quality_table(measurements: Mapping[str, Any]) -> str:
             + "".join(f'<td class="number">{cell}</td>' for cell in (*cells, dice))
             + "</tr>"
         )
-    lines = [f"<tr><td>{name}</td><td class=\"number\">{value}</td></tr>" for name, value in _lines(contrast)]
+    lines = [f'<tr><td>{name}</td><td class="number">{value}</td></tr>' for name, value in _lines(contrast)]
     return f"""<h2>How well the scan shows the heart</h2>
 <table> <tr><th>Structure</th><th class="number">Mean, HU</th><th class="number">Spread (SD), HU</th>
 <th class="number">Expected Dice</th></tr>

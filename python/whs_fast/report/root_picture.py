@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from whs_fast import _kernels
-from whs_fast.report.picture import BACKGROUND, QUIET, TEXT, font, write
+from whs_fast.report.picture import BACKGROUND, QUIET, TEXT, cut_grey, draw_bar, font, write
+from whs_fast.report.views import View
 from whs_fast.valves.contours import Plane
-from whs_fast.volume import AIR_HU, Grid, Volume, index_map
+from whs_fast.volume import Volume
 
 _SIDE = 420
 _PIXEL_MM = 0.13
@@ -66,19 +66,9 @@ def draw_root(scan: Volume, measurements: Mapping[str, Any], *, threads: int) ->
 
 def _cut(scan: Volume, centre: NDArray[Any], across: NDArray[Any], down: NDArray[Any], threads: int) -> Image.Image:
     """A square of the scan around a point, its columns along `across` and its rows along `down`."""
-    origin = centre - (across + down) * _PIXEL_MM * (_SIDE - 1) / 2
-    axes = np.stack([across, down, np.cross(across, down)], 1).ravel()
-    x, y, z = (float(v) for v in origin)
-    a, b, c, d, e, f, g, h, i = (float(v) for v in axes)
-    grid = Grid((1, _SIDE, _SIDE), (_PIXEL_MM,) * 3, (x, y, z), (a, b, c, d, e, f, g, h, i))
-    grey = np.empty(grid.shape, np.uint8)
-    _kernels.resample_window(
-        scan.array, grey, index_map(grid, scan.grid), (1, 1, 1), *_WINDOW_HU, AIR_HU, 0, threads=threads
-    )
-    image = Image.fromarray(grey[0]).convert("RGB")
-    pen = ImageDraw.Draw(image)
-    pen.line((10, _SIDE - 12, 10 + 10 / _PIXEL_MM, _SIDE - 12), fill=TEXT, width=2)
-    write(pen, (10, _SIDE - 16), "1 cm", 13, "ld")
+    grid = View("", centre, across, down, _SIDE * _PIXEL_MM).grid(_SIDE)
+    image = cut_grey(grid, scan, _WINDOW_HU, threads).convert("RGB")
+    draw_bar(ImageDraw.Draw(image), _SIDE, _PIXEL_MM)
     return image
 
 

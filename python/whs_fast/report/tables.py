@@ -15,7 +15,8 @@ body { max-width: 72rem; margin: 2rem auto; padding: 0 1.25rem; background: var(
        font: 16px/1.5 system-ui, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif; }
 h1 { font-size: 1.6rem; margin: 0; } h2 { font-size: 1.15rem; margin: 2rem 0 .5rem; }
 .quiet { color: var(--quiet); } .picture { overflow-x: auto; margin-top: 1rem; }
-img { width: 100%; min-width: 46rem; height: auto; border-radius: 6px; display: block; }
+.picture img { width: 100%; max-width: 1180px; min-width: 40rem; height: auto; border-radius: 6px; display: block; }
+.wide { overflow-x: auto; } details { margin: 1.5rem 0; } summary { cursor: pointer; font-weight: 600; }
 table { border-collapse: collapse; width: 100%; } th { text-align: left; font-weight: 600; }
 td, th { padding: .3rem .6rem; border-bottom: 1px solid var(--line); vertical-align: top; }
 td.number, th.number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
@@ -27,11 +28,18 @@ td.structure { padding-left: 2rem; text-indent: -1.4rem; }
          padding: .6rem 1rem; margin: 1rem 0; }
 .light p, .light ul { margin: .1rem 0; } .light ul { padding-left: 1.2rem; }
 .lamp { flex: none; width: 1.5rem; height: 1.5rem; border-radius: 50%; background: var(--lamp); margin-top: .1rem; }
-.green { --lamp: #1a8a3c; } .amber { --lamp: #e08a00; } .red { --lamp: #c8281e; }
+.green { --lamp: #1a8a3c; } .amber { --lamp: #e08a00; } .red { --lamp: #c8281e; } .blue { --lamp: #2563eb; }
 .columns { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(20rem, 100%), 1fr)); gap: 0 2.5rem; }
 .lamp { print-color-adjust: exact; }
-@media print { body { margin: 0; } img { min-width: 0; } h2 { break-after: avoid; } tr { break-inside: avoid; } }
+@media (max-width: 48rem) {
+  body { margin: 1rem auto; padding: 0 .7rem; } table { font-size: .9rem; } td, th { padding: .25rem; }
+  td.number, th.number { white-space: normal; } td.structure { padding-left: 1.6rem; }
+}
+@media print { body { margin: 0; } .picture img { min-width: 0; }
+  h2 { break-after: avoid; } tr { break-inside: avoid; } }
 """
+
+_KINDS = {"nifti": "NIfTI", "nrrd": "NRRD", "metaimage": "MetaImage", "dicom": "DICOM"}
 
 
 def notice(measurements: Mapping[str, Any]) -> str:
@@ -40,6 +48,23 @@ def notice(measurements: Mapping[str, Any]) -> str:
         f'<p class="quiet">whs_fast {html.escape(str(measurements["version"]))}. Research software: not a medical '
         "device, and not for decisions about patients.</p>"
     )
+
+
+def source_line(measurements: Mapping[str, Any]) -> str:
+    """What was segmented: kind of file, series, phase and grid, and why this one of several series."""
+    source = measurements.get("source")
+    if source is None:
+        return ""
+    parts = [_KINDS.get(source["kind"], source["kind"])]
+    if source["series_number"] is not None:
+        parts.append(f"series {source['series_number']}")
+    parts.append("phase unknown" if source["phase"] is None else f"phase {source['phase']}")
+    size = " × ".join(str(count) for count in source["size"])
+    spacing = " × ".join(f"{mm:.3g}" for mm in source["spacing_mm"])
+    parts.append(f"{size} voxels of {spacing} mm")
+    if source["choice"]:
+        parts.append(source["choice"])
+    return f"<p>Segmented: {html.escape(', '.join(parts))}.</p>"
 
 
 def warning_list(warnings: Iterable[str]) -> str:
@@ -155,21 +180,19 @@ def _view(view: Mapping[str, float]) -> str:
     )
 
 
-def timing_table(measurements: Mapping[str, Any]) -> str:
-    """Seconds per step, and peak memory where it is known."""
+def making(measurements: Mapping[str, Any]) -> str:
+    """How the result was made, folded away: seconds of each step, peak memory, and the networks with their hashes."""
     rows = [
         f'<tr><td>{html.escape(step)}</td><td class="number">{seconds:.2f} s</td></tr>'
         for step, seconds in measurements["timings_s"].items()
     ]
     if measurements["peak_memory_mb"] is not None:
         rows.append(f'<tr><td>peak memory</td><td class="number">{measurements["peak_memory_mb"]:.0f} MB</td></tr>')
-    return "<table>" + "\n".join(rows) + "</table>"
-
-
-def model_table(measurements: Mapping[str, Any]) -> str:
-    """The networks with their hashes."""
-    rows = [
+    models = [
         f'<tr><td>{html.escape(name)}</td><td class="hash">{html.escape(digest)}</td></tr>'
         for name, digest in measurements["models"].items()
     ]
-    return "<table>" + "\n".join(rows) + "</table>"
+    return f"""<details><summary>Time, memory and models</summary>
+<div class="columns"> <section><h2>Time</h2> <table>{chr(10).join(rows)}</table></section>
+<section><h2>Models <span class="quiet">(SHA-256)</span></h2> <table>{chr(10).join(models)}</table></section> </div>
+</details>"""

@@ -18,8 +18,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from whs_fast.service.owners import Owners
 from whs_fast.service.queue import RefusedError
 
-# What anybody may ask for: the page without its data, the description, and how MONAI Label's clients log in.
-_OPEN = frozenset(("/", "/page.js", "/page.css", "/openapi.json", "/auth/", "/auth/token", "/api/login"))
+# What anybody may ask the service for: the page without its data, the description, how MONAI Label's clients log in.
+SERVICE_OPEN = frozenset(("/", "/page.js", "/page.css", "/openapi.json", "/auth/", "/auth/token", "/api/login"))
 _HEADERS = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
@@ -41,7 +41,9 @@ class Guard:
         origins: Collection[str],
         cookie: str,
         most_bytes: int,
+        open_paths: frozenset[str] = SERVICE_OPEN,
     ) -> None:
+        self._open = open_paths
         self._app, self._owners, self._cookie, self._most_bytes = app, owners, cookie, most_bytes
         self._hosts, self._origins = {"localhost", *(host.lower() for host in hosts)}, set(origins)
 
@@ -63,7 +65,7 @@ class Guard:
             self._check_site(headers, scope["path"])
             self._check_size(headers)
             owner = self._owners.find(self._token(headers))
-            if owner is None and scope["path"] not in _OPEN:
+            if owner is None and scope["path"] not in self._open:
                 raise RefusedError(401, "the token is missing or wrong")
         except RefusedError as error:
             bearer = {"WWW-Authenticate": "Bearer"} if error.status == 401 else {}

@@ -32,6 +32,12 @@ class Owners:
         return found[0] if found else None
 
 
+def make_owner(name: str) -> tuple[Owners, str]:
+    """One owner, known as long as the process runs, and the token."""
+    token = secrets.token_urlsafe(32)
+    return Owners({name: _hash(token)}), token
+
+
 def load_owners(folder: Path, names: Sequence[str]) -> tuple[Owners, dict[str, str]]:
     """The owners of these names, and the tokens of those that had none before, which nothing will tell again.
 

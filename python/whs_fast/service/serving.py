@@ -60,7 +60,7 @@ def serve(settings: Settings, engine: Runs, server: "Server", tell: Callable[[st
     if settings.tls:
         _check_tls(*settings.tls)
     with ExitStack() as stack:
-        listener = stack.enter_context(_listen(settings.host, settings.port))
+        listener = stack.enter_context(listen(settings.host, settings.port))
         queue = Queue(settings.queue, settings.limits)
         stack.callback(queue.close)
         tempfile.tempdir = str(queue.partial)
@@ -163,7 +163,8 @@ def _resolve(folder: Path) -> Path:
     return folder.resolve()
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that listens on an address; port 0 is any free one. Raises InputError where it is in use."""
     try:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         return socket.create_server((host, port), family=family)

@@ -18,6 +18,7 @@ from whs_fast.study.evaluation import paper
 from whs_fast.study.evaluation.cases import CaseScores, StructureScores
 from whs_fast.study.evaluation.collecting import collect
 from whs_fast.study.evaluation.evaluating import Evaluation
+from whs_fast.study.evaluation.figures import _widened
 from whs_fast.study.evaluation.landmarks import compare_landmark
 from whs_fast.study.evaluation.overlap import OVERALL
 from whs_fast.study.evaluation.saving import RESULT_NAMES, save
@@ -262,4 +263,16 @@ def test_tables_say_the_same_in_markdown_and_html(out):
         assert markdown.count("\n| ") == len(table.rows) + 1
         assert page.count("<tr>") == len(table.rows) + 1
         assert all(len(row) == len(table.columns) for row in table.rows)
-    assert list(paper.DICE) == list(paper.VOLUMES) == [s.key for s in STRUCTURES]
+    assert list(paper.DICE) == list(paper.VOLUMES) == list(paper.AGREEMENT) == [s.key for s in STRUCTURES]
+
+
+def test_the_papers_agreement_is_turned_round_to_ours():
+    """The paper has manual minus automatic: Ao -0.41 mL (-20.6 to 19.7), SVC 2.51 (-9.9 to 14.9)."""
+    assert paper.AGREEMENT["aorta"] == paper.Agreement(0.41, -19.7, 20.6, 0.97)
+    assert paper.AGREEMENT["superior_vena_cava"] == paper.Agreement(-2.51, -14.9, 9.9, 0.49, 0.27)
+    assert all(own.lower < own.mean < own.upper for own in paper.AGREEMENT.values())
+
+
+def test_equal_sizes_give_axes_of_a_size_that_can_be_read():
+    assert _widened((-1e-17, 2e-17), 0.5) == pytest.approx((-0.25, 0.25))
+    assert _widened((-3.0, 5.0), 0.5) == (-3.0, 5.0)

@@ -30,11 +30,12 @@ async function start() {
   followBodySurface();
   const volumes = await loadVolumes();
   let waiting = false;
-  const draws = PLANES.map((plane) => makePlane(plane, volumes, changed));
+  const planes = meta.planes.map((plane) => makePlane(plane, volumes, changed));
 
   function draw() {
     waiting = false;
-    for (const one of draws) one();
+    for (const plane of planes) plane.draw();
+    document.getElementById("contours").checked = state.contours;
     for (const [id, { show, unit }] of Object.entries(sliders)) {
       document.getElementById(id).value = show();
       document.getElementById(`${id}-value`).textContent = `${show()}${unit}`;
@@ -52,6 +53,10 @@ async function start() {
       changed();
     });
   }
+  document.getElementById("contours").addEventListener("change", (event) => {
+    state.contours = event.target.checked;
+    changed();
+  });
   let showSurfaces = () => {};
   const boxes = [...document.querySelectorAll("#structures input")];
   const choose = () => {
@@ -67,6 +72,7 @@ async function start() {
   });
   document.getElementById("reset").addEventListener("click", () => {
     Object.assign(state, START, { at: [...meta.valve_voxel] });
+    for (const plane of planes) plane.reset();
     changed();
   });
 

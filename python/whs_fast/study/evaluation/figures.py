@@ -97,6 +97,10 @@ def draw_bland_altman(cohort: Cohort) -> bytes:
                 axes.axhline(value, color=_INK, lw=0.9, ls="-" if value is found.mean else (0, (4, 2)), zorder=2)
         if len(x):
             _dots(axes, (x + y) / 2, y - x, own)
+            least = max(0.01 * float(np.max(x + y)) / 2, 0.01)
+            axes.set_xlim(*_widened(axes.get_xlim(), least))
+            axes.set_ylim(*_widened(axes.get_ylim(), least))
+        axes.ticklabel_format(useOffset=False)
         axes.xaxis.set_major_locator(MaxNLocator(4))
         axes.yaxis.set_major_locator(MaxNLocator(4))
         text = f"n = {found.n}"
@@ -106,6 +110,12 @@ def draw_bland_altman(cohort: Cohort) -> bytes:
         _head(axes, own, text)
 
     return _panels(cohort, panel, "Mean, {}", "Difference, {}")
+
+
+def _widened(limits: tuple[float, float], least: float) -> tuple[float, float]:
+    """An axis that spans at least so much: equal sizes differ by rounding alone, and no axis should show that."""
+    middle, half = sum(limits) / 2, max(limits[1] - limits[0], least) / 2
+    return middle - half, middle + half
 
 
 def _head(axes: Axes, own: StructureCohort, text: str) -> None:

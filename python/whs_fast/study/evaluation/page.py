@@ -9,11 +9,11 @@ from whs_fast.study.tables import Table, to_html
 
 _STYLE = """
 body { max-width: 80rem; }
-.wide { overflow-x: auto; } th, td { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
+th, td { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
 th.name, td.name { text-align: left; } th { vertical-align: bottom; white-space: normal; }
-td.paper, th.paper { color: var(--quiet); border-left: 1px solid var(--line); }
+td.paper, th.paper { color: var(--quiet); border-left: 1px solid var(--line); white-space: normal; }
 th.paper { max-width: 11rem; } p.quiet { font-size: .9rem; margin: .4rem 0; }
-figure { margin: 0; } figure img { width: 100%; background: #fff; }
+figure { margin: 0; } figure img { width: 100%; height: auto; display: block; background: #fff; }
 figcaption { color: var(--quiet); font-size: .9rem; }
 """
 

@@ -167,6 +167,7 @@ def _as_json(evaluation: Evaluation) -> dict[str, Any]:
             "source": paper.CAPTION,
             "overall_dice": asdict(paper.OVERALL_DICE),
             "dice": {own.structure.key: asdict(paper.DICE[own.structure.key]) for own in cohort.structures},
+            "agreement": {own.structure.key: asdict(paper.AGREEMENT[own.structure.key]) for own in cohort.structures},
             "size": {own.structure.key: asdict(paper.VOLUMES[own.structure.key]) for own in cohort.structures},
         },
     }

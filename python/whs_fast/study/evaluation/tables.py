@@ -106,6 +106,7 @@ def _agreement(cohort: Cohort) -> Table:
                 _with_interval(found.lower, found.lower_ci, digits),
                 _with_interval(found.upper, found.upper_ci, digits),
                 _number(own.log_correlation.r, 3),
+                _paper_agreement(paper.AGREEMENT[own.structure.key]),
             )
         )
     columns = (
@@ -115,9 +116,18 @@ def _agreement(cohort: Cohort) -> Table:
         "Lower limit (95% CI)",
         "Upper limit (95% CI)",
         "r of logarithms",
+        paper.CAPTION,
     )
-    notes = ("Limits of agreement of Bland and Altman: mean ∓ 1.96 SD of the differences.",)
-    return Table("Agreement of sizes", columns, tuple(rows), notes)
+    notes = (
+        "Limits of agreement of Bland and Altman: mean ∓ 1.96 SD of the differences. From the paper, turned round to "
+        "automatic minus manual: mean difference and its limits, then Pearson's r of the sizes and its p.",
+    )
+    return Table("Agreement of sizes", columns, tuple(rows), notes, frozenset({6}))
+
+
+def _paper_agreement(found: paper.Agreement) -> str:
+    limits = f"{signed(found.mean, 2)} ({signed(found.lower, 2)} to {signed(found.upper, 2)})"
+    return f"{limits}, r {found.r:.2f}, p {'< 0.001' if found.p is None else found.p}"
 
 
 def _landmark(cohort: Cohort) -> Table:

@@ -16,6 +16,7 @@ from highdicom.sr import (
     PlanarROIMeasurementsAndQualitativeEvaluations,
     TrackingIdentifier,
 )
+from numpy.typing import NDArray
 from pydicom.uid import generate_uid
 
 from whs_fast.writing.dicom.coding import (
@@ -40,7 +41,7 @@ def valve_groups(
 
     def add(key: str, finding: CodedConcept, points: Sequence[Any], values: list[Measurement]) -> None:
         kind = "POINT" if len(points) == 1 else "POLYGON"
-        corners = np.array(points if kind == "POINT" else [*points, points[0]], dtype=np.float64)
+        corners = np.array(points, np.float64) if kind == "POINT" else _closed(points)
         groups.append(
             PlanarROIMeasurementsAndQualitativeEvaluations(
                 tracking_identifier=TrackingIdentifier(generate_uid(prefix=None), key),
@@ -71,3 +72,12 @@ def valve_groups(
                 height = Measurement(HEIGHT, ostium["height_mm"], MILLIMETER)
                 add(f"coronary_ostium_{side}", CORONARY_OSTIUM, [ostium["rim_mm"]], [height])
     return groups
+
+
+def _closed(contour_mm: Sequence[Any]) -> NDArray[np.float64]:
+    """The corners of a polygon, the first again at the end, in one plane: rounded to 0.1 mm, they lie beside theirs."""
+    points = np.array(contour_mm, np.float64)
+    away = points - points.mean(axis=0)
+    normal = np.linalg.svd(away)[2][-1]
+    flat = points - (away @ normal)[:, None] * normal
+    return np.vstack([flat, flat[:1]])
