@@ -2,7 +2,8 @@
 
 Fixed before any of them was scored. Each anatomy gives two scans on one grid: an ordinary one, in every fourth case by
 the renderer of the test sets, and one with a fault; the faults are dealt out in turn. Calibration and judgement share
-no anatomy: their seeds are (8, i) and (13, i); (9, i) judged the weights before those that ship. Grids are coarse, 1 to 1.5 mm, so that drawing and running stay cheap.
+no anatomy: their seeds are (8, i) and (13, i); (9, i) judged the weights before those that ship. Grids are coarse, 1
+to 1.5 mm, so that drawing and running stay cheap.
 """
 
 from collections.abc import Iterator
