@@ -165,7 +165,8 @@ def test_files_and_images_give_what_the_volume_gives(engine, found, image, tmp_p
 def test_measurements_have_every_field(found):
     measurements = found.measurements
     assert list(measurements) == [
-        "schema", "aortic_valve_mm", "structures", "lv_myocardium_mass_g", "valves", "aortic_root", "source",
+        "schema", "aortic_valve_mm", "structures", "lv_myocardium_mass_g", "valves", "aortic_root",
+        "left_ventricle_wall", "source",
         "backend", "contrast", "confidence", "timings_s", "peak_memory_mb", "warnings", "models", "version",
     ]  # fmt: skip
     assert measurements["schema"] == 1

@@ -77,7 +77,7 @@ def done(tmp_path_factory):
     places = {"TMPDIR": str(place / "temporary"), "WHS_FAST_CACHE": str(place / "cache"), "HOME": str(place)}
     run = subprocess.run(
         [sys.executable, "-c", PROGRAM, models, "run", "scan.zip", "-o", "out", "-v", "--report", "interactive"]
-        + ["--formats", "nifti,nifti-each,seg.nrrd,dicom-seg,rtstruct,stl,glb,markups"],
+        + ["--formats", "nifti,nifti-each,seg.nrrd,dicom-seg,rtstruct,stl,glb"],
         cwd=place,
         capture_output=True,
         env=os.environ | places,

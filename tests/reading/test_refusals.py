@@ -325,7 +325,7 @@ def _(folder: Path) -> Path:
     return folder / "nothing"
 
 
-@case("folder without DICOM", "found 1 files, none of them a DICOM image")
+@case("folder without DICOM", "found no DICOM image, but 1 NIfTI, NRRD or MetaImage files, expected a CT series")
 def _(folder: Path) -> Path:
     scans.write_scan(SCAN, folder / "scan.nii.gz")
     return folder
