@@ -117,10 +117,10 @@ def region():
 
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory):
-    """The export command on few crops, large enough (96, not 64) that the range of every layer is in them."""
+    """The export command on few crops, large enough (112, not 96) that the range of every layer is in them."""
     folder = tmp_path_factory.mktemp("models")
     command = [sys.executable, "-m", "training.export_dense_vnet", str(CHECKPOINT), "--out", str(folder)]
-    subprocess.run([*command, "--crops", "3", "--side", "96"], cwd=REPOSITORY, check=True)
+    subprocess.run([*command, "--crops", "4", "--side", "112"], cwd=REPOSITORY, check=True)
     return folder / "dense_vnet.xml"
 
 
