@@ -101,7 +101,7 @@ def test_a_slow_sender_is_waited_for(engine, series, tmp_path, monkeypatch):
         wait_for(lambda: node.inside("outgoing"))
 
 
-def test_a_message_beyond_all_bounds_takes_no_memory(tmp_path):
+def test_a_message_beyond_all_bounds_takes_no_memory(tmp_path, impatient):
     with running(Refusing(), tmp_path) as node, raw(node) as connection:
         connection.sendall(b"\x01\x00" + (1 << 30).to_bytes(4, "big"))
         connection.settimeout(20)

@@ -68,6 +68,7 @@ def listen(settings: Settings, queue: Queue, note: Callable[[str, Any], None], c
     entity.require_called_aet = True
     entity.require_calling_aet = list(settings.allow)
     entity.maximum_associations = _MOST_ASSOCIATIONS
+    entity.acse_timeout = STALLED_S
     entity.add_supported_context(Verification)
     for sop_class in _CT:
         entity.add_supported_context(sop_class, _TRANSFER_SYNTAXES)
