@@ -122,7 +122,8 @@ def plot(rates: dict[str, float]) -> None:
     figure, axis = plt.subplots(figsize=(6, 2.4), layout="constrained")
     names = ["loop over whs-fast run" if way == "loop" else f"batch, {way}" for way in rates]
     bars = axis.barh(names, list(rates.values()), color=["#8c8c8c"] + ["#0072b2"] * (len(rates) - 1))
-    axis.bar_label(bars, fmt="%.1f", padding=3)
+    for label in axis.bar_label(bars, fmt="%.1f", padding=3):
+        label.set_bbox({"facecolor": "white", "edgecolor": "none", "pad": 1})
     goal = 1.5 * rates["loop"]
     axis.axvline(goal, color="#d55e00", linestyle="--")
     axis.text(goal, -0.45, "goal ", color="#d55e00", ha="right", va="bottom")
