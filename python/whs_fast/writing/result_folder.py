@@ -7,6 +7,7 @@ the same place; where one was killed between the two moves, the later one undoes
 """
 
 import os
+import stat
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -32,18 +33,24 @@ def check_folder(folder: Path, *, overwrite: bool, names: Sequence[str] = RESULT
     for place in (folder.parent, folder):
         with suppress(OSError):
             sweep(place, _PREFIX, rescue=_rescue)
-    nearest = folder
-    while not nearest.exists() and nearest != nearest.parent:
-        nearest = nearest.parent
-    if not nearest.is_dir():
+    nearest, mode = _nearest(folder)
+    if not stat.S_ISDIR(mode):
         raise OutputError(f"{nearest}: is a file; the results need a folder")
-    if not os.access(nearest, os.W_OK | os.X_OK):
+    if not os.access(nearest, os.W_OK | os.X_OK) and nearest.exists():
         raise OutputError(f"{nearest}: no permission to write in this folder")
     found = [name for name in names if (folder / name).exists()]
     if found and not overwrite:
         raise InputError(
             f"{folder}: holds earlier results ({found[-1]}); replace them with --overwrite (overwrite=True)"
         )
+
+
+def _nearest(folder: Path) -> tuple[Path, int]:
+    """The folder or the nearest of its parents that is there, and its mode by the same look: it may go meanwhile."""
+    for place in (folder, *folder.parents):
+        with suppress(OSError):
+            return place, place.stat().st_mode
+    raise OutputError(f"{folder}: no such place; the results need a folder")
 
 
 @contextmanager
