@@ -304,7 +304,7 @@ def draw(
     axes.axvline(WRONG, color="0.7", lw=1, ls=":")
     for own, colour, name in ((~spoilt, "tab:blue", "ordinary"), (spoilt, "tab:orange", "spoilt")):
         for shown, mark, what in ((own & ~flagged, "o", ""), (own & flagged, "x", ", review")):
-            axes.scatter(dice[shown], predicted[shown], 14, colour, mark, alpha=0.7, label=f"{name}{what}")
+            axes.scatter(dice[shown], predicted[shown], 14, colour, marker=mark, alpha=0.7, label=f"{name}{what}")
     axes.set(xlabel="true overall Dice (pooled)", ylabel="predicted", xlim=(-0.02, 1), ylim=(-0.02, 1))
     axes.legend(loc="upper left", fontsize=8)
     figure.tight_layout()

@@ -34,9 +34,8 @@ from whs_fast.steps.measure import find_doubts, measure
 from whs_fast.steps.refine_valve import refine_valve
 from whs_fast.steps.region import region_grid, shift_region
 from whs_fast.steps.segment import segment
-from whs_fast.valves.planes import describe_planes, find_planes
-from whs_fast.valves.root import describe_root, find_root
-from whs_fast.valves.wall import describe_wall
+from whs_fast.valves.describing import describe_valves
+from whs_fast.valves.planes import find_planes
 from whs_fast.volume import Volume
 
 if TYPE_CHECKING:
@@ -146,11 +145,8 @@ class Engine:
             measured = measure(labels, grid, valve_mm, region=region, threads=self._threads)
             if valves:
                 planes = find_planes(labels, grid, threads=self._threads)
-                measured["valves"] = describe_planes(planes)
-                root = find_root(volume, labels, planes, hinges_mm=hinges_mm, threads=self._threads)
-                measured["aortic_root"] = describe_root(root)
-                muscle = measured["structures"]["left_ventricle_myocardium"]
-                measured["left_ventricle_wall"] = describe_wall(labels, grid, planes["mitral"], muscle)
+                structures, threads = measured["structures"], self._threads
+                measured |= describe_valves(volume, labels, planes, structures, hinges_mm=hinges_mm, threads=threads)
             box = cut_heart_box(volume, labels)
             contrast = measure_contrast(volume, box)
             moved_mm = None if refined_mm is None else dist(refined_mm, localised.point_mm)

@@ -25,6 +25,7 @@ from whs_fast.steps.contrast import find_contrast_doubts, measure_contrast
 from whs_fast.steps.heart_box import cut_heart_box
 from whs_fast.steps.refine_valve import refine_valve
 from whs_fast.structures import STRUCTURES
+from whs_fast.valves.describing import describe_valves
 from whs_fast.valves.planes import ValvePlane, describe_planes, find_planes
 from whs_fast.valves.root import describe_root, find_root
 from whs_fast.valves.wall import describe_wall
@@ -143,13 +144,10 @@ def correct(
     x, y, z = (round(float(value), 1) for value in point)
     measured["aortic_valve_mm"] = [x, y, z]
     contrast = measure_contrast(scan, cut_heart_box(scan, labels))
-    muscle = measured["structures"]["left_ventricle_myocardium"]
     entry = {"by": by, "structures": _changes(labels, before, grid)}
     told = {key: value for key, value in measurements.items() if key != "confidence"} | measured
+    told |= describe_valves(scan, labels, planes, measured["structures"], threads=threads)
     told |= {
-        "valves": describe_planes(planes),
-        "aortic_root": describe_root(find_root(scan, labels, planes, threads=threads)),
-        "left_ventricle_wall": describe_wall(labels, grid, planes["mitral"], muscle),
         "contrast": contrast,
         "warnings": [*scan.notes, *measuring.find_doubts(measured, grid), *find_contrast_doubts(contrast)],
         "corrected": [*measurements.get("corrected", ()), entry],
