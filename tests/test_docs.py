@@ -168,6 +168,16 @@ def test_links_between_documents_lead_somewhere():
             assert (document.parent / target).exists(), f"{document.name}: {target}"
 
 
+def test_on_pypi_every_link_and_picture_of_the_readme_has_a_whole_address():
+    whole = runpy.run_path(str(DOCS / "hooks" / "addresses.py"))["whole"]
+    text = (DOCS.parent / "README.md").read_text("utf-8")
+    made = whole(text, "owner/name", "v1.2.3")
+    assert "](https://raw.githubusercontent.com/owner/name/v1.2.3/docs/preview.png)" in made
+    assert "](https://github.com/owner/name/blob/v1.2.3/docs/api.md)" in made
+    before, after = (re.findall(r"\]\(([^)]+)\)", document) for document in (text, made))
+    assert all(new.startswith("https://") and new.endswith(old) for old, new in zip(before, after, strict=True))
+
+
 def test_every_promise_names_a_test_that_is_there():
     text = (DOCS / "reliability.md").read_text("utf-8")
     rows = re.findall(r"^\| (?!promise|---).*$", text, re.MULTILINE)

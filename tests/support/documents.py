@@ -102,7 +102,7 @@ CLAIMS = (
     ("tutorial.md", "python3 -m venv", "not run: " + _INSTALLS),
     ("tutorial.md", "whs/bin/pip", "not run: " + _INSTALLS),
     ("view.md", "pip", "not run: " + _INSTALLS),
-    ("licences.md", "pip", "not run: needs a registry and a list of known faults; the workflow `release` runs it"),
+    ("licences.md", "pip", "not run: needs a registry and a list of known weaknesses; the workflow `release` runs it"),
     ("offline.md", "/opt/whs_fast/bin/whs-fast", SAMPLE),
     ("offline.md", "", "not run: " + _INSTALLS),
     ("tutorial.md", "whs/bin/whs-fast series", PHANTOM),
