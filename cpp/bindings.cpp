@@ -149,7 +149,7 @@ auto label_statistics(Volume<const std::uint8_t> labels, std::int64_t label_coun
     }
     const std::size_t k = result.voxels.size();
     return std::tuple(numpy(std::move(result.voxels), {k}), numpy(std::move(result.lowest), {k, 3}),
-                      numpy(std::move(result.highest), {k, 3}), numpy(std::move(result.centroid), {k, 3}));
+                      numpy(std::move(result.highest), {k, 3}));
 }
 
 whs::QuantisedLayer view(const Layer& layer) {
@@ -308,8 +308,8 @@ label outside 1 to 255, a reach below 0 or above keep, and a box that does not l
 
     m.def("label_statistics", &label_statistics, "labels"_a.noconvert(), "label_count"_a, nb::kw_only(),
           "threads"_a = 1,
-          R"(Return (voxels [k], lowest [k, 3], highest [k, 3], centroid [k, 3]) for labels below k.
+          R"(Return (voxels [k], lowest [k, 3], highest [k, 3]) for labels below k.
 
-lowest and highest are inclusive voxel indices z, y, x, -1 for a label that is absent; its centroid is NaN.
+lowest and highest are inclusive voxel indices z, y, x, -1 for a label that is absent.
 Raises ValueError for a label of label_count or more.)");
 }

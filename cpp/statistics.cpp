@@ -12,24 +12,18 @@ namespace {
 
 struct Sums {
     std::int64_t voxels = 0;
-    Index3 sum{0, 0, 0};
     Index3 lowest{std::numeric_limits<std::int64_t>::max(), std::numeric_limits<std::int64_t>::max(),
                   std::numeric_limits<std::int64_t>::max()};
     Index3 highest{-1, -1, -1};
 
     void add_run(std::int64_t z, std::int64_t y, std::int64_t begin, std::int64_t end) {
-        const std::int64_t length = end - begin;
-        voxels += length;
-        sum[0] += z * length;
-        sum[1] += y * length;
-        sum[2] += (begin + end - 1) * length / 2; // one of the factors is even
+        voxels += end - begin;
         lowest = {std::min(lowest[0], z), std::min(lowest[1], y), std::min(lowest[2], begin)};
         highest = {std::max(highest[0], z), std::max(highest[1], y), std::max(highest[2], end - 1)};
     }
     void add(const Sums& other) {
         voxels += other.voxels;
         for (std::size_t a = 0; a < 3; ++a) {
-            sum[a] += other.sum[a];
             lowest[a] = std::min(lowest[a], other.lowest[a]);
             highest[a] = std::max(highest[a], other.highest[a]);
         }
@@ -64,12 +58,9 @@ LabelStatistics label_statistics(View3<const std::uint8_t> labels, std::int64_t 
         Sums total;
         for (const std::vector<Sums>& sums : partial)
             total.add(sums[label]);
-        const bool present = total.voxels > 0;
         for (std::size_t a = 0; a < 3; ++a) {
-            result.lowest.push_back(present ? total.lowest[a] : -1);
+            result.lowest.push_back(total.voxels > 0 ? total.lowest[a] : -1);
             result.highest.push_back(total.highest[a]);
-            result.centroid.push_back(present ? static_cast<double>(total.sum[a]) / static_cast<double>(total.voxels)
-                                              : std::numeric_limits<double>::quiet_NaN());
         }
         result.voxels.push_back(total.voxels);
     }

@@ -1,4 +1,4 @@
-// Voxel count, bounding box and centroid of every label, in one pass.
+// Voxel count and bounding box of every label, in one pass.
 #pragma once
 
 #include "views.hpp"
@@ -10,7 +10,6 @@ namespace whs {
 struct LabelStatistics {
     std::vector<std::int64_t> voxels;          // [label]
     std::vector<std::int64_t> lowest, highest; // [label][z, y, x], inclusive; -1 for a label that is absent
-    std::vector<double> centroid;              // [label][z, y, x]; NaN for a label that is absent
 };
 
 LabelStatistics label_statistics(View3<const std::uint8_t> labels, std::int64_t label_count, int threads);

@@ -1,4 +1,4 @@
-"""Volume, box and centre of every label in a whole scan beside SimpleITK and scipy. Goal: 3 times as fast."""
+"""Volume and box of every label in a whole scan beside SimpleITK and scipy. Goal: 3 times as fast."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import scipy.ndimage
 import SimpleITK as sitk
 from whs_fast import _kernels as kernels
 
-LABELS = np.arange(1, 11)
 GOAL = 3
 
 
@@ -19,13 +18,12 @@ def test_beside_simpleitk(work, race, threads):
     shape_filter.ComputePerimeterOff()
     shape_filter.SetNumberOfThreads(threads)
     shape_filter.SetNumberOfWorkUnits(threads)
-    voxels, lowest, highest, centroid = kernels.label_statistics(work.labels, 11, threads=threads)
+    voxels, lowest, highest = kernels.label_statistics(work.labels, 11, threads=threads)
     shape_filter.Execute(image)
     for label in range(1, 11):
         assert shape_filter.GetNumberOfPixels(label) == voxels[label]
         box = np.array(shape_filter.GetBoundingBox(label)).reshape(2, 3)[:, ::-1]
         np.testing.assert_array_equal(box, [lowest[label], highest[label] - lowest[label] + 1])
-        np.testing.assert_allclose(shape_filter.GetCentroid(label)[::-1], centroid[label], rtol=1e-9)
     race(
         f"label_statistics, {threads} threads, SimpleITK LabelShapeStatistics",
         lambda: kernels.label_statistics(work.labels, 11, threads=threads),
@@ -36,20 +34,14 @@ def test_beside_simpleitk(work, race, threads):
 
 
 def test_beside_scipy(work, race):
-    labels = work.labels[100:300]  # scipy's centres take 16 bytes a voxel
+    labels = work.labels[100:300]  # scipy counts in 8 bytes a voxel
 
-    def peer() -> tuple[np.ndarray, list[tuple[slice, ...]], np.ndarray]:
-        ones = np.broadcast_to(np.float32(1), labels.shape)
-        return (
-            np.bincount(labels.ravel(), minlength=11),
-            scipy.ndimage.find_objects(labels, 10),
-            np.array(scipy.ndimage.center_of_mass(ones, labels, LABELS)),
-        )
+    def peer() -> tuple[np.ndarray, list[tuple[slice, ...]]]:
+        return np.bincount(labels.ravel(), minlength=11), scipy.ndimage.find_objects(labels, 10)
 
-    voxels, lowest, highest, centroid = kernels.label_statistics(labels, 11, threads=1)
-    their_voxels, boxes, centres = peer()
+    voxels, lowest, highest = kernels.label_statistics(labels, 11, threads=1)
+    their_voxels, boxes = peer()
     np.testing.assert_array_equal(voxels, their_voxels)
-    np.testing.assert_allclose(centroid[1:], centres, rtol=1e-6)
     for label, box in enumerate(boxes, 1):
         assert [(side.start, side.stop - 1) for side in box] == list(zip(lowest[label], highest[label], strict=True))
     race(

@@ -1,4 +1,4 @@
-"""Counts, boxes and centroids of labels, against their definition and scipy."""
+"""Counts and boxes of labels, against their definition and scipy."""
 
 from __future__ import annotations
 
@@ -14,12 +14,7 @@ SEED = st.integers(0, 2**32 - 1)
 
 def assert_equal_statistics(got, expected):
     for have, want in zip(got, expected, strict=True):
-        assert have.dtype == want.dtype
-        assert have.shape == want.shape
-        if want.dtype == np.float64:
-            np.testing.assert_allclose(have, want, rtol=1e-12, atol=1e-12)
-        else:
-            np.testing.assert_array_equal(have, want)
+        np.testing.assert_array_equal(have, want, strict=True)
 
 
 @given(SEED, st.tuples(*[st.integers(0, 12)] * 3), st.sampled_from([0.0, 0.05, 0.5]))
@@ -46,25 +41,23 @@ def test_threads_give_the_same_bits():
             assert have.tobytes() == want.tobytes()
 
 
-def test_a_flip_mirrors_boxes_and_centroids():
+def test_a_flip_mirrors_boxes():
     labels = np.zeros((30, 20, 10), np.uint8)
     labels[3:17, 5:6, 2:9] = 1
-    voxels, lowest, highest, centroid = kernels.label_statistics(labels, 2)
+    voxels, lowest, highest = kernels.label_statistics(labels, 2)
     mirrored = kernels.label_statistics(np.ascontiguousarray(labels[::-1]), 2)
     assert voxels.tolist() == mirrored[0].tolist() == [6000 - 98, 98]
     assert (lowest[1].tolist(), highest[1].tolist()) == ([3, 5, 2], [16, 5, 8])
     assert (mirrored[1][1].tolist(), mirrored[2][1].tolist()) == ([13, 5, 2], [26, 5, 8])
-    assert (centroid[1].tolist(), mirrored[3][1].tolist()) == ([9.5, 5, 5], [19.5, 5, 5])
 
 
 @pytest.mark.peer
 def test_scipy_measures_the_same():
     ndimage = pytest.importorskip("scipy.ndimage")
     labels = (np.random.default_rng(1).integers(0, 40, (30, 31, 32)) // 4).astype(np.uint8)
-    voxels, lowest, highest, centroid = kernels.label_statistics(labels, 10)
+    voxels, lowest, highest = kernels.label_statistics(labels, 10)
     index = np.arange(1, 10)
     np.testing.assert_array_equal(voxels[1:], ndimage.sum_labels(np.ones(labels.shape), labels, index))
-    np.testing.assert_allclose(centroid[1:], ndimage.center_of_mass(np.ones(labels.shape), labels, index), rtol=1e-9)
     for label, box in enumerate(ndimage.find_objects(labels), 1):
         assert lowest[label].tolist() == [s.start for s in box]
         assert highest[label].tolist() == [s.stop - 1 for s in box]

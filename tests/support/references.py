@@ -258,13 +258,12 @@ def filled_holes(labels, label, connectivity):  # type: ignore[no-untyped-def]
 def statistics(labels, label_count):  # type: ignore[no-untyped-def]
     voxels = np.zeros(label_count, np.int64)
     lowest, highest = np.full((label_count, 3), -1, np.int64), np.full((label_count, 3), -1, np.int64)
-    centroid = np.full((label_count, 3), np.nan)
     for label in range(label_count):
         where = np.argwhere(labels == label)
         voxels[label] = len(where)
         if len(where):
-            lowest[label], highest[label], centroid[label] = where.min(0), where.max(0), where.mean(0)
-    return voxels, lowest, highest, centroid
+            lowest[label], highest[label] = where.min(0), where.max(0)
+    return voxels, lowest, highest
 
 
 # ---- robust polynomial fit

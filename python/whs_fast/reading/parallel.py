@@ -1,4 +1,4 @@
-"""Reading many files at once, in as many threads as the caller allows."""
+"""Many things at once, such as files to read, in as many threads as the caller allows."""
 
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor

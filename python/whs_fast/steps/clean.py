@@ -125,7 +125,7 @@ def _lowest(box: list[tuple[int, int]], head_mm: NDArray[np.float64]) -> float:
 
 def _boxes(labels: NDArray[np.uint8], threads: int) -> dict[int, list[tuple[int, int]]]:
     """First and last + 1 of the z, y and x of each label that is there."""
-    voxels, lowest, highest, *_ = _kernels.label_statistics(labels, len(STRUCTURES) + 1, threads=threads)
+    voxels, lowest, highest = _kernels.label_statistics(labels, len(STRUCTURES) + 1, threads=threads)
     ends = highest + 1
     return {
         label: list(zip(lowest[label].tolist(), ends[label].tolist(), strict=True))

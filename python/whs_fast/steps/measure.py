@@ -29,7 +29,7 @@ def measure(
     comes within CUT_MM of the scan's outer faces or has a voxel in its outermost layer, and the edge of the region
     where it has a voxel within one voxel (of the scan or of the region, the larger) of the region's outer faces.
     """
-    voxels, lowest, highest, *_ = _kernels.label_statistics(labels, len(STRUCTURES) + 1, threads=threads)
+    voxels, lowest, highest = _kernels.label_statistics(labels, len(STRUCTURES) + 1, threads=threads)
     beyond_mm = np.minimum(lowest, np.subtract(grid.shape, 1) - highest) * grid.spacing_mm[::-1]
     cut = (beyond_mm <= CUT_MM + 1e-6).any(axis=1) & (voxels > 0)
     structures: dict[str, Any] = {}

@@ -50,7 +50,7 @@ class ValvePlane:
 
 def find_planes(labels: NDArray[np.uint8], grid: Grid, *, threads: int) -> dict[str, ValvePlane | str]:
     """Each valve's plane, or why there is none. labels, uint8[z, y, x], lie on grid."""
-    _, lowest, highest, _ = _kernels.label_statistics(labels, len(STRUCTURES) + 1, threads=threads)
+    _, lowest, highest = _kernels.label_statistics(labels, len(STRUCTURES) + 1, threads=threads)
     found: dict[str, ValvePlane | str] = {}
     for name, (upstream, downstream, reach_mm) in VALVES.items():
         first, second = BY_KEY[upstream], BY_KEY[downstream]

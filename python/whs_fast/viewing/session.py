@@ -179,7 +179,7 @@ def _to_ras(grid: Grid) -> list[list[float]]:
 
 def _find_part(labels: NDArray[np.uint8], grid: Grid, valve_mm: Triple, threads: int) -> tuple[slice, slice, slice]:
     """The part of the scan that the page shows: the region around the valve, and all labels, wherever they are."""
-    voxels, lowest, highest, *_ = _kernels.label_statistics(labels, len(STRUCTURES) + 1, threads=threads)
+    voxels, lowest, highest = _kernels.label_statistics(labels, len(STRUCTURES) + 1, threads=threads)
     found = voxels[1:] > 0
     corners = product(*((at - reach, at + reach) for at, reach in zip(valve_mm, REACH_MM, strict=True)))
     places = np.array([*(mm_to_index(grid, corner) for corner in corners), *lowest[1:][found], *highest[1:][found]])

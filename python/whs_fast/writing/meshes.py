@@ -75,7 +75,7 @@ def make_meshes(labels: NDArray[np.uint8], grid: Grid, *, threads: int, step_mm:
 
     A sample is a cube with sides of step_mm; doubling the step gives a quarter of the triangles.
     """
-    voxels, lowest, highest, _ = _kernels.label_statistics(labels, len(STRUCTURES) + 1, threads=threads)
+    voxels, lowest, highest = _kernels.label_statistics(labels, len(STRUCTURES) + 1, threads=threads)
     meshes = []
     for structure in STRUCTURES:
         label = structure.label

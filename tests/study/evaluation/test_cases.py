@@ -1,5 +1,7 @@
 """Scores of one case on label maps made with known overlaps, and what is told of maps that do not fit."""
 
+import threading
+
 import numpy as np
 import pytest
 import SimpleITK as sitk
@@ -210,6 +212,12 @@ def test_threads_change_nothing(score):
     prediction, reference = make_heart(grid, shift_mm=(3.0, 1.0, 0.0)), make_heart(other)
     one, four = (score(prediction, grid, reference, other, threads=n) for n in (1, 4))
     assert one == four
+
+
+def test_one_thread_starts_no_other(score, monkeypatch):
+    monkeypatch.setattr(threading.Thread, "start", lambda thread: pytest.fail("another thread was started"))
+    grid = make_grid()
+    assert score(make_heart(grid), grid, make_heart(grid), grid, threads=1).overall["overall_union"] == 1.0
 
 
 def test_a_damaged_map_is_refused(tmp_path):

@@ -10,7 +10,6 @@ What is not defined is None: Dice and surfaces of a structure that both maps lac
 """
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 
 from whs_fast import _kernels
 from whs_fast.errors import InputError
+from whs_fast.reading.parallel import map_in_threads
 from whs_fast.structures import STRUCTURES, Structure
 from whs_fast.study.evaluation.maps import LabelMap, read_map, read_map_grid
 from whs_fast.study.evaluation.mixups import find_exchanged, find_mirrored, turned_half
@@ -74,10 +74,8 @@ def score_case(
     threads: int,
 ) -> CaseScores:
     """Scores of one case. Raises InputError where a map cannot be read or has values that its label set lacks."""
-    with ThreadPoolExecutor(min(threads, 2)) as pool:
-        pending = pool.submit(read_map, case.prediction, prediction_labels)
-        other = pool.submit(read_map, case.reference, reference_labels).result()
-        own = pending.result()
+    maps = ((case.prediction, prediction_labels), (case.reference, reference_labels))
+    own, other = map_in_threads(lambda given: read_map(*given), maps, min(threads, 2))
     notes = [f"{name}: {note}" for name, found in (("prediction", own), ("reference", other)) for note in found.notes]
     empty = [name for name, found in (("prediction", own), ("reference", other)) if not found.labels.any()]
     notes += [f"nothing is labelled in the {name}" for name in empty]
@@ -119,15 +117,14 @@ def _score_surfaces(
         if not all(voxels[label] for voxels, *_ in boxes):
             return None
         surfaces = []
-        for array, (_, lowest, highest, *_) in zip((prediction, reference), boxes, strict=True):
+        for array, (_, lowest, highest) in zip((prediction, reference), boxes, strict=True):
             z, y, x = (slice(low, high + 1) for low, high in zip(lowest[label], highest[label], strict=True))
             surfaces.append(find_surface(array[z, y, x] == label, grid.spacing_mm, (z.start, y.start, x.start)))
         return compare_surfaces(*surfaces)
 
     # Large structures first, so that no thread is left with one at the end.
     order = sorted(labels, key=lambda label: -int(boxes[1][0][label]))
-    with ThreadPoolExecutor(threads) as pool:
-        found = dict(zip(order, pool.map(score, order), strict=True))
+    found = dict(zip(order, map_in_threads(score, order, threads), strict=True))
     return [found[label] for label in labels]
 
 
