@@ -105,6 +105,12 @@ def test_earlier_results_are_refused_before_the_scan_is_read(scan, tmp_path, cap
     assert (out / "measurements.json").read_text() == "{}"
 
 
+def test_without_a_folder_they_lie_in_one_called_results(scan, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(["run", str(scan)]) == 0
+    assert {path.name for path in (tmp_path / "results").iterdir()} == RESULTS
+
+
 def test_overwriting_replaces_them(scan, tmp_path):
     (tmp_path / "measurements.json").write_text("{}")
     assert main(["run", str(scan), "-o", str(tmp_path), "--overwrite"]) == 0
@@ -120,7 +126,6 @@ def test_overwriting_replaces_them(scan, tmp_path):
         (["run", "a.nii.gz", "b.nii.gz", "-o", "out"], "found 2, expected one scan: `whs-fast batch INPUTS -o DIR`"),
         (["run", "scans", "-o", "out"], "scans: found no DICOM image, but 2 NIfTI, NRRD or MetaImage files, expected"),
         (["run", "-o", "out"], "input: expected either INPUT or --from-dicomweb URL"),
-        (["run", "scan.nii.gz"], "Missing option '-o'"),
         (["run", "scan.nii.gz", "-o", "out", "--fast"], "No such option"),
         (["run", "scan.nii.gz", "-o", "out", "--threads", "0"], "0 is not in the range x>=1"),
         (["run", "scan.nii.gz", "-o", "out", "--threads", "many"], "'many' is not a valid integer"),
