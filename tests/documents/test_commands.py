@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from importlib import resources
+from pathlib import Path
 
 import pytest
 import SimpleITK as sitk
@@ -37,7 +38,10 @@ def run(example, capsys):
     """By the program's own main. What the page's other commands left where this one writes is not there yet."""
     given = arguments(example)
     if "-o" in given and "--overwrite" not in given:
-        shutil.rmtree(given[given.index("-o") + 1], ignore_errors=True)
+        output = Path(given[given.index("-o") + 1])
+        if output.is_file():
+            output.unlink()
+        shutil.rmtree(output, ignore_errors=True)
     assert main(given) == 0, f"{example.page}: {example.text}\n{capsys.readouterr().err}"
 
 
