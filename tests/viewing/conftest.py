@@ -10,7 +10,7 @@ import SimpleITK as sitk
 from support.scans import write_dicom
 from whs_fast.measure_labels import correct
 from whs_fast.reading.scan import read
-from whs_fast.service.serving import Server
+from whs_fast.service.http_server import Server
 from whs_fast.viewing.serving import serve
 from whs_fast.viewing.session import Session
 

@@ -3,6 +3,7 @@ drawn, voxel by voxel."""
 
 import base64
 import json
+import threading
 
 import numpy as np
 import pydicom
@@ -12,6 +13,7 @@ from scipy.ndimage import correlate
 from support.browser import browser_page
 from support.layout import faults, hindrances
 from whs_fast.structures import BY_KEY
+from whs_fast.viewing.session import Session
 
 pytestmark = pytest.mark.slow
 CAVITY, AORTA, ATRIUM = (BY_KEY[key].label for key in ("left_ventricle_cavity", "aorta", "left_atrium"))
@@ -147,6 +149,50 @@ def test_the_page_fits_its_window(page, width):
     assert hindrances(page) == []
     if width > 390:
         assert page.ask("document.documentElement.scrollHeight <= innerHeight")
+
+
+def shown(page):
+    """Red of the pixels that the viewer draws."""
+    text = page.ask("""(() => { viewer.drawScene();
+        const { gl } = viewer, [w, h] = [gl.drawingBufferWidth, gl.drawingBufferHeight], pixels = new Uint8Array(4 * w * h);
+        gl.readPixels(0, 0, w, h, gl.RGBA, gl.UNSIGNED_BYTE, pixels);
+        let text = ""; for (let i = 0; i < pixels.length; i += 4) text += String.fromCharCode(pixels[i]);
+        return btoa(text); })()""")
+    return np.frombuffer(base64.b64decode(text), np.uint8).astype(float)
+
+
+def test_the_page_scrolls_before_all_voxels_are_there_and_keeps_its_place(address, monkeypatch):
+    held, scan = threading.Event(), Session.scan
+    monkeypatch.setattr(Session, "scan", lambda session: held.wait(60) and scan(session))
+    with browser_page() as page:
+        page.resize(1366, 768)
+        page.send("Page.navigate", url=address)
+        page.wait_for("document.documentElement?.dataset.ready === 'coarse'")
+        assert page.ask("document.getElementById('tools').inert")  # nothing can be changed yet
+        x, y = axial(page)
+        first, before = shown(page), page.ask("[...viewer.scene.crosshairPos]")
+        for _ in range(9):
+            page.mouse("mouseWheel", x, y, deltaX=0, deltaY=120)
+        coarse, place = shown(page), page.ask("[...viewer.scene.crosshairPos]")
+        assert place != before and np.count_nonzero(first != coarse) > 1000
+        held.set()
+        page.wait_for("document.documentElement.dataset.ready === 'all'")
+        fine = shown(page)
+        assert page.ask("[...viewer.scene.crosshairPos]") == place
+        assert np.count_nonzero(fine != coarse) > 1000
+        assert np.corrcoef(fine, coarse)[0, 1] > max(0.9, np.corrcoef(fine, first)[0, 1])
+        assert page.problems == []
+
+
+def test_the_window_follows_the_right_button(page):
+    x, y = axial(page)
+    before = shown(page)
+    for kind, at in (("mouseMoved", x), ("mousePressed", x), ("mouseMoved", x - 60), ("mouseReleased", x - 60)):
+        pressed = at != x or kind == "mousePressed"
+        page.mouse(kind, at, y, button="right" if pressed else "none", buttons=2 if pressed else 0, clickCount=1)
+    low, high = page.ask("[viewer.volumes[0].cal_min, viewer.volumes[0].cal_max]")
+    assert high - low == pytest.approx(page.ask("facts.window[1] - facts.window[0]") - 180, abs=1)
+    assert shown(page).std() > before.std() and page.ask("editing.strokes.length") == 0  # more contrast
 
 
 def test_erasing_takes_the_chosen_structure_alone_and_smoothing_evens_it(page):

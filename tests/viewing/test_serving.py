@@ -1,5 +1,6 @@
 """Who gets the scan, what is saved of what is sent, and what is refused."""
 
+import base64
 import gzip
 import json
 import signal
@@ -7,7 +8,9 @@ import struct
 import subprocess
 import sys
 from importlib import resources
+from itertools import product
 from pathlib import Path
+from types import SimpleNamespace
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
@@ -25,7 +28,6 @@ from whs_fast.viewing.session import CHANGE, Session
 from whs_fast.volume import Grid, index_to_mm, mm_to_index
 from whs_fast.writing.label_maps import nifti_header, write_labels
 
-HEAD = 352  # bytes of a NIfTI header
 
 
 def split(address):
@@ -41,9 +43,14 @@ def change(*voxels):
     return np.array(list(voxels), CHANGE).tobytes()
 
 
+def free(scan):
+    """Where neither a voxel nor its neighbours lie at the ends of the window, so that to sample and to window commute."""
+    return (minimum_filter(scan, 3) > 0) & (maximum_filter(scan, 3) < 255)
+
+
 def test_nothing_of_the_scan_is_given_without_the_token(address):
     url, _ = split(address)
-    for path in ("/scan.nii", "/labels", "/facts", "/nowhere"):
+    for path in ("/scan", "/coarse", "/labels", "/facts", "/views/0", "/nowhere"):
         for headers in ({}, {"Authorization": "Bearer wrong"}):
             assert requests.get(url + path, headers=headers, timeout=20).status_code == 401
     assert requests.post(f"{url}/save?by=me", data=b"", timeout=20).status_code == 401
@@ -61,9 +68,9 @@ def test_other_names_and_other_sites_are_refused(address, headers):
 def test_the_page_gets_the_scan_in_hu_and_the_labels_on_one_grid(address, results, scan):
     url, token = split(address)
     facts = requests.get(f"{url}/facts", headers=token, timeout=20).json()
-    sent = requests.get(f"{url}/scan.nii", headers=token, timeout=20).content
-    slope, low = struct.unpack_from("<2f", sent, 112)
-    voxels = np.frombuffer(sent[HEAD:], np.uint8).reshape(facts["shape"])
+    sent = requests.get(f"{url}/scan", headers=token, timeout=20).content
+    slope, low = struct.unpack_from("<2f", base64.b64decode(facts["frame"]), 112)
+    voxels = np.frombuffer(sent, np.uint8).reshape(facts["shape"])
     labels = np.frombuffer(requests.get(f"{url}/labels", headers=token, timeout=20).content, np.uint8)
     labels = labels.reshape(facts["shape"])
     np.testing.assert_array_equal(np.bincount(labels.ravel()), np.bincount(read_labels(results).ravel()))
@@ -100,27 +107,52 @@ def test_of_a_scan_of_the_chest_the_page_gets_the_heart(tmp_path):
         np.testing.assert_allclose(index_to_mm(grid, np.argwhere(changed)[0]), there[:3] * (-1, -1, 1), atol=1e-3)
 
 
+def test_the_coarse_image_and_the_frame_fill_the_same_box(address):
+    url, token = split(address)
+    facts = requests.get(f"{url}/facts", headers=token, timeout=20).json()
+    full = np.frombuffer(requests.get(f"{url}/labels", headers=token, timeout=20).content, np.uint8)
+    scan = np.frombuffer(requests.get(f"{url}/scan", headers=token, timeout=20).content, np.uint8)
+    both = np.frombuffer(requests.get(f"{url}/coarse", headers=token, timeout=20).content, np.uint8)
+    assert max(facts["coarse"]) == 160 < max(facts["shape"])
+    coarse_scan, coarse_labels = both.reshape(2, *facts["coarse"])
+    # As a texture is looked up: the shares of the box at which the middles of the coarse voxels lie.
+    at = np.ix_(*((np.arange(n) + 0.5) / n * m - 0.5 for n, m in zip(facts["coarse"], facts["shape"], strict=True)))
+    place = np.stack(np.broadcast_arrays(*at)).reshape(3, -1)
+    edge = np.abs(place - np.floor(place) - 0.5).min(axis=0) < 1e-3  # half-way between two voxels
+    nearest = map_coordinates(full.reshape(facts["shape"]), place, order=0, mode="nearest")
+    np.testing.assert_array_equal(coarse_labels.ravel()[~edge], nearest[~edge])
+    scan = scan.reshape(facts["shape"]).astype(np.float32)
+    inside = free(scan)[tuple(np.rint(place).astype(int))]
+    smooth = map_coordinates(scan, place[:, inside], order=1, mode="nearest")
+    assert np.count_nonzero(inside) > 1e5 and np.abs(coarse_scan.ravel()[inside] - smooth).max() <= 2
+    header = base64.b64decode(facts["frame"])
+    frame = np.array(struct.unpack_from("<12f", header, 280)).reshape(3, 4)
+    to_mm = np.array(facts["to_mm"])[:3]
+    for corner in product((-0.5, 1.5), repeat=3):
+        there = [(value + 0.5) / 2 * count - 0.5 for value, count in zip(corner, facts["shape"][::-1], strict=True)]
+        np.testing.assert_allclose(frame @ [*corner, 1], to_mm @ [*there, 1], atol=1e-3)
+
+
 def test_a_plane_of_the_heart_shows_the_scan_where_it_says(address):
     url, token = split(address)
     facts = requests.get(f"{url}/facts", headers=token, timeout=20).json()
-    scan = np.frombuffer(requests.get(f"{url}/scan.nii", headers=token, timeout=20).content[HEAD:], np.uint8)
+    scan = np.frombuffer(requests.get(f"{url}/scan", headers=token, timeout=20).content, np.uint8)
     scan = scan.reshape(facts["shape"]).astype(float)
-    free = (minimum_filter(scan, 3) > 0) & (maximum_filter(scan, 3) < 255)  # of the ends of the window
     rng = np.random.default_rng(1)
     for number, view in enumerate(facts["views"]):
-        block = requests.get(f"{url}/views/{number}.nii", headers=token, timeout=20).content[HEAD:]
-        block = np.frombuffer(block, np.uint8).reshape(view["shape"])
-        index = np.stack([rng.integers(0, count, 2000) for count in view["shape"]])
+        shape = view["place"]["shape"]
+        block = requests.get(f"{url}/views/{number}", headers=token, timeout=20).content
+        block = np.frombuffer(block, np.uint8).reshape(shape)
+        index = np.stack([rng.integers(0, count, 2000) for count in shape])
         mm = np.array(view["to_mm"])[:3] @ np.vstack([index[::-1], np.ones(2000)])
         to_mm = np.array(facts["to_mm"])
         place = np.linalg.solve(to_mm[:3, :3], mm - to_mm[:3, 3:])[::-1]
         inside = ((place > 0) & (place < np.array(scan.shape)[:, None] - 1)).all(axis=0)
-        inside &= free[tuple(np.clip(np.rint(place).astype(int), 0, np.array(scan.shape)[:, None] - 1))]
+        inside &= free(scan)[tuple(np.clip(np.rint(place).astype(int), 0, np.array(scan.shape)[:, None] - 1))]
         assert np.count_nonzero(inside) > 200
         expected = map_coordinates(scan, place[:, inside], order=1)
         assert np.abs(block[tuple(index[:, inside])] - expected).max() <= 2
-    assert requests.get(f"{url}/views/{len(facts['views'])}.nii", headers=token, timeout=20).status_code == 404
-    assert requests.get(f"{url}/views/0.nii", timeout=20).status_code == 401
+    assert requests.get(f"{url}/views/{len(facts['views'])}", headers=token, timeout=20).status_code == 404
 
 
 def test_what_is_sent_is_saved_and_measured_and_no_more(address, results, tmp_path):
@@ -185,7 +217,8 @@ def test_a_folder_without_measurements_is_refused_in_one_line(tmp_path, capsys, 
 def test_another_bundle_of_niivue_is_refused(monkeypatch, tmp_path):
     (tmp_path / "static").mkdir()
     (tmp_path / "static" / "widget.js").write_text("export default {}")
-    monkeypatch.setattr(niivue, "files", lambda name: tmp_path)
+    found = SimpleNamespace(submodule_search_locations=[str(tmp_path)])
+    monkeypatch.setattr(niivue, "find_spec", lambda name: found)
     with pytest.raises(niivue.InputError, match=r"pip install 'whs-fast\[view\]'"):
         niivue.niivue_script()
 
@@ -205,7 +238,7 @@ def test_the_browser_is_not_told_the_token_where_others_can_see_it(results, scan
     monkeypatch.setattr("signal.signal", lambda number, handler: None)
     assert main(["view", str(results), str(scan), "-o", str(tmp_path / "out")]) == 0
     ((uri, page, others),) = opened
-    assert "secret" not in uri and 'url=http://here/#secret"' in page and others == 0
+    assert "secret" not in uri and '"http://here/#secret"' in page and others == 0
     assert "Open http://here/#secret" in capsys.readouterr().out
     assert (
         main(["view", str(results), str(scan), "-o", str(tmp_path / "out"), "--no-browser"]) == 0 and len(opened) == 1

@@ -117,7 +117,8 @@ def command(
         require_extra("dicomweb", "--from-dicomweb")
     from whs_fast.engine import Engine
     from whs_fast.service.queue import Limits
-    from whs_fast.service.serving import Server, Settings, serve
+    from whs_fast.service.http_server import Server
+    from whs_fast.service.serving import Settings, serve
 
     if no_token and owners:
         raise InputError("--no-token: found with --owner, expected one of them: owners are told apart by their tokens")

@@ -3,12 +3,15 @@
 import webbrowser
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from whs_fast.cli.options import output_options, threads_option
 from whs_fast.machine import require_extra
+
+if TYPE_CHECKING:
+    from whs_fast.viewing.session import Session
 
 _HELP = """Look at results in a browser, and correct them by hand.
 
@@ -60,10 +63,9 @@ def command(
     import signal
 
     from whs_fast.machine import choose_threads
-    from whs_fast.service.serving import Server
+    from whs_fast.service.http_server import Server
     from whs_fast.temporary import temporary_folder
     from whs_fast.viewing.serving import serve
-    from whs_fast.viewing.session import Session
     from whs_fast.writing.result_folder import check_folder
 
     place = results.with_name(f"{results.resolve().name}_corrected") if folder is None else folder
@@ -71,10 +73,13 @@ def command(
     threads = choose_threads(threads)
     saved = False
 
-    def open_session() -> Session:
+    def open_session() -> "Session":
+        # While the browser starts.
+        from whs_fast.viewing.session import Session
+
         return Session(results, scan, threads=threads, series=series, phase=phase)
 
-    def save(session: Session, changes: bytes, by: str) -> Mapping[str, Any]:
+    def save(session: "Session", changes: bytes, by: str) -> Mapping[str, Any]:
         nonlocal saved
         session.save(changes, by, place, formats=formats, report=report, overwrite=overwrite or saved)
         saved = True
@@ -88,7 +93,7 @@ def command(
             if not no_browser:
                 # Not as an argument of the browser, which every user of the machine can see.
                 door = private / "open.html"
-                door.write_text(f'<meta http-equiv="refresh" content="0;url={address}">', encoding="ascii")
+                door.write_text(f'<script>location.replace("{address}")</script>', encoding="ascii")
                 webbrowser.open(door.as_uri())
 
         server = Server()

@@ -16,7 +16,7 @@ from whs_fast.errors import InputError
 from whs_fast.reading.formats import SUFFIXES, known_suffix, read_header
 from whs_fast.reading.headers import check_directions
 from whs_fast.reading.naming import printable
-from whs_fast.reading.voxels import Layout, read_voxels
+from whs_fast.reading.voxels import Layout, read_bytes, read_voxels
 from whs_fast.volume import Grid
 
 _UNKNOWN = 255
@@ -32,7 +32,13 @@ def read_labels(path: Path, table: Mapping[int, int]) -> tuple[NDArray[np.uint8]
     """
     layout, grid = _open(path)
     with _told(path):
-        stored = read_voxels(layout, printable(path), whole=True)
+        if layout.dtype == np.uint8 and layout.scaled_by_one:
+            small = read_bytes(layout, printable(path))
+            if all(table.get(value, value if value == 0 else None) == value for value in range(int(small.max()) + 1)):
+                return small, grid
+            stored = small.astype(np.int16)
+        else:
+            stored = read_voxels(layout, printable(path), whole=True)
     return _translate(stored, table, printable(path)), grid
 
 

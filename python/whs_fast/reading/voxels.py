@@ -39,6 +39,11 @@ class Layout:
     slope: float = 1.0
     intercept: float = 0.0
 
+    @property
+    def scaled_by_one(self) -> bool:
+        """Whether a voxel means what is stored."""
+        return (self.slope, self.intercept) == (1.0, 0.0)
+
 
 def read_voxels(layout: Layout, name: str, *, whole: bool = False) -> NDArray[np.int16]:
     """Read voxels into int16, indexed z, y, x, with slope and intercept applied and rounded.
@@ -47,7 +52,16 @@ def read_voxels(layout: Layout, name: str, *, whole: bool = False) -> NDArray[np
     fits into memory, and for values that are not finite, do not fit into int16 or, where whole is asked for, are no
     whole numbers.
     """
-    plain = (layout.slope, layout.intercept) == (1.0, 0.0) and layout.dtype == np.dtype(np.int16)
+    return _read(layout, name, np.dtype(np.int16), whole)
+
+
+def read_bytes(layout: Layout, name: str) -> NDArray[np.uint8]:
+    """Read voxels that are stored as uint8, as they are. Raises InputError as read_voxels does."""
+    return _read(layout, name, np.dtype(np.uint8), True)
+
+
+def _read(layout: Layout, name: str, dtype: np.dtype[Any], whole: bool) -> NDArray[Any]:
+    plain = layout.scaled_by_one and layout.dtype == dtype
     slice_bytes = layout.shape[1] * layout.shape[2] * layout.dtype.itemsize
     needed = slice_bytes * layout.shape[0]
     size = layout.path.stat().st_size - layout.start - layout.skip
@@ -55,7 +69,7 @@ def read_voxels(layout: Layout, name: str, *, whole: bool = False) -> NDArray[np
         raise InputError(f"{name}: found {max(size, 0)} bytes of voxels (truncated), expected {needed}")
     # What is converted is a slice in the file's own type, and twice in float64.
     check_memory(layout.shape, name, beside=0 if plain else slice_bytes + 16 * layout.shape[1] * layout.shape[2])
-    out = np.empty(layout.shape, dtype=np.int16)
+    out = np.empty(layout.shape, dtype)
     buffer = np.empty(slice_bytes, dtype=np.uint8)
     chunks = _inflate(layout) if layout.compressed else _plain(layout)
     rest = memoryview(b"")

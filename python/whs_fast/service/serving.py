@@ -1,7 +1,6 @@
 """Composes the service: the queue, a thread that runs its jobs, and the HTTP server over both."""
 
 import logging
-import socket
 import ssl
 import tempfile
 import threading
@@ -12,7 +11,6 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
 
-import uvicorn
 from starlette.applications import Starlette
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp
@@ -20,6 +18,7 @@ from starlette.types import ASGIApp
 from whs_fast.errors import InputError
 from whs_fast.service.api import Api, failed, refused
 from whs_fast.service.guard import Guard
+from whs_fast.service.http_server import Server, listen
 from whs_fast.service.monai_label import MonaiLabel
 from whs_fast.service.owners import load_owners
 from whs_fast.service.queue import Limits, Queue, RefusedError
@@ -47,7 +46,7 @@ class Settings:
     tls: tuple[Path, Path] | None
 
 
-def serve(settings: Settings, engine: Runs, server: "Server", tell: Callable[[str], None]) -> None:
+def serve(settings: Settings, engine: Runs, server: Server, tell: Callable[[str], None]) -> None:
     """Serves until the server is told to stop; a job that runs then is left in the queue.
 
     tell gets the lines that the user must read: the address, and new tokens, once. Temporary files of the process go to
@@ -101,36 +100,6 @@ def serve(settings: Settings, engine: Runs, server: "Server", tell: Callable[[st
             LOG.info("stopped; queue: %s", ", ".join(f"{count} {state}" for state, count in queue.counts().items()))
 
 
-class Server:
-    """The HTTP server, and how another thread or a signal ends it."""
-
-    def __init__(self) -> None:
-        self.stopping = threading.Event()
-        self._server: uvicorn.Server | None = None
-
-    def run(self, application: ASGIApp, listener: socket.socket, tls: tuple[Path, Path] | None) -> None:
-        """Answers requests until it is stopped."""
-        config = uvicorn.Config(
-            application,
-            log_config=None,
-            access_log=False,  # addresses that were asked for
-            server_header=False,
-            lifespan="off",
-            timeout_graceful_shutdown=3,
-            ssl_certfile=tls and tls[0],
-            ssl_keyfile=tls and tls[1],
-        )
-        self._server = uvicorn.Server(config)
-        if not self.stopping.is_set():
-            self._server.run([listener])
-
-    def stop(self) -> None:
-        """Ends it; may be called at any time, from any thread."""
-        self.stopping.set()
-        if self._server is not None:
-            self._server.should_exit = True
-
-
 def _tell(settings: Settings, made: dict[str, str], tell: Callable[[str], None]) -> None:
     scheme = "https" if settings.tls else "http"
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
@@ -161,16 +130,6 @@ def _resolve(folder: Path) -> Path:
     if not folder.is_dir():
         raise InputError(f"{folder}: found no folder, expected one whose scans may be named by their path")
     return folder.resolve()
-
-
-def listen(host: str, port: int) -> socket.socket:
-    """A socket that listens on an address; port 0 is any free one. Raises InputError where it is in use."""
-    try:
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        return socket.create_server((host, port), family=family)
-    except OSError as error:
-        reason = (error.strerror or "unknown error").lower()
-        raise InputError(f"{host} port {port}: {reason}; choose another one (--host, --port)") from error
 
 
 def _check_tls(certificate: Path, key: Path) -> None:

@@ -1,5 +1,6 @@
 """One correction: the scan and labels that the page gets, and what it makes of the voxels that the page changed."""
 
+import base64
 import json
 import struct
 import threading
@@ -13,7 +14,6 @@ from numpy.typing import NDArray
 
 from whs_fast import _kernels
 from whs_fast.errors import InputError
-from whs_fast.measure_labels import correct
 from whs_fast.outputs import FORMATS, MEASUREMENTS
 from whs_fast.reading.labels import read_labels
 from whs_fast.reading.scan import read
@@ -27,6 +27,7 @@ from whs_fast.writing.label_maps import nifti_header
 # What a changed voxel is in a request: its index in the upright array and its label, little-endian.
 CHANGE = np.dtype([("index", "<u4"), ("label", "u1")])
 _SLICES = 16  # that are windowed at a time
+_COARSE = 160  # voxels along an axis, at most, of what the page shows first
 _PIXELS, _REACH_MM = 256, 30.0  # of the heart's planes: their side, and how far they can be scrolled either way
 _UPRIGHT = (-1.0, 0.0, 0.0, 0.0, -1.0, 0.0, 0.0, 0.0, 1.0)  # right, front and head for a viewer of NIfTI
 
@@ -56,29 +57,31 @@ class Session:
         """How many voxels the page has."""
         return self.labels[self._part].size
 
-    def scan_nifti(self) -> Iterator[bytes]:
-        """The scan as NIfTI, upright, in 8 bits: what the networks see, and a half of what would have to be moved."""
+    def coarse(self) -> bytes:
+        """Scan and labels, each uint8, upright, on a few voxels over the same box: a look until all voxels are there."""
+        grid = self._coarse_grid()
+        scan, labels = np.empty(grid.shape, np.uint8), np.empty(grid.shape, np.uint8)
+        matrix = index_map(grid, self.volume.grid)
+        self._resample_window(scan, matrix)
+        _kernels.resample_nearest(self.labels, labels, matrix, 0, threads=self._threads)
+        return scan.tobytes() + labels.tobytes()
+
+    def scan(self) -> Iterator[bytes]:
+        """The scan, uint8, upright: what the networks see, and a half of what would have to be moved."""
         low, high = WINDOW_HU
         step = (high - low) / 255
-        yield _header(self._order.turned_grid())
         hu = np.arange(1 << 16, dtype=np.uint16).view(np.int16)
         table = np.rint(np.clip((hu - low) / step, 0, 255)).astype(np.uint8)
         upright = self._order.turn(self.volume.array[self._part].view(np.uint16))
         for first in range(0, len(upright), _SLICES):
             yield table[upright[first : first + _SLICES]].tobytes()
 
-    def view_nifti(self, number: int) -> bytes:
-        """A block of the scan along one of the heart's planes, as NIfTI: right and up in the plane, then to the reader.
-
-        Its own place is made up; `facts` says where its voxels lie.
-        """
+    def view(self, number: int) -> bytes:
+        """A block of the scan along one of the heart's planes, uint8: right and up in the plane, then to the reader."""
         block = _block(self._views[number])
         voxels = np.empty(block.shape, np.uint8)
-        matrix = index_map(block, self.volume.grid)
-        _kernels.resample_window(
-            self.volume.array, voxels, matrix, (1, 1, 1), *WINDOW_HU, AIR_HU, 0, threads=self._threads
-        )
-        return _header(Grid(block.shape, block.spacing_mm, (0.0, 0.0, 0.0), _UPRIGHT)) + voxels.tobytes()
+        self._resample_window(voxels, index_map(block, self.volume.grid))
+        return voxels.tobytes()
 
     def labels_bytes(self) -> bytes:
         """The labels, uint8, upright."""
@@ -90,8 +93,9 @@ class Session:
         valves = self.measurements.get("valves", {})
         aortic = valves.get("aortic", {})
         return {
-            "shape": list(grid.shape),
-            "to_mm": _to_ras(grid),
+            **_place(grid),
+            "coarse": list(self._coarse_grid().shape),
+            "window": list(WINDOW_HU),
             "voxel_ml": grid.voxel_ml,
             "structures": [
                 {"label": s.label, "key": s.key, "name": s.name, "colour": list(s.colour)} for s in STRUCTURES
@@ -100,7 +104,7 @@ class Session:
             "valve_mm": _ras(self._valve_mm()),
             "valve_normal": _ras(aortic["normal"]) if "normal" in aortic else None,
             "views": [
-                {"name": view.name, "letters": view.letters, "to_mm": _to_ras(block), "shape": list(block.shape)}
+                {"name": view.name, "letters": view.letters, "to_mm": _to_ras(block), "place": _place(_laid(block))}
                 for view, block in ((view, _block(view)) for view in self._views)
             ],
         }
@@ -112,11 +116,22 @@ class Session:
 
         Gives the new volumes. Raises InputError for changes that are none, and all that `Result.save` raises.
         """
+        from whs_fast.measure_labels import correct  # much that nobody waits for who only looks
+
         with self._saving:
             labels = self._changed(changes)
             result = correct(labels, self.volume, self.labels, self.measurements, by=by, threads=self._threads)
             result.save(folder, formats=formats, report=report, overwrite=overwrite)
             return {key: entry["volume_ml"] for key, entry in result.measurements["structures"].items()}
+
+    def _coarse_grid(self) -> Grid:
+        grid = self._order.turned_grid()
+        z, y, x = (min(count, _COARSE) for count in grid.shape)
+        return _over(grid, (z, y, x))
+
+    def _resample_window(self, out: NDArray[np.uint8], matrix: NDArray[np.float64]) -> None:
+        array = self.volume.array
+        _kernels.resample_window(array, out, matrix, (1, 1, 1), *WINDOW_HU, AIR_HU, 0, threads=self._threads)
 
     def _changed(self, changes: bytes) -> NDArray[np.uint8]:
         if len(changes) % CHANGE.itemsize:
@@ -152,13 +167,26 @@ def _read_measurements(path: Path) -> dict[str, Any]:
     return measurements
 
 
-def _header(grid: Grid) -> bytes:
-    """A NIfTI header for HU in 8 bits, in the window that the networks see."""
+def _place(grid: Grid) -> dict[str, Any]:
+    """What the page's viewer must know of a grid, and a NIfTI of 2 x 2 x 2 voxels over the same box to begin with."""
     low, high = WINDOW_HU
-    header = bytearray(nifti_header(grid, np.dtype(np.uint8), b"whs_fast scan"))
+    header = bytearray(nifti_header(_over(grid, (2, 2, 2)), np.dtype(np.uint8), b"whs_fast frame"))
     struct.pack_into("<2f", header, 112, (high - low) / 255, low)  # scl_slope, scl_inter: a voxel's HU
-    struct.pack_into("<2f", header, 124, high, low)  # cal_max, cal_min: the window to begin with
-    return bytes(header)
+    frame = base64.b64encode(header + bytes(range(8))).decode("ascii")
+    return {"shape": list(grid.shape), "to_mm": _to_ras(grid), "frame": frame}
+
+
+def _over(grid: Grid, shape: tuple[int, int, int]) -> Grid:
+    """The grid of other voxels, as many as shape says, over the same box."""
+    step = np.divide(grid.shape, shape)[::-1]  # in voxels, x y z
+    spacing, origin = grid.spacing_mm * step, grid.affine @ [*(step - 1) / 2, 1.0]
+    (i, j, k), (x, y, z, _) = spacing.tolist(), origin.tolist()
+    return Grid(shape, (i, j, k), (x, y, z), grid.direction)
+
+
+def _laid(block: Grid) -> Grid:
+    """The grid of a block as if it lay upright in the patient: NiiVue then shows it as it is stored."""
+    return Grid(block.shape, block.spacing_mm, (0.0, 0.0, 0.0), _UPRIGHT)
 
 
 def _block(view: View) -> Grid:

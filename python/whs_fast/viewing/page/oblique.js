@@ -1,7 +1,7 @@
 // The heart's own planes: a block of the scan that lies along one of them, with the labels sampled from the scan's grid,
 // in a viewer of its own. What is drawn there is drawn in the scan's voxels, and seen in both.
 
-import { multiply, invert, makeViewer, useLabels } from "/drawing.js";
+import { multiply, invert, Viewer } from "/drawing.js";
 
 export class Oblique {
   constructor(canvas, editing, facts, ask) {
@@ -10,22 +10,24 @@ export class Oblique {
   }
 
   async show(number) {
-    const view = this.facts.views[number];
-    const scan = await (await this.ask(`/views/${number}.nii`)).arrayBuffer();
+    const view = this.facts.views[number], [nz, ny, nx] = view.place.shape, size = [nx, ny, nz];
+    const scan = new Uint8Array(await (await this.ask(`/views/${number}`)).arrayBuffer());
     if (!this.viewer) {
       // Right is right here, as the server has laid it.
-      this.viewer = await makeViewer(this.canvas, this.facts, { isRadiologicalConvention: false, isOrientationTextVisible: false });
+      this.viewer = await Viewer.on(this.canvas, { isRadiologicalConvention: false, isOrientationTextVisible: false });
       this.viewer.setSliceType(0);
       this.viewer.onLocationChange = (place) => this.visit(place);
     }
-    while (this.viewer.volumes.length) this.viewer.removeVolumeByIndex(0);
-    await this.viewer.loadFromArrayBuffer(scan, `${number}.nii`);
-    const [nz, ny, nx] = view.shape;
-    Object.assign(this, { size: [nx, ny, nz], matrix: multiply(this.toScan, view.to_mm), labels: new Uint8Array(nx * ny * nz) });
+    const { viewer } = this;
+    await viewer.place(view.place, this.facts);
+    viewer.volumes[0].img = scan;
+    Object.assign(this, { size, matrix: multiply(this.toScan, view.to_mm), labels: new Uint8Array(nx * ny * nz) });
     this.sample();
-    useLabels(this.viewer, this.labels);
-    this.viewer.scene.crosshairPos = [0.5, 0.5, 0.5];
-    this.viewer.drawScene();
+    const textures = { scan: viewer.makeTexture(size, true), labels: viewer.makeTexture(size, false) };
+    viewer.write(textures.scan, scan, size);
+    viewer.write(textures.labels, this.labels, size);
+    viewer.scene.crosshairPos = [0.5, 0.5, 0.5];
+    viewer.use(textures);
   }
 
   // The scan's voxel at a voxel of the block.
@@ -52,7 +54,8 @@ export class Oblique {
     requestAnimationFrame(() => {
       this.waiting = false;
       this.sample();
-      this.viewer.refreshDrawing(true);
+      this.viewer.write(this.viewer.textures.labels, this.labels, this.size);
+      this.viewer.drawScene();
     });
   }
 }

@@ -1,6 +1,6 @@
 // The page: NiiVue shows scan and labels; tools change the labels through Editing; save sends what was changed.
 
-import { cross, invert, makeViewer, unit, useLabels } from "/drawing.js";
+import { cross, invert, unit, Viewer } from "/drawing.js";
 import { Editing } from "/editing.js";
 import { Oblique } from "/oblique.js";
 
@@ -8,6 +8,7 @@ const find = (id) => document.getElementById(id);
 const token = location.hash.slice(1);
 history.replaceState(null, "", "/"); // not in what is bookmarked or shown
 const CAVITY = 3, AORTA = 5, VALVE_REACH = 25, VALVE_DEPTH = 20; // labels; mm around the valve that its plane divides
+const PART_BYTES = 4 << 20; // of voxels that go to the graphics card between two images
 
 async function ask(path, options = {}) {
   const answer = await fetch(path, { ...options, headers: { Authorization: `Bearer ${token}` } });
@@ -20,31 +21,65 @@ function tell(text, bad = false) {
   find("told").classList.toggle("bad", bad);
 }
 
+const frame = () => new Promise((drawn) => requestAnimationFrame(drawn));
 const chosen = (name) => document.querySelector(`input[name="${name}"]:checked`).value;
 async function start() {
-  const data = ["/scan.nii", "/labels"].map((path) => ask(path).then((answer) => answer.arrayBuffer()));
-  const facts = await (await ask("/facts")).json();
-  const viewer = await makeViewer(find("canvas"), facts, { isRadiologicalConvention: true, sagittalNoseLeft: true, showAllOrientationMarkers: true });
-  const [scan, labels] = await Promise.all(data);
-  await viewer.loadFromArrayBuffer(scan, "scan.nii");
-  const editing = new Editing(new Uint8Array(labels), facts.shape, facts.to_mm);
-  useLabels(viewer, editing.labels);
+  const known = ask("/facts").then((answer) => answer.json());
+  const coarse = ask("/coarse").then((answer) => answer.arrayBuffer());
+ const viewer = await Viewer.on(find("canvas"), { isRadiologicalConvention: true, sagittalNoseLeft: true, showAllOrientationMarkers: true });
+  const facts = await known;
   listStructures(facts);
-  const oblique = new Oblique(find("oblique"), editing, facts, ask);
+  await viewer.place(facts, facts);
+  viewer.scene.crosshairPos = viewer.mm2frac(facts.valve_mm);
+  showCoarse(viewer, facts.coarse, await coarse);
+  tell("A coarse image; the scan's own voxels are on their way.");
+ window.viewer = viewer; // for the console
+  document.documentElement.dataset.ready = "coarse";
+  const labels = await loadVoxels(viewer, facts);
+  const editing = new Editing(labels, facts.shape, facts.to_mm), oblique = new Oblique(find("oblique"), editing, facts, ask);
   connect(viewer, oblique, editing, facts);
-  goTo(viewer, facts.valve_mm);
+  viewer.createOnLocationChange();
   showVolumes(editing, facts);
+  find("tools").inert = false;
   tell("Ready.");
-  Object.assign(window, { viewer, oblique, editing, facts }); // for the console
+  Object.assign(window, { oblique, editing, facts });
   document.documentElement.dataset.ready = "planes";
   await offerViews(oblique, facts);
   document.documentElement.dataset.ready = "all";
 }
 
-function goTo(viewer, mm) {
-  viewer.scene.crosshairPos = viewer.mm2frac(mm);
-  viewer.createOnLocationChange();
-  viewer.drawScene();
+// Scan and labels on fewer voxels over the same box, to be looked at until all are there.
+function showCoarse(viewer, [nz, ny, nx], buffer) {
+  const size = [nx, ny, nz], bytes = new Uint8Array(buffer), count = nx * ny * nz;
+  const textures = { scan: viewer.makeTexture(size, true), labels: viewer.makeTexture(size, false) };
+  viewer.write(textures.scan, bytes.subarray(0, count), size);
+  viewer.write(textures.labels, bytes.subarray(count), size);
+  viewer.use(textures);
+}
+
+// Sends the scan's own voxels to the graphics card, a part for each image drawn, so that the page never stands still.
+// Gives the labels.
+async function loadVoxels(viewer, { shape: [nz, ny, nx] }) {
+  const size = [nx, ny, nz], slice = nx * ny, textures = {}, arrays = {};
+  for (const name of ["scan", "labels"]) {
+    const reader = (await ask(`/${name}`)).body.getReader(), voxels = (arrays[name] = new Uint8Array(slice * nz));
+    textures[name] = viewer.makeTexture(size, name === "scan");
+    let [got, sent] = [0, 0];
+    for (let part = await reader.read(); !part.done; part = await reader.read()) {
+      voxels.set(part.value, got);
+      got += part.value.length;
+      const whole = Math.floor(got / slice);
+      if (whole === nz || (whole - sent) * slice > PART_BYTES) {
+        viewer.write(textures[name], voxels, size, [0, 0, sent], [nx - 1, ny - 1, whole - 1]);
+        sent = whole;
+        await frame();
+      }
+    }
+    if (got !== voxels.length) throw new Error("the program ended");
+  }
+  viewer.volumes[0].img = arrays.scan;
+  viewer.use(textures);
+  return arrays.labels;
 }
 
 function listStructures(facts) {
@@ -65,16 +100,9 @@ function showVolumes(editing, facts) {
 
 // Sends what was changed to the graphics card, and no more.
 function redraw(viewer, editing, facts) {
-  const { low, high } = editing.touched, { gl } = viewer, [nx, ny] = editing.size;
-  if (high[0] >= 0) {
-    gl.activeTexture(gl.TEXTURE7);
-    gl.bindTexture(gl.TEXTURE_3D, viewer.drawTexture);
-    const settings = { UNPACK_ALIGNMENT: 1, UNPACK_ROW_LENGTH: nx, UNPACK_IMAGE_HEIGHT: ny, UNPACK_SKIP_PIXELS: low[0], UNPACK_SKIP_ROWS: low[1], UNPACK_SKIP_IMAGES: low[2] };
-    for (const [name, value] of Object.entries(settings)) gl.pixelStorei(gl[name], value);
-    gl.texSubImage3D(gl.TEXTURE_3D, 0, ...low, ...high.map((value, a) => value - low[a] + 1), gl.RED, gl.UNSIGNED_BYTE, editing.labels);
-    for (const name of Object.keys(settings)) gl.pixelStorei(gl[name], name === "UNPACK_ALIGNMENT" ? 1 : 0);
-    editing.clear();
-  }
+  const { low, high } = editing.touched;
+  if (high[0] >= 0) viewer.write(viewer.textures.labels, editing.labels, editing.size, low, high);
+  editing.clear();
   viewer.drawScene();
   showVolumes(editing, facts);
 }
