@@ -16,7 +16,7 @@ from whs_fast.report.plain import render_report
 
 pytestmark = pytest.mark.slow
 SOURCE = {"kind": "dicom", "size": [512, 512, 400], "spacing_mm": [0.4, 0.4, 0.5], "series_number": 4,
-          "phase": "35%", "choice": "one of 12 CT series: the thinnest, with contrast"}  # fmt: skip
+          "phase": None, "choice": "one of 12 CT series: the thinnest, with contrast"}  # fmt: skip
 
 
 @pytest.fixture(scope="module")

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 from whs_fast.errors import InputError
 from whs_fast.structures import BY_KEY, STRUCTURES
-from whs_fast.volume import Grid, Volume, axis_aligned_grid, index_map, index_to_mm, mm_to_index
+from whs_fast.volume import Grid, Volume, axis_aligned_grid, index_map, index_to_mm, mm_to_index, same_voxels
 
 
 @st.composite
@@ -128,3 +129,15 @@ def test_import_is_cheap_and_names_are_found_on_first_use() -> None:
     assert whs_fast.Volume is Volume
     with pytest.raises(AttributeError, match="has no attribute 'nonsense'"):
         _ = whs_fast.nonsense
+
+
+def test_grids_are_the_same_until_a_voxel_lies_a_tenth_of_one_away():
+    tilt = 1e-4  # of a direction: over 400 voxels a twenty-fifth of one
+    grid = Grid((400, 300, 200), (0.5, 0.7, 2.0), (-100.0, 20.0, 900.0))
+    turned = replace(grid, direction=(1.0, -tilt, 0.0, tilt, 1.0, 0.0, 0.0, 0.0, 1.0))
+    assert same_voxels(grid, grid) and same_voxels(grid, turned) and same_voxels(turned, grid)
+    assert same_voxels(grid, replace(grid, origin_mm=(-100.0, 20.0, 900.19)))
+    assert not same_voxels(grid, replace(grid, origin_mm=(-100.0, 20.0, 900.21)))
+    assert not same_voxels(grid, replace(grid, spacing_mm=(0.5, 0.7, 2.001)))
+    assert not same_voxels(grid, replace(grid, shape=(400, 300, 201)))
+    assert not same_voxels(grid, replace(grid, direction=(-1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)))

@@ -29,9 +29,7 @@ from whs_fast.valves.describing import describe_valves
 from whs_fast.valves.planes import ValvePlane, describe_planes, find_planes
 from whs_fast.valves.root import describe_root, find_root
 from whs_fast.valves.wall import describe_wall
-from whs_fast.volume import Grid, Volume
-
-SAME_WITHIN_MM = 0.01  # corners of two grids that are one
+from whs_fast.volume import Grid, Volume, same_voxels
 
 
 def measure(
@@ -71,7 +69,7 @@ def measure(
         array, grid = read_labels(path, {structure.label: structure.label for structure in STRUCTURES})
         found = Segmentation((array,), grid, True, ())
     volume = None if scan is None else read(scan, threads=threads)
-    if volume is not None and not _same_grid(volume.grid, found.grid):
+    if volume is not None and not same_voxels(found.grid, volume.grid):
         raise InputError(f"{printable(path)}: found labels on another grid than the scan's, expected the same voxels")
     measured: dict[str, Any] = {}
     planes: dict[str, ValvePlane | str] = {}
@@ -103,14 +101,6 @@ def measure(
         "warnings": [*warnings, *measuring.find_doubts(measured, found.grid)],
         "version": version("whs_fast"),
     }
-
-
-def _same_grid(one: Grid, other: Grid) -> bool:
-    """Whether their voxels are the same ones, but for the rounding of headers."""
-    ends = [grid.affine @ (*(n - 1 for n in grid.shape[::-1]), 1) for grid in (one, other)]
-    return one.shape == other.shape and bool(
-        np.abs(one.affine - other.affine).max() < SAME_WITHIN_MM and np.abs(ends[0] - ends[1]).max() < SAME_WITHIN_MM
-    )
 
 
 def correct(

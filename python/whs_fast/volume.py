@@ -8,6 +8,7 @@ here.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import product
 from math import ceil
 from typing import Any, TypeAlias
 
@@ -24,6 +25,7 @@ Direction: TypeAlias = tuple[float, float, float, float, float, float, float, fl
 AIR_HU = -1024  # also what everything outside a scan counts as
 
 MOST_SAMPLES = 16
+_SAME_WITHIN_VOXELS = 0.1
 
 IDENTITY_DIRECTION: Direction = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
 
@@ -145,6 +147,15 @@ def index_map(target: Grid, source: Grid) -> NDArray[np.float64]:
     offset = np.subtract(target.origin_mm, source.origin_mm)
     matrix = np.linalg.solve(source_axes, np.column_stack([target_axes, offset]))
     return np.ascontiguousarray(matrix[::-1][:, [2, 1, 0, 3]])
+
+
+def same_voxels(one: Grid, other: Grid) -> bool:
+    """Whether two grids hold the same voxels, but for the rounding of headers: none lies a tenth of a voxel away."""
+    if one.shape != other.shape:
+        return False
+    corners = np.array(list(product(*((0, count - 1) for count in one.shape))))
+    matrix = index_map(one, other)
+    return bool(np.abs(corners @ matrix[:, :3].T + matrix[:, 3] - corners).max() < _SAME_WITHIN_VOXELS)
 
 
 def samples_per_voxel(to_source: NDArray[np.float64]) -> tuple[int, int, int]:

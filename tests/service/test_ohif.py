@@ -39,7 +39,7 @@ def ohif(engine, phantom, tmp_path, monkeypatch):
 
 
 def parse_nrrd(content):
-    """As nrrd-js does, which the plugin uses: fields up to the first empty line, then voxels; it inflates gzip itself."""
+    """As the plugin does by nrrd-js: fields up to the first empty line, then voxels, which it inflates itself."""
     head, _, voxels = content.partition(b"\n\n")
     magic, *lines = head.decode("ascii").splitlines()
     fields = dict(line.split(": ", 1) for line in lines if not line.startswith("#") and ":=" not in line)
@@ -64,7 +64,8 @@ def test_connecting(ohif):
 
 
 def test_automatic_segmentation(ohif, phantom, result):
-    params = {"result_extension": ".nrrd", "result_dtype": "uint8", "result_compress": False, "restore_label_idx": False}
+    params = {"result_extension": ".nrrd", "result_dtype": "uint8", "result_compress": False}
+    params |= {"restore_label_idx": False}
     query = {"image": SERIES, "output": "image"}
     answer = ohif("POST", f"/infer/{MODEL}", params=query, files={"params": (None, json.dumps(params))})
     assert answer.status_code == 200

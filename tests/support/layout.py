@@ -3,7 +3,7 @@ finds of faults that shut people out."""
 
 from importlib.resources import files
 
-SIZES = {390: 844, 1366: 768, 1920: 1080}
+SIZES = {390: 844, 900: 700, 1366: 768, 1920: 1080}
 
 # What is seen of each part: its box, cut by the boxes of all around it that scroll or hide. Boxes that hold one another
 # may overlap, as may what is drawn inside one of plotly's scenes.
@@ -32,6 +32,8 @@ _FAULTS = """(() => {
       faults.push(`${name(a)} lies over ${name(b)}`);
   }));
   if (document.documentElement.scrollWidth > document.documentElement.clientWidth) faults.push("it scrolls sideways");
+  for (const part of document.querySelectorAll(".wide > table"))
+    if (part.scrollWidth > part.parentElement.clientWidth + 1) faults.push(`${name({ part })} is wider than its place`);
   return faults.slice(0, 10);
 })()"""
 

@@ -10,8 +10,8 @@ from importlib import resources
 import requests
 from support.waiting import free_port, wait_for
 from whs_fast.reading.scan import read
-from whs_fast.service.queue import Limits
 from whs_fast.service.http_server import Server
+from whs_fast.service.queue import Limits
 from whs_fast.service.serving import Settings, serve
 
 LIMITS = Limits(upload=50 << 20, disk=500 << 20, jobs=10)

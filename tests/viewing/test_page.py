@@ -151,14 +151,32 @@ def test_the_page_fits_its_window(page, width):
         assert page.ask("document.documentElement.scrollHeight <= innerHeight")
 
 
-def shown(page):
-    """Red of the pixels that the viewer draws."""
-    text = page.ask("""(() => { viewer.drawScene();
-        const { gl } = viewer, [w, h] = [gl.drawingBufferWidth, gl.drawingBufferHeight], pixels = new Uint8Array(4 * w * h);
+def shown(page, viewer="viewer"):
+    """Red of the pixels that a viewer draws, [y, x] from below."""
+    width, text = page.ask(
+        """((viewer) => { viewer.drawScene();
+        const { gl } = viewer, [w, h] = [gl.drawingBufferWidth, gl.drawingBufferHeight];
+        const pixels = new Uint8Array(4 * w * h);
         gl.readPixels(0, 0, w, h, gl.RGBA, gl.UNSIGNED_BYTE, pixels);
         let text = ""; for (let i = 0; i < pixels.length; i += 4) text += String.fromCharCode(pixels[i]);
-        return btoa(text); })()""")
-    return np.frombuffer(base64.b64decode(text), np.uint8).astype(float)
+        return [w, btoa(text)]; })"""
+        + f"({viewer})"
+    )
+    return np.frombuffer(base64.b64decode(text), np.uint8).astype(float).reshape(-1, width)
+
+
+def alike(one, other):
+    return np.corrcoef(one.ravel(), other.ravel())[0, 1]
+
+
+def test_the_scale_is_as_long_as_it_says(page):
+    side = np.linalg.norm(page.ask("facts.views[0].place.to_mm.map(row => row[0])")) * 256  # mm
+    image = shown(page, "oblique.viewer")
+    bright = np.abs(image - 0.9 * 255) <= 1
+    rows = bright[: image.shape[0] // 3].sum(axis=1)
+    across = np.flatnonzero(bright[np.argmax(rows)])
+    expected = 50.0 / side * min(image.shape)  # the image fills the smaller side of the canvas
+    assert across[-1] - across[0] + 1 == pytest.approx(expected, abs=3) and rows.max() > 0.9 * expected
 
 
 def test_the_page_scrolls_before_all_voxels_are_there_and_keeps_its_place(address, monkeypatch):
@@ -168,7 +186,7 @@ def test_the_page_scrolls_before_all_voxels_are_there_and_keeps_its_place(addres
         page.resize(1366, 768)
         page.send("Page.navigate", url=address)
         page.wait_for("document.documentElement?.dataset.ready === 'coarse'")
-        assert page.ask("document.getElementById('tools').inert")  # nothing can be changed yet
+        assert page.ask("document.getElementById('side').inert")  # nothing can be changed yet
         x, y = axial(page)
         first, before = shown(page), page.ask("[...viewer.scene.crosshairPos]")
         for _ in range(9):
@@ -180,7 +198,7 @@ def test_the_page_scrolls_before_all_voxels_are_there_and_keeps_its_place(addres
         fine = shown(page)
         assert page.ask("[...viewer.scene.crosshairPos]") == place
         assert np.count_nonzero(fine != coarse) > 1000
-        assert np.corrcoef(fine, coarse)[0, 1] > max(0.9, np.corrcoef(fine, first)[0, 1])
+        assert alike(fine, coarse) > max(0.9, alike(fine, first))
         assert page.problems == []
 
 

@@ -29,7 +29,6 @@ from whs_fast.volume import Grid, index_to_mm, mm_to_index
 from whs_fast.writing.label_maps import nifti_header, write_labels
 
 
-
 def split(address):
     url, token = address.split("#")
     return url.rstrip("/"), {"Authorization": f"Bearer {token}"}
@@ -44,7 +43,7 @@ def change(*voxels):
 
 
 def free(scan):
-    """Where neither a voxel nor its neighbours lie at the ends of the window, so that to sample and to window commute."""
+    """Where neither a voxel nor its neighbours lie at the ends of the window: there sampling and windowing commute."""
     return (minimum_filter(scan, 3) > 0) & (maximum_filter(scan, 3) < 255)
 
 
@@ -202,7 +201,8 @@ def test_results_of_another_scan_are_refused_in_one_line(results, tmp_path, caps
     sitk.WriteImage(image, str(tmp_path / "other.nii.gz"))
     assert main(["view", str(results), str(tmp_path / "other.nii.gz"), "-o", str(tmp_path / "o"), "--no-browser"]) == 2
     told = capsys.readouterr().err
-    assert "expected the scan's 20 x 20 x 20: another scan?" in told and told.count("\n") == 1
+    expected = "expected the scan's 20 x 20 x 20 voxels from 0.0, 0.0, 0.0 mm: another scan?"
+    assert expected in told and told.count("\n") == 1
 
 
 @pytest.mark.parametrize("content", [None, "{", "[]", '{"structures": {}}'])

@@ -116,8 +116,8 @@ def command(
     if archive is not None:
         require_extra("dicomweb", "--from-dicomweb")
     from whs_fast.engine import Engine
-    from whs_fast.service.queue import Limits
     from whs_fast.service.http_server import Server
+    from whs_fast.service.queue import Limits
     from whs_fast.service.serving import Settings, serve
 
     if no_token and owners:

@@ -20,6 +20,7 @@ h1 { font-size: 1.6rem; margin: 0; } h2 { font-size: 1.15rem; margin: 2rem 0 .5r
 table { border-collapse: collapse; width: 100%; } th { text-align: left; font-weight: 600; }
 td, th { padding: .3rem .6rem; border-bottom: 1px solid var(--line); vertical-align: top; }
 td.number, th.number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
+.normal td.number { white-space: normal; }
 td.hash { font-family: ui-monospace, Consolas, Menlo, monospace; font-size: .8rem; overflow-wrap: anywhere; }
 .swatch { display: inline-block; width: .8rem; height: .8rem; border-radius: 3px; margin-right: .6rem; }
 td.structure { padding-left: 2rem; text-indent: -1.4rem; }

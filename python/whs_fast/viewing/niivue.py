@@ -16,7 +16,7 @@ _MADE = re.compile(rb"Creating new Niivue instance.{0,200}?\bnew ([\w$]+)\([\w$]
 def niivue_script() -> bytes:
     """A JavaScript module that exports the class Niivue. Raises InputError where the installed bundle is another."""
     spec = find_spec("ipyniivue")  # not imported: it brings half of Jupyter with it
-    places = (Path(place) / "static" / "widget.js" for place in spec and spec.submodule_search_locations or ())
+    places = (Path(place) / "static" / "widget.js" for place in (spec and spec.submodule_search_locations) or ())
     text = b"".join(place.read_bytes() for place in places if place.exists())
     found = _MADE.search(text)
     if found is None:

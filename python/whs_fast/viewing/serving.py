@@ -18,8 +18,8 @@ from starlette.routing import Route
 
 from whs_fast.errors import InputError, OutputError
 from whs_fast.service.guard import Guard
-from whs_fast.service.owners import make_owner
 from whs_fast.service.http_server import Server, listen
+from whs_fast.service.owners import make_owner
 from whs_fast.viewing.niivue import niivue_script
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ from whs_fast.report.views import View, heart_views, look
 from whs_fast.steps.region import REACH_MM, WINDOW_HU
 from whs_fast.structures import STRUCTURES
 from whs_fast.viewing.upright import Order
-from whs_fast.volume import AIR_HU, Grid, Triple, Volume, index_map, index_to_mm, mm_to_index
+from whs_fast.volume import AIR_HU, Grid, Triple, Volume, index_map, index_to_mm, mm_to_index, same_voxels
 from whs_fast.writing.label_maps import nifti_header
 
 # What a changed voxel is in a request: its index in the upright array and its label, little-endian.
@@ -44,7 +44,9 @@ class Session:
         own = {structure.label: structure.label for structure in STRUCTURES}
         labels, grid = read_labels(results / FORMATS["nifti"].files[0], own)
         self.volume: Volume = read(scan, threads=threads, series=series, phase=phase)
-        _check_same(grid, self.volume.grid, results)
+        if not same_voxels(grid, self.volume.grid):
+            found, expected = (f"{_size(each)} voxels from {_corner(each)} mm" for each in (grid, self.volume.grid))
+            raise InputError(f"{results}: found labels of {found}, expected the scan's {expected}: another scan?")
         self.labels = labels
         self._part = _find_part(labels, grid, self._valve_mm(), threads)
         self._order = Order.of(_part_grid(grid, self._part))
@@ -58,7 +60,7 @@ class Session:
         return self.labels[self._part].size
 
     def coarse(self) -> bytes:
-        """Scan and labels, each uint8, upright, on a few voxels over the same box: a look until all voxels are there."""
+        """Scan and labels, each uint8, upright, on fewer voxels over the same box: to look at until all are there."""
         grid = self._coarse_grid()
         scan, labels = np.empty(grid.shape, np.uint8), np.empty(grid.shape, np.uint8)
         matrix = index_map(grid, self.volume.grid)
@@ -179,7 +181,7 @@ def _place(grid: Grid) -> dict[str, Any]:
 def _over(grid: Grid, shape: tuple[int, int, int]) -> Grid:
     """The grid of other voxels, as many as shape says, over the same box."""
     step = np.divide(grid.shape, shape)[::-1]  # in voxels, x y z
-    spacing, origin = grid.spacing_mm * step, grid.affine @ [*(step - 1) / 2, 1.0]
+    spacing, origin = np.multiply(grid.spacing_mm, step), grid.affine @ [*(step - 1) / 2, 1.0]
     (i, j, k), (x, y, z, _) = spacing.tolist(), origin.tolist()
     return Grid(shape, (i, j, k), (x, y, z), grid.direction)
 
@@ -228,15 +230,9 @@ def _ras(lps: Any) -> list[float]:
     return [-x, -y, z]
 
 
-def _check_same(labels: Grid, scan: Grid, results: Path) -> None:
-    if labels.shape != scan.shape:
-        found, expected = (" x ".join(str(n) for n in grid.shape[::-1]) for grid in (labels, scan))
-        raise InputError(f"{results}: found labels of {found} voxels, expected the scan's {expected}: another scan?")
-    corners = np.array(
-        [[x, y, z, 1.0] for z in (0, scan.shape[0]) for y in (0, scan.shape[1]) for x in (0, scan.shape[2])]
-    )
-    apart = float(np.abs(corners @ (labels.affine - scan.affine).T).max())
-    if apart > min(scan.spacing_mm) / 4:
-        raise InputError(
-            f"{results}: found labels {apart:.1f} mm away from the scan, expected its place: another scan?"
-        )
+def _size(grid: Grid) -> str:
+    return " x ".join(str(count) for count in grid.shape[::-1])
+
+
+def _corner(grid: Grid) -> str:
+    return ", ".join(f"{value:.1f}" for value in grid.origin_mm)

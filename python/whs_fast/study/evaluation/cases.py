@@ -25,9 +25,8 @@ from whs_fast.study.evaluation.overlap import count_pairs, dice_matrix, overall_
 from whs_fast.study.evaluation.pairing import Case
 from whs_fast.study.evaluation.schemes import LabelSet
 from whs_fast.study.evaluation.surfaces import TOLERANCES_MM, SurfaceMeasures, compare_surfaces, find_surface
-from whs_fast.volume import Grid, index_map
+from whs_fast.volume import Grid, index_map, same_voxels
 
-_SAME_WITHIN_VOXELS = 0.01
 _LABEL_COUNT = len(STRUCTURES) + 1
 
 
@@ -83,7 +82,7 @@ def score_case(
         notes += find_mirrored(own.labels, own.grid, other.labels, other.grid, threads=threads)
     own_ml, other_ml = _volumes_ml(own, threads), _volumes_ml(other, threads)
     prediction, reference = own.labels, other.labels
-    if not _same_grid(own.grid, other.grid):
+    if not same_voxels(own.grid, other.grid):
         notes.append("the grids differ: the prediction was resampled to the reference's grid (nearest voxel)")
         notes += _note_outside(own, other.grid, "prediction", "reference", threads)
         notes += _note_outside(other, own.grid, "reference", "prediction", threads)
@@ -140,16 +139,6 @@ def _sampled(labels: NDArray[np.uint8], grid: Grid, target: Grid, threads: int) 
     return out
 
 
-def _same_grid(a: Grid, b: Grid) -> bool:
-    """Whether the voxels of two grids are the same ones, but for the rounding of headers."""
-    if a.shape != b.shape:
-        return False
-    corners = _corners(a)
-    matrix = index_map(a, b)
-    moved = corners @ matrix[:, :3].T + matrix[:, 3]
-    return bool(np.abs(moved - corners).max() < _SAME_WITHIN_VOXELS)
-
-
 def _boxes_meet(a: Grid, b: Grid) -> bool:
     (low_a, high_a), (low_b, high_b) = a.box_mm, b.box_mm
     return bool(np.all(np.less(low_a, high_b)) and np.all(np.less(low_b, high_a)))
@@ -162,7 +151,3 @@ def _note_outside(found: LabelMap, other: Grid, name: str, other_name: str, thre
     if not outside_ml:
         return []
     return [f"{outside_ml:.1f} mL of the {name}'s labels lie outside the {other_name}'s grid and cannot match"]
-
-
-def _corners(grid: Grid) -> NDArray[np.float64]:
-    return np.array(np.meshgrid(*[(0, n - 1) for n in grid.shape])).reshape(3, -1).T.astype(np.float64)

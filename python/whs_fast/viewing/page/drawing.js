@@ -63,7 +63,7 @@ export class Viewer extends Niivue {
   static async on(canvas, options) {
     const viewer = new Viewer({
       backColor: [0.055, 0.063, 0.078, 1], crosshairWidth: 1, crosshairGap: 12, crosshairColor: [0.7, 0.7, 0.7, 1], multiplanarShowRender: 0,
-      dragMode: 0, rulerColor: [0.9, 0.9, 0.9, 1], loadingText: "", dragAndDropEnabled: false, isRuler: true, ...options,
+      dragMode: 0, rulerColor: [0.9, 0.9, 0.9, 1], loadingText: "", dragAndDropEnabled: false, isRuler: true, rulerWidth: 2, ...options,
     });
     onlyWhatIsDrawn(canvas.getContext("webgl2", { antialias: false }));
     await viewer.attachToCanvas(canvas);
@@ -139,6 +139,14 @@ export class Viewer extends Niivue {
       this.textures[name] = texture;
     }
     this.drawScene();
+  }
+
+  // A scale of 5 cm. NiiVue's own is drawn into the last slice alone, as if that were the whole canvas.
+  drawRuler() {
+    const { gl } = this, [{ leftTopWidthHeight: [left, top, width, height], fovMM }] = this.screenSlices;
+    const length = (50 * width) / Math.abs(fovMM[0]), start = left + (width - length) / 2, line = top + height - 0.1 * length;
+    gl.viewport(0, 0, gl.canvas.width, gl.canvas.height);
+    this.drawRuler10cm([start, line, start + length, line], this.opts.rulerColor, this.opts.rulerWidth);
   }
 
   // The window in HU by a drag in pixels: wider to the right, brighter upwards.

@@ -40,7 +40,7 @@ async function start() {
   connect(viewer, oblique, editing, facts);
   viewer.createOnLocationChange();
   showVolumes(editing, facts);
-  find("tools").inert = false;
+  find("side").inert = false;
   tell("Ready.");
   Object.assign(window, { oblique, editing, facts });
   document.documentElement.dataset.ready = "planes";
@@ -244,7 +244,7 @@ function offerViews(oblique, facts) {
   async function show(number) {
     [...place.children].forEach((button, at) => button.setAttribute("aria-pressed", String(at === number)));
     const { name, letters: [left, right, above, below] } = facts.views[number];
-    find("oblique-name").textContent = `${name}: left ${left}, right ${right}, above ${above}, below ${below}`;
+    find("oblique-name").textContent = `${name}: left ${left}, right ${right}, above ${above}, below ${below}; the scale is 5 cm long`;
     await oblique.show(number);
     document.documentElement.dataset.view = name;
   }
