@@ -50,6 +50,20 @@ def test_events_tell_of_every_step_until_the_end(service, engine, scan):
     assert told[-1] == service.ask("GET", f"/api/jobs/{job['id']}").json()
 
 
+def test_one_stream_tells_of_all_jobs_of_its_owner(service, engine, scan):
+    first = service.end(service.send(scan).json()["id"])
+    with service.ask("GET", "/api/events", stream=True) as answer:
+        lines = answer.iter_lines(decode_unicode=True)
+        told = (json.loads(line[6:]) for line in lines if line.startswith("data: "))
+        assert next(told) == first
+        service.send(scan, owner="bob")
+        second = service.send(scan).json()["id"]
+        found = [next(told)]
+        while not found[-1]["ended"]:
+            found.append(next(told))
+    assert {job["id"] for job in found} == {second} and found[-1]["state"] == "done"
+
+
 def test_jobs_wait_in_order_and_each_owner_sees_their_own(service, engine, scan):
     engine.go.clear()
     first, other, second = service.send(scan), service.send(scan, owner="bob"), service.send(scan)

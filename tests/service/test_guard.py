@@ -1,12 +1,15 @@
 """Who gets in: tokens, names that requests were sent to, sites that they come from, sizes that they announce."""
 
 import json
+import os
 import re
 import socket
+import subprocess
 
 import pytest
 import requests
 from support.local_service import LIMITS, running
+from support.programs import need
 
 CROSS = {"Origin": "http://evil.example"}
 
@@ -100,6 +103,17 @@ def test_ten_gigabytes_are_refused_before_they_are_sent(service):
         413,
         f"the upload is larger than the limit of {LIMITS.upload + (1 << 20)} bytes",
     )
+
+
+@pytest.mark.parametrize("how", [[], ["-H", "Transfer-Encoding: chunked"]], ids=["length told", "in chunks"])
+def test_curl_cannot_send_ten_gigabytes(service, tmp_path, how):
+    with (tmp_path / "scan.nii").open("wb") as file:
+        file.truncate(10 << 30)  # a hole
+    command = [need("curl"), "-s", *how, "-H", f"Authorization: Bearer {service.tokens['alice']}", "-o", os.devnull]
+    command += ["-F", f"file=@{tmp_path / 'scan.nii'}", "-w", "%{http_code} %{size_upload}", service.url + "/api/jobs"]
+    told = subprocess.run(command, capture_output=True, text=True, timeout=120).stdout.split()
+    assert told[0] == "413" and int(told[1]) < (2 * LIMITS.upload if how else 1 << 20)
+    assert list((service.settings.queue / "partial").iterdir()) == []
 
 
 def test_an_upload_that_does_not_tell_its_size_ends_at_the_limit(service):

@@ -25,12 +25,6 @@ def open_page(page, address):
     page.wait_for("document.readyState === 'complete' && document.getElementById('drop')")
 
 
-def choose(page, path):
-    root = page.send("DOM.getDocument")["root"]["nodeId"]
-    node = page.send("DOM.querySelector", nodeId=root, selector="#files")["nodeId"]
-    page.send("DOM.setFileInputFiles", nodeId=node, files=[str(path)])
-
-
 @pytest.mark.parametrize("width", [390, 1366, 1920])
 def test_a_scan_goes_in_and_its_report_opens(page, service, engine, scan, width):
     page.resize(width, SIZES[width])
@@ -38,7 +32,7 @@ def test_a_scan_goes_in_and_its_report_opens(page, service, engine, scan, width)
     page.wait_for("!document.getElementById('inside').hidden")
     assert page.ask("location.href") == f"{service.url}/" and page.ask("document.cookie") == ""
     engine.go.clear()
-    choose(page, scan)
+    page.choose_files("#files", scan)
     page.wait_for("document.querySelector('.state')?.textContent === 'Running: segmenting'")
     engine.go.set()
     page.wait_for("document.querySelector('.state').textContent === 'Done'")
@@ -66,7 +60,7 @@ def test_jobs_are_cancelled_and_removed_on_the_page(page, service, engine, scan)
     open_page(page, f"{service.url}/#{service.tokens['alice']}")
     page.wait_for("!document.getElementById('inside').hidden")
     engine.go.clear()
-    choose(page, SAMPLE)
+    page.choose_files("#files", SAMPLE)
     page.wait_for("document.querySelector('.state')?.textContent.startsWith('Running')")
     page.ask("document.querySelector('.cancel').click()")
     page.wait_for("document.querySelector('.state').textContent === 'Cancelled'")

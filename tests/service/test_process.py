@@ -1,5 +1,6 @@
 """The service as a process of its own: killed, started again, and many at once."""
 
+import json
 import os
 import re
 import signal
@@ -10,7 +11,9 @@ from pathlib import Path
 
 import pytest
 import requests
+from support.browser import browser_page
 from support.phantom import make_models
+from support.programs import need
 from support.waiting import answers, free_port, wait_for
 
 pytestmark = pytest.mark.slow
@@ -55,11 +58,15 @@ class Process:
     def log(self):
         return (self.folder / "log").read_text()
 
+    def token(self, owner):
+        return re.search(rf"Token of {owner}, told only now: (\S+)", self.log)[1]
+
     def ask(self, method, path, owner="alice", **how):
-        token = re.search(rf"Token of {owner}, told only now: (\S+)", self.log)[1]
-        return requests.request(
-            method, self.url + path, headers={"Authorization": f"Bearer {token}"}, timeout=60, **how
-        )
+        headers = {"Authorization": f"Bearer {self.token(owner)}"}
+        return requests.request(method, self.url + path, headers=headers, timeout=60, **how)
+
+    def jobs(self, owner):
+        return {job["id"]: job for job in self.ask("GET", "/api/jobs", owner).json()}
 
     def send(self, owner):
         files = {"file": ("Doe^Jane.nii.gz", self.scan.read_bytes())}
@@ -82,32 +89,51 @@ def process(tmp_path, scan):
         process.process.wait(10)
 
 
-def test_twenty_uploads_at_once_and_two_deaths_and_each_job_ends_once(process):
-    owners = ["alice", "bob"] * 10
-    with ThreadPoolExecutor(20) as pool:
-        jobs = list(pool.map(process.send, owners))
-    assert len(set(jobs)) == 20
-    for least in (1, 4):
-        wait_for(lambda least=least: process.log.count(" done in ") >= least, 120)
-        process.kill()
-        process.start()
-    kept = {}
+def test_twenty_uploads_by_two_browsers_and_curl_and_two_deaths_and_each_job_ends_once(process):
+    with browser_page() as alices, browser_page() as bobs:
+        pages = {"alice": alices, "bob": bobs}
+        for owner, page in pages.items():
+            page.send("Page.navigate", url=f"{process.url}/#{process.token(owner)}")
+            page.wait_for("document.getElementById('inside')?.hidden === false")
+        header = f"Authorization: Bearer {process.token('alice')}"
+        command = [need("curl"), "-sf", "-H", header, "-F", f"file=@{process.scan}", process.url + "/api/jobs"]
+        with ThreadPoolExecutor(6) as pool:
+            curls = [pool.submit(subprocess.run, command, check=True, capture_output=True) for _ in range(6)]
+            for _ in range(7):
+                for page in pages.values():
+                    page.choose_files("#files", process.scan)
+        sent = [json.loads(curl.result().stdout)["id"] for curl in curls]
+        wait_for(lambda: len(process.jobs("alice")) == 13 and len(process.jobs("bob")) == 7)
+        assert set(sent) < process.jobs("alice").keys()
+        assert not process.jobs("alice").keys() & process.jobs("bob").keys()
+        for least in (1, 4):
+            wait_for(lambda least=least: process.log.count(" done in ") >= least, 120)
+            process.kill()
+            process.start()
+        kept = {}
 
-    def all_ended():
-        for job, owner in zip(jobs, owners, strict=True):
-            found = process.ask("GET", f"/api/jobs/{job}", owner).json()
-            assert kept.setdefault(job, found) == found or not kept[job]["ended"]
-            kept[job] = found
-        return all(found["ended"] for found in kept.values())
+        def all_ended():
+            for job in (*process.jobs("alice").values(), *process.jobs("bob").values()):
+                assert kept.setdefault(job["id"], job) == job or not kept[job["id"]]["ended"]
+                kept[job["id"]] = job
+            return all(job["ended"] for job in kept.values())
 
-    wait_for(all_ended, 600)
-    assert [found["state"] for found in kept.values()] == ["done"] * 20
+        wait_for(lambda: process.log.count(" done in ") >= 6, 120)
+        before = process.memory_mb()
+        wait_for(all_ended, 600)
+        assert process.memory_mb() - before < 60
+        assert [job["state"] for job in kept.values()] == ["done"] * 20
+        # The pages were there all the time, and have found the service again by themselves.
+        for page, count in ((alices, 13), (bobs, 7)):
+            states = "[...document.querySelectorAll('.state')].map(state => state.textContent)"
+            page.wait_for(f"{states}.length === {count} && {states}.every(text => text === 'Done')")
     told = re.findall(r"job (\w{16}) done", process.log)
     # One that was done when the process died, and had not said so yet, is not run again.
-    assert len(told) == len(set(told)) and set(told) <= set(jobs) and len(told) >= 18
+    assert len(told) == len(set(told)) and set(told) <= kept.keys() and len(told) >= 18
     labels = {
         process.ask("GET", f"/api/jobs/{job}/results/labels.nii.gz", owner).content
-        for job, owner in zip(jobs, owners, strict=True)
+        for owner in pages
+        for job in process.jobs(owner)
     }
     assert len(labels) == 1
     assert "Doe" not in process.log and process.log.count("Token of") == 2

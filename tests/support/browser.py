@@ -103,6 +103,12 @@ class Page:
         for kind in ("mousePressed", "mouseReleased"):
             self.send("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
 
+    def choose_files(self, selector: str, *paths: Path) -> None:
+        """What a user does with a field for files."""
+        root = self.send("DOM.getDocument")["root"]["nodeId"]
+        node = self.send("DOM.querySelector", nodeId=root, selector=selector)["nodeId"]
+        self.send("DOM.setFileInputFiles", nodeId=node, files=[str(path) for path in paths])
+
     def picture(self) -> bytes:
         """The window as PNG."""
         return base64.b64decode(self.send("Page.captureScreenshot", format="png")["data"])

@@ -53,6 +53,7 @@ class Api:
             Route("/api/jobs/{id}", self._remove, methods=["DELETE"]),
             Route("/api/jobs/{id}/cancel", self._cancel, methods=["POST"]),
             Route("/api/jobs/{id}/events", self._events),
+            Route("/api/events", self._all_events),
             Route("/api/jobs/{id}/results/{name:path}", self._result),
         ]
 
@@ -92,26 +93,30 @@ class Api:
         return JSONResponse(self.describe(self._queue.cancel(owner_of(request), request.path_params["id"])))
 
     async def _events(self, request: HttpRequest) -> Response:
-        self._find(request)
-        return StreamingResponse(self._follow(request), media_type="text/event-stream")
+        job = self._find(request)
+        return StreamingResponse(self._follow(owner_of(request), job.id), media_type="text/event-stream")
 
-    async def _follow(self, request: HttpRequest) -> AsyncIterator[str]:
-        """An event whenever the job changes, until it has ended, and comments that keep proxies awake."""
-        told, silent_s = None, 0.0
+    async def _all_events(self, request: HttpRequest) -> Response:
+        # For the page: a browser holds six connections to a service, and must not spend one on each job.
+        return StreamingResponse(self._follow(owner_of(request)), media_type="text/event-stream")
+
+    async def _follow(self, owner: str, only: str | None = None) -> AsyncIterator[str]:
+        """An event whenever one of the owner's jobs changes, and comments that keep proxies awake; of one job alone
+        until it has ended."""
+        told: dict[str, tuple[Job, int]] = {}
+        silent_s = 0.0
         while not self._stopping.is_set():
-            try:
-                job = self._find(request)
-            except RefusedError:  # removed
+            jobs = [job for job in reversed(self._queue.jobs(owner)) if only in (None, job.id)]
+            for job in jobs:
+                now = (job, self._before(job))
+                if told.get(job.id) != now:
+                    yield f"event: job\ndata: {json.dumps(self.describe(job))}\n\n"
+                    told[job.id], silent_s = now, 0.0
+            if only is not None and (not jobs or jobs[0].state in ENDED):
                 return
-            text = json.dumps(self.describe(job))
-            if text != told:
-                yield f"event: job\ndata: {text}\n\n"
-                told, silent_s = text, 0.0
-            elif silent_s >= _BEAT_S:
+            if silent_s >= _BEAT_S:
                 yield ":\n\n"
                 silent_s = 0.0
-            if job.state in ENDED:
-                return
             await asyncio.sleep(_TICK_S)
             silent_s += _TICK_S
 
@@ -126,6 +131,9 @@ class Api:
     def _find(self, request: HttpRequest) -> Job:
         return self._queue.find(owner_of(request), request.path_params["id"])
 
+    def _before(self, job: Job) -> int:
+        return self._queue.before(job) if job.state == "queued" else 0
+
     def _files(self, job: Job) -> list[str]:
         folder = self._queue.folder(job) / "results"
         return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
@@ -137,7 +145,7 @@ class Api:
             "state": job.state,
             "created": _time(job.created),
             "ended": None if job.ended is None else _time(job.ended),
-            "before": self._queue.before(job) if job.state == "queued" else 0,
+            "before": self._before(job),
             "step": job.step if job.state == "running" else "",
             "done": 1.0 if job.state == "done" else job.share,
             "reason": job.reason,

@@ -2,7 +2,8 @@
 // cookie that scripts cannot read. Names of files are not sent: they may be a patient's.
 
 const find = (id) => document.getElementById(id);
-const rows = new Map(); // of each job: its element, and what follows its progress
+const rows = new Map(); // of each job: its element
+let events; // of all jobs: a browser holds six connections to a service
 
 const SUFFIXES = [".nii.gz", ".nii", ".nrrd", ".mha", ".zip", ".dcm"];
 const STATES = {
@@ -82,6 +83,7 @@ function show(row, job) {
 }
 
 function follow(row, job) {
+  if (rows.has(job.id)) return removeRow(row); // its event was here before the answer
   show(row, job);
   rows.set(job.id, row);
   row.querySelector(".cancel").onclick = () => attempt(() => ask(`/api/jobs/${job.id}/cancel`, { method: "POST" }));
@@ -89,13 +91,6 @@ function follow(row, job) {
     await ask(`/api/jobs/${job.id}`, { method: "DELETE" });
     rows.delete(job.id);
     removeRow(row);
-  });
-  if (job.ended) return;
-  const events = new EventSource(`/api/jobs/${job.id}/events`); // connects again by itself after a restart
-  events.addEventListener("job", (event) => {
-    const now = JSON.parse(event.data);
-    show(row, now);
-    if (now.ended) events.close();
   });
 }
 
@@ -165,10 +160,16 @@ async function login(token) {
 }
 
 async function open() {
-  const jobs = await ask("/api/jobs");
+  await ask("/api/jobs"); // or the login is shown
   find("login").hidden = true;
   find("inside").hidden = false;
-  jobs.reverse().forEach((job) => { if (!rows.has(job.id)) follow(newRow(), job); });
+  events?.close();
+  events = new EventSource("/api/events"); // all jobs first; it connects again by itself after a restart
+  events.addEventListener("job", ({ data }) => {
+    const job = JSON.parse(data);
+    if (rows.has(job.id)) show(rows.get(job.id), job);
+    else follow(newRow(), job);
+  });
 }
 
 listen();
