@@ -5,7 +5,8 @@ import json
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+import urllib.request
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -117,31 +118,35 @@ class Page:
         self._socket.close()
 
 
+def browser_command(profile: str | Path) -> list[str]:
+    """Starts a browser that has no network: every name and address leads nowhere. What it opens is to be added."""
+    return [
+        need("chromium"),
+        "--headless=new",
+        "--no-sandbox",
+        "--no-first-run",
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--disable-dev-shm-usage",
+        "--disable-extensions",
+        "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+        "--proxy-server=127.0.0.1:9",
+        "--use-angle=swiftshader",
+        "--enable-unsafe-swiftshader",
+        "--remote-debugging-port=0",
+        "--remote-allow-origins=*",
+        f"--user-data-dir={profile}",
+    ]
+
+
 @contextmanager
 def browser_page() -> Iterator[Page]:
-    """A page of a browser of its own, which has no network: every name and address leads nowhere."""
+    """A page of a browser of its own."""
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
-        command = [
-            need("chromium"),
-            "--headless=new",
-            "--no-sandbox",
-            "--no-first-run",
-            "--disable-background-networking",
-            "--disable-component-update",
-            "--disable-dev-shm-usage",
-            "--disable-extensions",
-            "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
-            "--proxy-server=127.0.0.1:9",
-            "--use-angle=swiftshader",
-            "--enable-unsafe-swiftshader",
-            "--remote-debugging-port=0",
-            "--remote-allow-origins=*",
-            f"--user-data-dir={profile}",
-            "about:blank",
-        ]
+        command = [*browser_command(profile), "about:blank"]
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         try:
-            page = Page(_address(Path(profile), process))
+            page = Page(page_address(Path(profile), "about:blank"))
             try:
                 yield page
             finally:
@@ -151,16 +156,34 @@ def browser_page() -> Iterator[Page]:
             process.wait(timeout=_DEADLINE_S)
 
 
-def _address(profile: Path, process: "subprocess.Popen[bytes]") -> str:
-    import urllib.request
+def page_address(profile: Path, url: str) -> str:
+    """Where the browser of a profile lets its page of an address, or what begins with it, be driven; once it is there."""
+    return str(_wait(lambda: _target(profile, url))["webSocketDebuggerUrl"])
 
-    port = profile / "DevToolsActivePort"
+
+def devtools_port(profile: Path) -> str:
+    """The port on which the browser of a profile is driven, once it has one."""
+    return str(_wait(lambda: _port(profile)))
+
+
+def _wait(found: Callable[[], Any]) -> Any:
     end = time.monotonic() + _DEADLINE_S
-    while not (port.exists() and port.read_text().count("\n") >= 1):
-        assert process.poll() is None and time.monotonic() < end, "the browser did not start"
+    while not (value := found()):
+        assert time.monotonic() < end, "the browser did not start"
         time.sleep(0.05)
-    number = port.read_text().splitlines()[0]
+    return value
+
+
+def _port(profile: Path) -> str | None:
+    file = profile / "DevToolsActivePort"
+    return file.read_text().splitlines()[0] if file.exists() and "\n" in file.read_text() else None
+
+
+def _target(profile: Path, url: str) -> dict[str, Any] | None:
+    port = _port(profile)
+    if port is None:
+        return None
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    with opener.open(f"http://127.0.0.1:{number}/json/list") as answer:
-        pages = [page for page in json.load(answer) if page["type"] == "page"]
-    return str(pages[0]["webSocketDebuggerUrl"])
+    with opener.open(f"http://127.0.0.1:{port}/json/list") as answer:
+        pages = [page for page in json.load(answer) if page["type"] == "page" and page["url"].startswith(url)]
+    return pages[0] if pages else None
