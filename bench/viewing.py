@@ -2,8 +2,8 @@
 
 Goal: under 2 s for 512 x 512 x 400. The time begins with the start of `whs-fast view` and ends when a turn of the wheel
 has changed the slices that are drawn: the pixels are read back before and after, so that nothing is still on its way to
-the graphics. Chromium without a window, WebGL in software; started by the command, and running already. Given, too: when
-all of the scan's voxels are there, and the planes of the heart.
+the graphics. Chromium without a window, WebGL in software; started by the command, and running already. Given, too:
+when all of the scan's voxels are there, and the planes of the heart.
 
 With --alone (Linux, root) the command and the browser are scheduled before all else, as if nothing else ran.
 """
@@ -38,21 +38,18 @@ _WATCH = """(() => {
   };
   const before = pixels();
   const turned = new Promise((done) => viewer.canvas.addEventListener("wheel", done, { once: true }));
-  window.scrolled = turned.then(() => new Promise(requestAnimationFrame)).then(() => [pixels() !== before, Date.now() / 1000]);
+  const drawn = turned.then(() => new Promise(requestAnimationFrame));
+  window.scrolled = drawn.then(() => [pixels() !== before, Date.now() / 1000]);
 })()"""
 
 
-def measure(results: Path, scan: Path, opener: Path, profile: Path, alone: bool) -> tuple[float, float]:
+def measure(results: Path, scan: Path, opener: Path, profile: Path) -> tuple[float, float]:
     """Seconds until the page scrolls, and until everything is there."""
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", "whs_fast", "view", str(results), str(scan), "-o", str(Path(folder) / "out")]
         begin = time.time()
-        process = subprocess.Popen(
-            command,
-            env=os.environ | {"BROWSER": f"{opener} %s &"},
-            stdout=subprocess.DEVNULL,
-            preexec_fn=first if alone else None,
-        )
+        environment = os.environ | {"BROWSER": f"{opener} %s &"}
+        process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
         try:
             page = Page(page_address(profile, _HOST))
             page.send("Network.disable")  # to watch what is loaded takes time of its own
@@ -71,16 +68,13 @@ def measure(results: Path, scan: Path, opener: Path, profile: Path, alone: bool)
             process.wait()
 
 
-def first() -> None:
-    os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))
-
-
 @contextmanager
 def starting(folder: Path) -> Iterator[tuple[Path, Path]]:
     """What opens an address in a browser of its own, and the profile of that."""
     profile, script = folder / "profile", folder / "browser"
     line = " ".join(f"'{word}'" for word in browser_command(profile))
-    script.write_text(f'#!/bin/sh\necho $$ > "{folder}/pid"\nexec {line} --window-size=1366,768 "$1" > "{folder}/log" 2>&1\n')
+    lines = ("#!/bin/sh", f'echo $$ > "{folder}/pid"', f'exec {line} --window-size=1366,768 "$1" > "{folder}/log" 2>&1')
+    script.write_text("\n".join(lines))
     script.chmod(0o755)
     yield script, profile
     subprocess.run(["kill", (folder / "pid").read_text().strip()], check=False)
@@ -108,15 +102,19 @@ def main() -> None:
     parser.add_argument("--alone", action="store_true")
     options = parser.parse_args()
     load = os.getloadavg()[0]
-    print(f"{describe_runtime()['cpu']}, {os.cpu_count()} cores, load {load:.1f}{', before all else' * options.alone}; seconds")
+    alone = ", before all else" * options.alone
+    print(f"{describe_runtime()['cpu']}, {os.cpu_count()} cores, load {load:.1f}{alone}; seconds")
     print("| browser | scrolls: median (least - most) | all there: median |\n|---|---|---|")
     if options.alone:
-        first()
+        os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))  # what is started here inherits it
     for name, opening in (("started by the command", starting), ("running", running)):
         found = []
         for _ in range(options.rounds):
-            with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder, opening(Path(folder)) as (opener, profile):
-                found.append(measure(options.results, options.scan, opener, profile, options.alone))
+            with (
+                tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder,
+                opening(Path(folder)) as (opener, profile),
+            ):
+                found.append(measure(options.results, options.scan, opener, profile))
         scrolls, whole = zip(*found, strict=True)
         middle = f"{statistics.median(scrolls):.2f} ({min(scrolls):.2f} - {max(scrolls):.2f})"
         print(f"| {name} | {middle} | {statistics.median(whole):.2f} |")

@@ -157,7 +157,7 @@ def browser_page() -> Iterator[Page]:
 
 
 def page_address(profile: Path, url: str) -> str:
-    """Where the browser of a profile lets its page of an address, or what begins with it, be driven; once it is there."""
+    """Where a browser lets its page of an address, or what begins with it, be driven, once it is there."""
     return str(_wait(lambda: _target(profile, url))["webSocketDebuggerUrl"])
 
 

@@ -32,7 +32,7 @@ _FAULTS = """(() => {
       faults.push(`${name(a)} lies over ${name(b)}`);
   }));
   if (document.documentElement.scrollWidth > document.documentElement.clientWidth) faults.push("it scrolls sideways");
-  for (const part of document.querySelectorAll(".wide > table"))
+  for (const part of document.querySelectorAll("table.normal"))
     if (part.scrollWidth > part.parentElement.clientWidth + 1) faults.push(`${name({ part })} is wider than its place`);
   return faults.slice(0, 10);
 })()"""
