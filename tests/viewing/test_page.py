@@ -3,7 +3,9 @@ drawn, voxel by voxel."""
 
 import base64
 import json
+import re
 import threading
+from importlib import resources
 
 import numpy as np
 import pydicom
@@ -12,12 +14,16 @@ import SimpleITK as sitk
 from scipy.ndimage import correlate
 from support.browser import browser_page
 from support.layout import faults, hindrances
+from whs_fast.reading.scan import read
+from whs_fast.steps.region import WINDOW_HU
 from whs_fast.structures import BY_KEY
 from whs_fast.viewing.session import Session
+from whs_fast.volume import mm_to_index
 
 pytestmark = pytest.mark.slow
 CAVITY, AORTA, ATRIUM = (BY_KEY[key].label for key in ("left_ventricle_cavity", "aorta", "left_atrium"))
 REACH_MM, DEPTH_MM = 25.0, 20.0
+SAMPLE = resources.files("whs_fast") / "data" / "sample.nii.gz"
 
 
 @pytest.fixture
@@ -84,6 +90,12 @@ def test_what_is_drawn_is_what_is_saved(page, results, tmp_path):
         page.mouse("mouseWheel", x, y, deltaX=0, deltaY=120)
     press(page, x, y)
     assert page.ask("editing.at[2]") != first[2] and page.ask("editing.strokes.length") == 0  # looking changes nothing
+    told = page.ask("document.getElementById('told').textContent")
+    place, hu = re.fullmatch(r"(.+) mm \(LPS\): .+, (-?\d+) HU", told).groups()
+    mm = [float(value) for value in place.split(",")]
+    there = read(SAMPLE)
+    stored = there.array[tuple(np.rint(mm_to_index(there.grid, mm)).astype(int))]
+    assert int(hu) == pytest.approx(np.clip(stored, *WINDOW_HU), abs=3)
 
     choose(page, "paint", ATRIUM)
     put(page, "radius", 7)

@@ -26,14 +26,14 @@ const chosen = (name) => document.querySelector(`input[name="${name}"]:checked`)
 async function start() {
   const known = ask("/facts").then((answer) => answer.json());
   const coarse = ask("/coarse").then((answer) => answer.arrayBuffer());
- const viewer = await Viewer.on(find("canvas"), { isRadiologicalConvention: true, sagittalNoseLeft: true, showAllOrientationMarkers: true });
+  const viewer = await Viewer.on(find("canvas"), { isRadiologicalConvention: true, sagittalNoseLeft: true, showAllOrientationMarkers: true });
   const facts = await known;
   listStructures(facts);
   await viewer.place(facts, facts);
   viewer.scene.crosshairPos = viewer.mm2frac(facts.valve_mm);
   showCoarse(viewer, facts.coarse, await coarse);
   tell("A coarse image; the scan's own voxels are on their way.");
- window.viewer = viewer; // for the console
+  window.viewer = viewer; // for the console
   document.documentElement.dataset.ready = "coarse";
   const labels = await loadVoxels(viewer, facts);
   const editing = new Editing(labels, facts.shape, facts.to_mm), oblique = new Oblique(find("oblique"), editing, facts, ask);
@@ -69,7 +69,7 @@ async function loadVoxels(viewer, { shape: [nz, ny, nx] }) {
       voxels.set(part.value, got);
       got += part.value.length;
       const whole = Math.floor(got / slice);
-      if (whole === nz || (whole - sent) * slice > PART_BYTES) {
+      if (whole > sent && (whole === nz || (whole - sent) * slice > PART_BYTES)) {
         viewer.write(textures[name], voxels, size, [0, 0, sent], [nx - 1, ny - 1, whole - 1]);
         sent = whole;
         await frame();
