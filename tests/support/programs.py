@@ -19,7 +19,6 @@ _PROGRAMS = {
     "mcs": ("Debian packages mono-mcs and mono-runtime", ()),
     "mono": ("Debian packages mono-mcs and mono-runtime", ()),
     "openssl": ("Debian package openssl", ()),
-    "curl": ("Debian package curl", ()),
     "unshare": ("Debian package util-linux", ()),
     **dict.fromkeys(("dcmcjpeg", "dcmcjpls", "dcmcrle", "echoscu", "storescu"), ("Debian package dcmtk", ())),
     **dict.fromkeys(("segimage2itkimage", "tid1500reader"), ("Python package dcmqi", ())),
