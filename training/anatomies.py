@@ -10,11 +10,13 @@ import torch
 from numpy.typing import NDArray
 
 from training.heart import Anatomy, draw_anatomy, load_atlas, sample_tissues
+from training.male import draw_male, load_male
 from training.parametric import ParametricAnatomy, draw_parametric, draw_rooted, sample_parametric
 from training.toronto import CASES, draw_toronto, load_toronto
 
 SOURCES = ("atlas", "parametric", "toronto")  # of test sets and figures
-TRAINED = ("atlas", "rooted", "toronto")  # what trainings draw from
+TRAINED = ("atlas", "rooted", "toronto", "male")  # what trainings draw from
+EVERY = tuple(dict.fromkeys((*SOURCES, *TRAINED)))
 
 
 def load(sources: Collection[str]) -> None:
@@ -24,10 +26,12 @@ def load(sources: Collection[str]) -> None:
     if "toronto" in sources:
         for case in CASES:
             load_toronto(case)
+    if "male" in sources:
+        load_male()
 
 
 def draw(source: str, rng: np.random.Generator) -> Anatomy | ParametricAnatomy:
-    """A random anatomy of one of SOURCES, or "rooted"; the same generator state gives the same one."""
+    """A random anatomy of one of SOURCES or TRAINED; the same generator state gives the same one."""
     if source == "parametric":
         return draw_parametric(rng)
     if source == "rooted":
@@ -36,7 +40,9 @@ def draw(source: str, rng: np.random.Generator) -> Anatomy | ParametricAnatomy:
         return draw_anatomy(rng, load_atlas())
     if source == "toronto":
         return draw_toronto(rng)
-    raise ValueError(f"found the source {source!r}, expected one of {', '.join((*SOURCES, 'rooted'))}")
+    if source == "male":
+        return draw_male(rng)
+    raise ValueError(f"found the source {source!r}, expected one of {', '.join(EVERY)}")
 
 
 def sample(

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from training.anatomies import SOURCES, load
+from training.anatomies import EVERY, load
 from training.crops import draw_crop, draw_scale
 from training.heart import STRUCTURES
 
@@ -99,7 +99,7 @@ def alter(images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="best in memory, such as /dev/shm: a crop takes 4 to 8 MB")
-    parser.add_argument("--sources", nargs="+", choices=(*SOURCES, "rooted"), required=True)
+    parser.add_argument("--sources", nargs="+", choices=EVERY, required=True)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--minutes", type=float, required=True)

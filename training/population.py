@@ -20,7 +20,7 @@ import torch
 from numpy.typing import NDArray
 from whs_fast.structures import STRUCTURES
 
-from training.anatomies import SOURCES, draw, sample
+from training.anatomies import EVERY, draw, sample
 from training.heart import LVM
 
 POPULATION_SEED = 6  # first number of the seeds: no training, test or calibration draws these
@@ -77,7 +77,7 @@ def table(sizes: NDArray[np.float64]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--source", choices=SOURCES, required=True)
+    parser.add_argument("--source", choices=EVERY, required=True)
     parser.add_argument("--draws", type=int, default=1000)
     options = parser.parse_args()
     torch.set_num_threads(1)  # many small steps: threads cost more than they save

@@ -21,7 +21,7 @@ import torch
 import torch.nn.functional as F
 from torch.utils.data import DataLoader, Dataset
 
-from training.anatomies import SOURCES, load
+from training.anatomies import EVERY, load
 from training.crop_pool import CropPool
 from training.crops import draw_crop, draw_scale
 from training.curves import draw_curve
@@ -145,9 +145,7 @@ def parse_options() -> argparse.Namespace:
         "--scale", type=float, nargs=2, default=(0.85, 2.2), metavar=("LOW", "HIGH"),
         help="voxels of the crops in voxels of the region: the coarse stage draws the upper half, the fine the lower",
     )  # fmt: skip
-    parser.add_argument(
-        "--sources", nargs="+", choices=(*SOURCES, "rooted"), default=["atlas"], help="where anatomies come from"
-    )
+    parser.add_argument("--sources", nargs="+", choices=EVERY, default=["atlas"], help="where anatomies come from")
     parser.add_argument("--pool", type=Path, help="train on crops that training.crop_pool draws there")
     parser.add_argument("--pool-gib", type=float, default=12, help="memory of the device for them")
     parser.add_argument("--manifest", type=Path, help="labelled scans to learn from as well (see training/manifest.py)")
