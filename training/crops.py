@@ -48,7 +48,7 @@ def draw_crop(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """One training crop at `scale` times the region's spacing: image uint8 [side]^3, structures uint8 [side]^3.
 
-    source: where its anatomy comes from (training.anatomies.SOURCES).
+    source: where its anatomy comes from (training.anatomies.EVERY).
     """
     anatomy = draw(source, rng)
     spacing = SPACING_MM * scale

@@ -25,6 +25,7 @@ CAVITY_ML = 78.0  # of the left ventricle
 CALIBRE_MM = {AO: 2.4, PA: 1.6, PV: 1.0, SVC: 0.4, CS: 0.0, VEINS: 0.5, ARTERIES: 1.0}  # added to radii
 JOINTS = ((PV, LA), (LA, LVC), (LVC, AO), (CS, RA), (SVC, RA), (VEINS, RA), (RA, RVC), (RVC, PA), (VEINS, CS),
           (ARTERIES, AO))  # fmt: skip
+MOUTHS, MOUTH_MM = ((PV, LA), (CS, RA), (SVC, RA), (VEINS, RA)), 3.5  # vessels open where they are as near as this
 GAP_MM, SEPTUM_MM = 1.7, 6.0  # between pools that do not join, and between the ventricles
 CORONARIES = ("left_coronary_artery", "right_coronary_artery", "left_anterior_descending_artery",
               "right_posterior_descending_artery", "right_marginal_artery", "left_marginal_branch",
@@ -243,7 +244,10 @@ def assemble(pool: dict[int, Mask], muscle: Mask, walls: Mask) -> NDArray[np.uin
                 gap = SEPTUM_MM if {label, int(other)} == {LVC, RVC} else GAP_MM
                 mine &= ~within(labels == other, gap)
         labels[mine if label in (PV, VEINS, ARTERIES) else largest(mine)] = label
-    labels[(labels == 0) & muscle] = LVM
+    for vessel, chamber in MOUTHS:
+        gate = within(labels == vessel, MOUTH_MM) & within(labels == chamber, MOUTH_MM)
+        labels[gate & (labels == 0)] = vessel
+    labels[(labels == 0) & (muscle | within(labels == LVC, 3.0))] = LVM
     labels[largest((labels == 0) & walls)] = WALL
     return labels
 
