@@ -78,7 +78,7 @@ def test_a_drawn_anatomy_is_a_heart_in_a_thorax(names, draw):
 def test_the_map_of_the_male_is_whole():
     """One piece each, four pulmonary veins, apex to the left and in front, and blood held in by muscle."""
     case = placed_heart.read(male.FILE)
-    for label, count in {PV: 4} | dict.fromkeys((LA, LVC, AO, CS, SVC, RA, RVC, PA), 1).items():
+    for label, count in ({PV: 4} | dict.fromkeys((LA, LVC, AO, CS, SVC, RA, RVC, PA), 1)).items():
         assert ndimage.label(case.labels == label)[1] == count, label
     cavity = case.points(case.labels == LVC).mean(0)
     muscle = case.points(case.labels == LVM)
