@@ -75,7 +75,7 @@ Instructions instructions_named(const std::string& wanted) {
     throw std::invalid_argument("instructions is " + wanted + ", must be one of " + known);
 }
 
-bool in_pairs(Instructions instructions) { return kernels_of(instructions).in_pairs; }
+bool in_bundles(Instructions instructions) { return kernels_of(instructions).in_bundles; }
 
 PackedConvolution::PackedConvolution(const std::vector<std::int8_t>& words, std::vector<float> scale,
                                      std::vector<float> bias, std::vector<std::uint8_t> shares,
@@ -95,17 +95,14 @@ PackedConvolution::PackedConvolution(const std::vector<std::int8_t>& words, std:
         for (std::int64_t output = 0; output < count; ++output)
             pass.start.push_back(std::accumulate(of_pass + output * taps_ * 4, of_pass + (output + 1) * taps_ * 4, 0) *
                                  kernels.less);
-        if (kernels.in_pairs) {
-            const Paired paired = pair_taps({of_pass, static_cast<std::size_t>(count * taps_ * 4)}, taps_, most);
-            pass.in_fours = paired.in_fours;
-            for (std::size_t slot = 0, together; slot < paired.slots.size(); slot += together) {
-                together = static_cast<std::int64_t>(slot) < paired.in_fours ? 4 : 2;
-                for (std::size_t output = 0; output < 4; ++output)
-                    for (std::size_t i = slot; i < slot + together; ++i)
-                        pass.weights.push_back(word(paired.slots[i].weights[output]));
-            }
-            for (const Slot& slot : paired.slots)
+        if (kernels.in_bundles) {
+            Bundled bundled = bundle_taps({of_pass, static_cast<std::size_t>(count * taps_ * 4)}, taps_, most);
+            pass.sizes = std::move(bundled.sizes);
+            for (const Slot& slot : bundled.slots) {
                 pass.order.push_back(static_cast<std::int32_t>(slot.tap));
+                for (const std::int8_t* of_output : slot.weights)
+                    pass.weights.push_back(word(of_output));
+            }
         } else {
             for (std::int64_t tap = 0; tap < taps_; ++tap)
                 for (std::int64_t output = 0; output < count; ++output)
@@ -123,9 +120,10 @@ void PackedConvolution::operator()(const std::uint8_t* const* taps, std::span<co
             in_order[slot] = taps[pass.order[slot]];
         const bool as_given = in_order.empty();
         const ConvolutionPass over_taps{.weights = pass.weights.data(),
-                                        .taps = as_given ? taps_ : static_cast<std::int64_t>(in_order.size()),
-                                        .in_fours = pass.in_fours,
+                                        .taps = taps_,
                                         .tap = as_given ? taps : in_order.data(),
+                                        .sizes = pass.sizes.data(),
+                                        .bundles = static_cast<std::int64_t>(pass.sizes.size()),
                                         .share = shares_.data(),
                                         .start = pass.start.data(),
                                         .scale = scale_.data() + pass.first_output,

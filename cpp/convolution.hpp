@@ -11,7 +11,7 @@
 #pragma once
 
 #include "convolution_kernels.hpp"
-#include "pairing.hpp"
+#include "bundling.hpp"
 #include "views.hpp"
 
 #include <cstdint>
@@ -29,8 +29,8 @@ std::vector<std::string> instruction_sets();
 // Throws std::invalid_argument for one that is not among them.
 Instructions instructions_named(const std::string& name);
 
-// Whether their kernels take taps in pairs and fours (pairing.hpp).
-bool in_pairs(Instructions instructions);
+// Whether their kernels take taps in bundles (bundling.hpp).
+bool in_bundles(Instructions instructions);
 
 // Weights of one convolution in the order in which one set of instructions reads them.
 class PackedConvolution {
@@ -38,7 +38,7 @@ class PackedConvolution {
     // words: [output][tap][4] int8, outputs a multiple of four. A sum s of output o gives
     // clamp(round_half_even(float(s) * scale[o] + bias[o]), 0, 255). shares: for each tap, which third (0 to 2) of the
     // words of the next block it asks the memory for; taps that read the same words share the asking. most: what the
-    // weights of taps in pairs may sum to (pairing.hpp).
+    // weights of taps in bundles may sum to (bundling.hpp).
     PackedConvolution(const std::vector<std::int8_t>& words, std::vector<float> scale, std::vector<float> bias,
                       std::vector<std::uint8_t> shares, Instructions instructions, int most = kMostWeight);
 
@@ -56,7 +56,7 @@ class PackedConvolution {
         std::int64_t first_output;
         std::vector<std::int32_t> weights;
         std::vector<std::int32_t> start; // of each output
-        std::int64_t in_fours = 0;
+        std::vector<std::uint8_t> sizes; // of bundles of taps
         std::vector<std::int32_t> order; // in which it takes the taps; empty: as they are
     };
 

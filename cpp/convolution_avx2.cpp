@@ -1,4 +1,4 @@
-// AVX2: bytes in pairs of taps.
+// AVX2: bytes in bundles of taps.
 #include "convolution_kernel.hpp"
 #include "convolution_lanes_avx2.hpp"
 
@@ -15,6 +15,6 @@ struct Lanes : Lanes256 {
 
 } // namespace
 
-ConvolutionKernels avx2_kernels() { return {.four = &convolve<PairBlock<Lanes, 2>>, .in_pairs = true}; }
+ConvolutionKernels avx2_kernels() { return {.four = &convolve<BundleBlock<Lanes, 2>>, .in_bundles = true}; }
 
 } // namespace whs

@@ -1,4 +1,4 @@
-// AVX-512 without VNNI: bytes in pairs of taps.
+// AVX-512 without VNNI: bytes in bundles of taps.
 #include "convolution_kernel.hpp"
 #include "convolution_lanes_avx512.hpp"
 
@@ -15,6 +15,6 @@ struct Lanes : Lanes512 {
 
 } // namespace
 
-ConvolutionKernels avx512_kernels() { return {.four = &convolve<PairBlock<Lanes, 2>>, .in_pairs = true}; }
+ConvolutionKernels avx512_kernels() { return {.four = &convolve<BundleBlock<Lanes, 2>>, .in_bundles = true}; }
 
 } // namespace whs

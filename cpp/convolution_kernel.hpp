@@ -71,53 +71,49 @@ struct WordBlock {
     }
 };
 
-// Four outputs of two or four taps at a time, whose products meet in 16 bits (pairing.hpp).
+// Four outputs of some taps at a time, whose products meet in 16 bits (bundling.hpp).
 template <class Lanes, int X>
-struct PairBlock {
+struct BundleBlock {
     static constexpr int outputs = 4;
     static constexpr std::int64_t lanes = X * Lanes::width;
 
     static WHS_NOINLINE void make(const ConvolutionPass& pass, std::int64_t lane, std::uint8_t* const* out,
                                   std::int64_t out_lane) {
-        Sums sums;
+        typename Lanes::Sums sums[4 * X];
         repeat<4 * X>([&](auto i) WHS_INLINE_LAMBDA {
             sums[decltype(i)::value] = Lanes::fill(pass.start[decltype(i)::value / X]);
         });
-        std::int64_t t = 0;
-        for (; t < pass.in_fours; t += 4)
-            add<4>(sums, pass.tap + t, 4 * lane, pass.weights + 4 * t);
-        for (; t < pass.taps; t += 2)
-            add<2>(sums, pass.tap + t, 4 * lane, pass.weights + 4 * t);
+        const std::uint8_t* const* tap = pass.tap;
+        const std::int32_t* weights = pass.weights;
+        for (std::int64_t bundle = 0; bundle < pass.bundles; ++bundle) {
+            Met met;
+            const std::uint8_t* const* const end = tap + pass.sizes[bundle];
+            multiply(met, *tap + 4 * lane, weights, [](auto, auto products) WHS_INLINE_LAMBDA { return products; });
+            for (++tap, weights += 4; tap != end; ++tap, weights += 4)
+                multiply(met, *tap + 4 * lane, weights, &Lanes::add);
+            repeat<4 * X>([&](auto i) WHS_INLINE_LAMBDA {
+                sums[decltype(i)::value] = Lanes::widen_add(sums[decltype(i)::value], met[decltype(i)::value]);
+            });
+        }
         store_block<Lanes, 4, X>(sums, pass, out, out_lane);
     }
 
   private:
-    using Sums = typename Lanes::Sums[4 * X];
+    using Met = typename Lanes::Words[4 * X];
 
-    template <int T>
-    static WHS_INLINE void add(Sums& sums, const std::uint8_t* const* tap, std::int64_t offset,
-                               const std::int32_t* weights) {
-        typename Lanes::Words words[T * X];
-        repeat<T>([&](auto t) WHS_INLINE_LAMBDA {
-            const std::uint8_t* features = tap[decltype(t)::value] + offset;
-            prefetch(features + 2 * 4 * lanes); // two blocks ahead
-            repeat<X>([&](auto x) WHS_INLINE_LAMBDA {
-                words[decltype(t)::value * X + decltype(x)::value] = Lanes::load(features + 4 * Lanes::width * x);
-            });
+    // One tap's products, joined with what has met before.
+    template <class Join>
+    static WHS_INLINE void multiply(Met& met, const std::uint8_t* features, const std::int32_t* weights, Join join) {
+        prefetch(features + 2 * 4 * lanes); // two blocks ahead
+        typename Lanes::Words words[X];
+        repeat<X>([&](auto x) WHS_INLINE_LAMBDA {
+            words[decltype(x)::value] = Lanes::load(features + 4 * Lanes::width * x);
         });
         repeat<4>([&](auto o) WHS_INLINE_LAMBDA {
-            typename Lanes::Words weight[T];
-            repeat<T>([&](auto t) WHS_INLINE_LAMBDA {
-                weight[decltype(t)::value] = Lanes::broadcast(weights[T * decltype(o)::value + decltype(t)::value]);
-            });
+            const auto weight = Lanes::broadcast(weights[o]);
             repeat<X>([&](auto x) WHS_INLINE_LAMBDA {
-                typename Lanes::Words met = Lanes::multiply(words[decltype(x)::value], weight[0]);
-                repeat<T - 1>([&](auto before) WHS_INLINE_LAMBDA {
-                    constexpr int t = decltype(before)::value + 1;
-                    met = Lanes::add(met, Lanes::multiply(words[t * X + decltype(x)::value], weight[t]));
-                });
                 constexpr int i = decltype(o)::value * X + decltype(x)::value;
-                sums[i] = Lanes::widen_add(sums[i], met);
+                met[i] = join(met[i], Lanes::multiply(words[decltype(x)::value], weight));
             });
         });
     }

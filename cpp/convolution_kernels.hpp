@@ -9,8 +9,9 @@ namespace whs {
 struct ConvolutionPass {
     const std::int32_t* weights;
     std::int64_t taps;
-    std::int64_t in_fours;          // of taps in pairs so many, the first, come in fours
     const std::uint8_t* const* tap; // where its words lie at lane 0
+    const std::uint8_t* sizes;      // of taps in bundles, how many each has
+    std::int64_t bundles;
     const std::uint8_t* share;      // of each tap, which third of the words of the next block it asks the memory for
     const std::int32_t* start;      // of each output, where its sums begin
     const float *scale, *bias;
@@ -23,8 +24,8 @@ using ConvolutionKernel = void (*)(const ConvolutionPass& pass, std::int64_t fir
 struct ConvolutionKernels {
     ConvolutionKernel four;                              // by the outputs of a pass
     ConvolutionKernel eight = nullptr, twelve = nullptr; // where passes of four are not the best
-    bool in_pairs = false; // whether taps come in pairs and fours whose sums 16 bits hold (pairing.hpp)
-    int less = 0;          // what features are taken less
+    bool in_bundles = false; // whether taps come in bundles whose sums 16 bits hold (bundling.hpp)
+    int less = 0;            // what features are taken less
 };
 
 ConvolutionKernels portable_kernels();

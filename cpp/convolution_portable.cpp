@@ -1,5 +1,4 @@
-// Any processor: plain loops over bytes in pairs and fours of taps, in 16 bits, which compilers turn into vectors of
-// any width.
+// Any processor: plain loops over bytes in bundles of taps, in 16 bits, which compilers turn into vectors of any width.
 #include "convolution_kernel.hpp"
 
 #include <algorithm>
@@ -16,11 +15,14 @@ struct Block {
         alignas(64) std::int32_t sums[4][lanes];
         for (int output = 0; output < 4; ++output)
             std::fill_n(sums[output], lanes, pass.start[output]);
-        std::int64_t t = 0;
-        for (; t < pass.in_fours; t += 4)
-            add<4>(pass.tap + t, 4 * lane, pass.weights + 4 * t, sums);
-        for (; t < pass.taps; t += 2)
-            add<2>(pass.tap + t, 4 * lane, pass.weights + 4 * t, sums);
+        const std::uint8_t* const* tap = pass.tap;
+        const std::int32_t* weights = pass.weights;
+        for (std::int64_t bundle = 0; bundle < pass.bundles; ++bundle)
+            for (int left = pass.sizes[bundle], some; left > 0; left -= some, tap += some, weights += 4 * some) {
+                some = std::min(left, 4);
+                const auto add_some = some == 4 ? &add<4> : some == 3 ? &add<3> : some == 2 ? &add<2> : &add<1>;
+                add_some(tap, 4 * lane, weights, sums);
+            }
         for (int output = 0; output < 4; ++output)
             for (std::int64_t i = 0; i < lanes; ++i)
                 out[0][4 * (out_lane + i) + output] = rescale(sums[output][i], pass.scale[output], pass.bias[output]);
@@ -37,7 +39,8 @@ struct Block {
                     channels[4 * t + channel][i] = tap[t][offset + 4 * i + channel];
         for (int output = 0; output < 4; ++output) {
             std::int8_t w[4 * T];
-            std::memcpy(w, weights + T * output, sizeof w);
+            for (int t = 0; t < T; ++t)
+                std::memcpy(w + 4 * t, weights + 4 * t + output, 4);
             alignas(64) std::int16_t met[2][lanes];
             for (const int half : {0, 1})
                 for (std::int64_t i = 0; i < lanes; ++i) {
@@ -62,6 +65,6 @@ struct Block {
 
 } // namespace
 
-ConvolutionKernels portable_kernels() { return {.four = &convolve<Block>, .in_pairs = true}; }
+ConvolutionKernels portable_kernels() { return {.four = &convolve<Block>, .in_bundles = true}; }
 
 } // namespace whs

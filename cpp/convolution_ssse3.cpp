@@ -1,4 +1,4 @@
-// SSSE3: bytes in pairs of taps, on every x86-64 processor since 2011 and most before.
+// SSSE3: bytes in bundles of taps, on every x86-64 processor since 2011 and most before.
 #include "convolution_kernel.hpp"
 
 #include <tmmintrin.h>
@@ -33,6 +33,6 @@ struct Lanes {
 
 } // namespace
 
-ConvolutionKernels ssse3_kernels() { return {.four = &convolve<PairBlock<Lanes, 2>>, .in_pairs = true}; }
+ConvolutionKernels ssse3_kernels() { return {.four = &convolve<BundleBlock<Lanes, 2>>, .in_bundles = true}; }
 
 } // namespace whs

@@ -1,5 +1,5 @@
 // Every set of instructions that this machine has against the definition of a convolution, to the bit; and that the
-// bound on weights that meet (pairing.hpp) is needed. tests/run_instructions.sh builds and runs it, also for processors
+// bound on weights that meet (bundling.hpp) is needed. tests/run_instructions.sh builds and runs it, also for processors
 // that this machine is not.
 //
 //   check_instructions NAME...    the sets that the machine must have: it fails where one is missing
@@ -98,7 +98,7 @@ int main(int count, char** names) {
                     needs_no_bound.contains(name) ? "exact" : "wrong");
     // Those that sum bytes exactly in one instruction need no bound; all others must be seen to need it.
     for (const std::string& name : found)
-        if (wrong.contains(name) || needs_no_bound.contains(name) != !in_pairs(instructions_named(name)))
+        if (wrong.contains(name) || needs_no_bound.contains(name) != !in_bundles(instructions_named(name)))
             return 1;
     return 0;
 }
