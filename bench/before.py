@@ -1,15 +1,15 @@
 """Dense V-Net beside itself at other commits: CPU seconds, minima of rounds in turn, and the same logits to the bit.
 
-`python bench/before.py PYTHON... [--scan SCAN] [--instructions avx2] [--threads 1] [--rounds 3]`. Each PYTHON is that of
-an environment with whs_fast of another commit in it. All run the layers that ship here, on
+`python bench/before.py PYTHON... [--scan SCAN] [--instructions avx2] [--threads 1] [--rounds 3]`. Each PYTHON is that
+of an environment with whs_fast of another commit in it. All run the layers that ship here, on
 
 - noise: a region without a zero, where nothing can be skipped;
 - sample: the region about the middle of the shipped sample, and of it what that scan can ask for;
 - scan: the same of another scan, about its valve;
 - gated: of that scan the 180 x 180 x 150 mm about its valve.
 
-A commit that cannot be told what is wanted makes the whole region. Packing the weights is left out where it is done once
-a network, and counted where it is done once a region.
+A commit that cannot be told what is wanted makes the whole region. Packing the weights is left out where it is done
+once a network, and counted where it is done once a region.
 """
 
 import argparse
@@ -95,7 +95,9 @@ def main() -> None:
         handed.write(pickle.dumps((cases, layers, options.instructions, options.threads)))
         handed.flush()
         workers = [
-            subprocess.Popen([python, "-c", WORKER, handed.name], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+            subprocess.Popen(
+                [python, "-c", WORKER, handed.name], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            )
             for python in (*options.pythons, sys.executable)
         ]
         print(f"{describe_runtime()['cpu']}, {options.instructions}, threads: {options.threads}")

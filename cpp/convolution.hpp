@@ -10,8 +10,8 @@
 // addition and one rounding, so the results are the same bits on every machine.
 #pragma once
 
-#include "convolution_kernels.hpp"
 #include "bundling.hpp"
+#include "convolution_kernels.hpp"
 #include "views.hpp"
 
 #include <cstdint>

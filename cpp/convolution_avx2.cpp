@@ -15,6 +15,8 @@ struct Lanes : Lanes256 {
 
 } // namespace
 
-ConvolutionKernels avx2_kernels() { return {.four = &convolve<BundleBlock<Lanes, 2>, BundleBlock<Lanes, 1>>, .in_bundles = true}; }
+ConvolutionKernels avx2_kernels() {
+    return {.four = &convolve<BundleBlock<Lanes, 2>, BundleBlock<Lanes, 1>>, .in_bundles = true};
+}
 
 } // namespace whs

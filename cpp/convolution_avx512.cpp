@@ -15,6 +15,8 @@ struct Lanes : Lanes512 {
 
 } // namespace
 
-ConvolutionKernels avx512_kernels() { return {.four = &convolve<BundleBlock<Lanes, 2>, BundleBlock<Lanes, 1>>, .in_bundles = true}; }
+ConvolutionKernels avx512_kernels() {
+    return {.four = &convolve<BundleBlock<Lanes, 2>, BundleBlock<Lanes, 1>>, .in_bundles = true};
+}
 
 } // namespace whs

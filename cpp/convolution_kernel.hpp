@@ -106,9 +106,8 @@ struct BundleBlock {
     static WHS_INLINE void multiply(Met& met, const std::uint8_t* features, const std::int32_t* weights, Join join) {
         prefetch(features + 2 * 4 * lanes); // two blocks ahead
         typename Lanes::Words words[X];
-        repeat<X>([&](auto x) WHS_INLINE_LAMBDA {
-            words[decltype(x)::value] = Lanes::load(features + 4 * Lanes::width * x);
-        });
+        repeat<X>([&](auto x)
+                      WHS_INLINE_LAMBDA { words[decltype(x)::value] = Lanes::load(features + 4 * Lanes::width * x); });
         repeat<4>([&](auto o) WHS_INLINE_LAMBDA {
             const auto weight = Lanes::broadcast(weights[o]);
             repeat<X>([&](auto x) WHS_INLINE_LAMBDA {

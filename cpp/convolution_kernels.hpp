@@ -12,8 +12,8 @@ struct ConvolutionPass {
     const std::uint8_t* const* tap; // where its words lie at lane 0
     const std::uint8_t* sizes;      // of taps in bundles, how many each has
     std::int64_t bundles;
-    const std::uint8_t* share;      // of each tap, which third of the words of the next block it asks the memory for
-    const std::int32_t* start;      // of each output, where its sums begin
+    const std::uint8_t* share; // of each tap, which third of the words of the next block it asks the memory for
+    const std::int32_t* start; // of each output, where its sums begin
     const float *scale, *bias;
     std::uint8_t* const* out; // of each group of four outputs, lane 0
 };

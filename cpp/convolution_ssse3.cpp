@@ -33,6 +33,8 @@ struct Lanes {
 
 } // namespace
 
-ConvolutionKernels ssse3_kernels() { return {.four = &convolve<BundleBlock<Lanes, 2>, BundleBlock<Lanes, 1>>, .in_bundles = true}; }
+ConvolutionKernels ssse3_kernels() {
+    return {.four = &convolve<BundleBlock<Lanes, 2>, BundleBlock<Lanes, 1>>, .in_bundles = true};
+}
 
 } // namespace whs

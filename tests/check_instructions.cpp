@@ -1,6 +1,6 @@
 // Every set of instructions that this machine has against the definition of a convolution, to the bit; and that the
-// bound on weights that meet (bundling.hpp) is needed. tests/run_instructions.sh builds and runs it, also for processors
-// that this machine is not.
+// bound on weights that meet (bundling.hpp) is needed. tests/run_instructions.sh builds and runs it, also for
+// processors that this machine is not.
 //
 //   check_instructions NAME...    the sets that the machine must have: it fails where one is missing
 #include "convolution.hpp"
