@@ -166,7 +166,7 @@ def test_measurements_have_every_field(found):
     measurements = found.measurements
     assert list(measurements) == [
         "schema", "aortic_valve_mm", "structures", "lv_myocardium_mass_g", "valves", "aortic_root",
-        "left_ventricle_wall", "source",
+        "ascending_aorta", "left_ventricle_wall", "source",
         "backend", "contrast", "confidence", "timings_s", "peak_memory_mb", "warnings", "models", "version",
     ]  # fmt: skip
     assert measurements["schema"] == 1

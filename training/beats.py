@@ -29,11 +29,11 @@ FIELD_MM = (200.0, 200.0, 180.0)
 VENTRICLES = ("left_ventricle", "right_ventricle")
 
 
-def draw_phase(index: int, phase: str) -> ParametricAnatomy:
+def draw_phase(seed: int, index: int, phase: str) -> ParametricAnatomy:
     """One phase of a heart: "ed" or "es"."""
-    rng = np.random.default_rng([SEED, index])
+    rng = np.random.default_rng([seed, index])
     sizes = draw_sizes(rng)
-    own = np.random.default_rng([SEED, index, 1])
+    own = np.random.default_rng([seed, index, 1])
     lv, rv, la, ra = own.uniform(90, 200), own.uniform(90, 190), own.uniform(50, 110), own.uniform(50, 110)
     lv_left, rv_left = 1 - own.uniform(0.25, 0.72), 1 - own.uniform(0.3, 0.65)
     filled = phase == "es"  # the atria are
@@ -47,7 +47,7 @@ def draw_phase(index: int, phase: str) -> ParametricAnatomy:
     return deformed(place_heart(sizes, rng), None, rng)
 
 
-def render(folder: Path, count: int) -> None:
+def render(folder: Path, count: int, seed: int) -> None:
     """Scans and labels of both phases; those that are there already are left alone."""
     folder.mkdir(parents=True, exist_ok=True)
     for index in range(count):
@@ -55,14 +55,14 @@ def render(folder: Path, count: int) -> None:
             case = folder / f"heart_{index:02d}_{phase}.nii.gz"
             if case.exists():
                 continue
-            anatomy = draw_phase(index, phase)
-            rng = np.random.default_rng([SEED, index, 2])
+            anatomy = draw_phase(seed, index, phase)
+            rng = np.random.default_rng([seed, index, 2])
             how = Acquisition(contrast_hu=float(rng.uniform(280, 500)), noise_hu=float(rng.uniform(12, 35)))
             x, y, z = (int(f / s) for f, s in zip(FIELD_MM, SPACING_MM, strict=True))
             corner = np.array(anatomy.valve_mm) - np.multiply(SPACING_MM, (x, y, z)) / 2
             origin = (float(corner[0]), float(corner[1]), float(corner[2]))
             tissues = sample_parametric(anatomy, (z, y, x), SPACING_MM, origin)
-            noise = np.random.default_rng([SEED, index, 3 + (phase == "es")])
+            noise = np.random.default_rng([seed, index, 3 + (phase == "es")])
             hu = render_test(tissues.numpy(), np.array(SPACING_MM[::-1]), how, noise)
             for file, array in ((f"{case.name[:-7]}_labels.nii.gz", structures_of(tissues).numpy()), (case.name, hu)):
                 image = sitk.GetImageFromArray(array)
@@ -111,10 +111,11 @@ def main() -> None:
     parser.add_argument("command", choices=("render", "score"))
     parser.add_argument("folder", type=Path)
     parser.add_argument("--count", type=int, default=8)
+    parser.add_argument("--seed", type=int, default=SEED)
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
     if options.command == "render":
-        render(options.folder, options.count)
+        render(options.folder, options.count, options.seed)
     else:
         print(score(options.folder, options.threads))
 

@@ -19,12 +19,14 @@ import numpy as np
 import SimpleITK as sitk
 from whs_fast.engine import Engine
 from whs_fast.reading.scan import read
+from whs_fast.valves.ascending import describe_ascending
 from whs_fast.valves.planes import describe_planes, find_planes
 from whs_fast.valves.projection import angles_of
 from whs_fast.valves.root import describe_root, find_root
 
+from training.aorta_truth import aorta_truth
 from training.heart import structures_of
-from training.parametric import draw_rooted, sample_parametric
+from training.parametric import ParametricAnatomy, draw_rooted, sample_parametric
 from training.parametric_root import CUSPS
 from training.root_truth import root_truth
 from training.testsets import Acquisition, render_test
@@ -72,9 +74,15 @@ def render(folder: Path, first: int, count: int, seed: int, field_mm: float, hei
             image.SetSpacing((steps[0], steps[1], thick * steps[2]))
             image.SetOrigin((corner[0], corner[1], corner[2] + kept.start * steps[2]))
             sitk.WriteImage(image, str(folder / f"{name}.nii.gz"), True, 1)
-        truths[case] = root_truth(anatomy).figures() | {"noise_hu": how.noise_hu, "slice_mm": how.slice_mm}
+        truths[case] = true_figures(anatomy) | {"noise_hu": how.noise_hu, "slice_mm": how.slice_mm}
         file.write_text(json.dumps(truths, indent=1) + "\n")
         print(case, flush=True)
+
+
+def true_figures(anatomy: ParametricAnatomy) -> dict[str, Any]:
+    """What is true of an anatomy's root and ascending aorta."""
+    root = root_truth(anatomy)
+    return root.figures() | {"ascending": aorta_truth(anatomy, root.junction.plane).figures()}
 
 
 def _xyz(vector: np.ndarray) -> tuple[float, float, float]:
@@ -92,6 +100,7 @@ def _errors(found: dict[str, Any], truth: dict[str, Any]) -> Iterator[tuple[str,
     if "normal" in plane:
         yield "label plane: centre, mm", float(np.linalg.norm(np.subtract(plane["centre_mm"], truth["centre_mm"])))
         yield "label plane: normal, deg", _angle_deg(plane["normal"], truth["normal"])
+    yield from _aorta_errors(found["ascending_aorta"], truth["ascending"])
     root = found["aortic_root"]
     if "annulus" not in root:
         return
@@ -137,6 +146,17 @@ def _errors(found: dict[str, Any], truth: dict[str, Any]) -> Iterator[tuple[str,
         yield f"projection, {view}, deg", _angle_deg(*given)
 
 
+def _aorta_errors(aorta: dict[str, Any], true: list[dict[str, Any]]) -> Iterator[tuple[str, float]]:
+    """Of the widest place among those true ones that lie beside the centreline that was measured."""
+    if "dmax_mm" not in aorta:
+        return
+    places = np.array([part["centre_mm"] for part in true])
+    first, last = (int(np.linalg.norm(places - aorta["centreline_mm"][i], axis=1).argmin()) for i in (0, -1))
+    widest = max(true[first : last + 1], key=lambda part: part["area_mm2"])
+    yield "ascending aorta: greatest diameter, mm", aorta["dmax_mm"] - widest["dmax_mm"]
+    yield "ascending aorta: D_A, mm", 2 * np.sqrt(aorta["area_mm2"] / np.pi) - 2 * np.sqrt(widest["area_mm2"] / np.pi)
+
+
 def _towards(lao: float, cranial: float) -> list[float]:
     a, b = np.deg2rad([lao, cranial])
     return [np.sin(a) * np.cos(b), -np.cos(a) * np.cos(b), np.sin(b)]
@@ -154,8 +174,9 @@ def score(folder: Path, labels: str, threads: int) -> str:
         else:
             own = sitk.GetArrayFromImage(sitk.ReadImage(str(folder / f"{case}_labels.nii.gz")))
             planes = find_planes(own, scan.grid, threads=threads)
-            root = find_root(scan, own, planes, threads=threads)
-            found = {"valves": describe_planes(planes), "aortic_root": describe_root(root)}
+            root = describe_root(find_root(scan, own, planes, threads=threads))
+            aorta = describe_ascending(scan, own, planes["aortic"], root, threads=threads)
+            found = {"valves": describe_planes(planes), "aortic_root": root, "ascending_aorta": aorta}
         own_errors = dict(_errors(found, truth))
         reason = found["aortic_root"].get("not_measurable", f"{own_errors.get('annulus: area, %', 0):+.1f} % area")
         print(f"{case}: {reason}", flush=True)

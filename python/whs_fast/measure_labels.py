@@ -25,6 +25,7 @@ from whs_fast.steps.contrast import find_contrast_doubts, measure_contrast
 from whs_fast.steps.heart_box import cut_heart_box
 from whs_fast.steps.refine_valve import refine_valve
 from whs_fast.structures import STRUCTURES
+from whs_fast.valves.ascending import describe_ascending
 from whs_fast.valves.describing import describe_valves
 from whs_fast.valves.planes import ValvePlane, describe_planes, find_planes
 from whs_fast.valves.root import describe_root, find_root
@@ -94,6 +95,9 @@ def measure(
     if volume is not None:
         root = find_root(volume, shown["aortic"], planes, hinges_mm=hinges_mm, threads=threads)
         measured["aortic_root"] = describe_root(root)
+        measured["ascending_aorta"] = describe_ascending(
+            volume, shown["aortic"], planes["aortic"], measured["aortic_root"], threads=threads
+        )
     muscle = measured["structures"]["left_ventricle_myocardium"]
     return measured | {
         "left_ventricle_wall": describe_wall(shown["mitral"], found.grid, planes["mitral"], muscle),

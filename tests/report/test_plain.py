@@ -4,7 +4,7 @@ import base64
 import re
 
 import pytest
-from support.pages import aortic_root, measurements, parse
+from support.pages import aortic_root, ascending_aorta, measurements, parse
 from whs_fast.report.plain import render_report
 from whs_fast.structures import STRUCTURES
 
@@ -76,7 +76,7 @@ def test_warnings_appear_only_where_there_are_some():
 def test_valves_and_root_are_told_with_their_uncertainty():
     mitral = {"area_mm2": 812, "rms_mm": 1.25, "uncertainty_deg": 2.75}
     given = measurements(valves={"mitral": mitral, "aortic": {"not_measurable": "they <do> not meet"}},
-                         aortic_root=aortic_root())  # fmt: skip
+                         aortic_root=aortic_root(), ascending_aorta=ascending_aorta())  # fmt: skip
     page = parse(render_report(given, PICTURE, b"root"))
     text = " ".join(" ".join(page.text).split())
     for part in (
@@ -92,6 +92,8 @@ def test_valves_and_root_are_told_with_their_uncertainty():
         "together 66 mm3",
         "LAO 12°, caudal 8° (± 3°)",
         "RAO 9°, caudal 25° (± 2°)",
+        "Greatest diameter 41.3 ± 0.5 mm, across the centreline at its widest place, 31 mm from the sinotubular",
+        "The scan ends before the arch.",
     ):
         assert part in text, part
     assert sum(name == "src" for name, _ in page.attributes) == 2

@@ -113,3 +113,12 @@ def aortic_root():
         },
         "deployment": {"angle_to_horizontal_deg": 48.0, **views, "s_curve": curve},
     }
+
+
+def ascending_aorta():
+    """Figures of an ascending aorta whose arch is not in the scan."""
+    return {
+        "begins_at": "sinotubular_junction", "ends_at": "scan_edge", "length_mm": 52.0, "along_mm": 31.0,
+        "area_mm2": 1240.0, "perimeter_mm": 125.1, "area_diameter_mm": 39.7, "perimeter_diameter_mm": 39.8,
+        "dmin_mm": 38.2, "dmax_mm": 41.3, "eccentricity": 0.08, "uncertainty": {"dmax_mm": 0.5},
+    }  # fmt: skip

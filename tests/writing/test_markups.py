@@ -18,6 +18,7 @@ MEASURED = {
         "annulus": PLANE | {"hinge_points_mm": HINGES},
         "coronary_ostia": {"right": {"rim_mm": (11.0, -8.0, 14.0), "height_mm": 14.0}, "left": {"not_measurable": "-"}},
     },
+    "ascending_aorta": PLANE,
 }
 
 
@@ -52,6 +53,8 @@ def test_planes_contours_and_points_are_written(file):
         ("Aortic annulus, contour", "ClosedCurve"),
         ("Hinge points", "Fiducial"),
         ("Coronary ostia", "Fiducial"),
+        ("Ascending aorta, plane", "Plane"),
+        ("Ascending aorta, contour", "ClosedCurve"),
     ]
     assert {markup["coordinateSystem"] for markup in content["markups"]} == {"LPS"}
     plane = kinds["Aortic annulus, plane", "Plane"]

@@ -13,6 +13,7 @@ from whs_fast.report.normal_table import normal_table
 from whs_fast.report.quality import quality_table, traffic_light
 from whs_fast.report.tables import (
     STYLE,
+    ascending_text,
     making,
     notice,
     root_table,
@@ -58,6 +59,8 @@ def _valves(measurements: Mapping[str, Any], root_picture: bytes | None) -> str:
         parts.append(f"<h2>Planes of the valves</h2> {valve_table(measurements['valves'])}")
     if "aortic_root" in measurements:
         parts.append(f"<h2>Aortic root</h2> {root_table(measurements['aortic_root'])}")
+    if "ascending_aorta" in measurements:
+        parts.append(f"<h2>Ascending aorta</h2> {ascending_text(measurements['ascending_aorta'])}")
     if root_picture is not None:
         image = base64.b64encode(root_picture).decode("ascii")
         parts.append(

@@ -156,6 +156,19 @@ def root_table(root: Mapping[str, Any]) -> str:
     return "<table>" + "\n".join(f"<tr><td>{name}</td><td>{text}</td></tr>" for name, text in rows) + "</table>"
 
 
+def ascending_text(aorta: Mapping[str, Any]) -> str:
+    """The widest place of the ascending aorta in a sentence or two, or why there is none."""
+    if "not_measurable" in aorta:
+        return f"<p>Not measurable: {html.escape(aorta['not_measurable'])}.</p>"
+    begin = "the sinotubular junction" if aorta["begins_at"] == "sinotubular_junction" else "24 mm above the valve"
+    end = "" if aorta["ends_at"] == "arch" else " <strong>The scan ends before the arch.</strong>"
+    return (
+        f"<p>Greatest diameter {aorta['dmax_mm']:.1f} &plusmn; {aorta['uncertainty']['dmax_mm']:.1f} mm, across the "
+        f"centreline at its widest place, {aorta['along_mm']:.0f} mm from {begin}, of {aorta['length_mm']:.0f} mm that "
+        f"were measured; there: {_sizes(aorta)}.{end}</p>"
+    )
+
+
 def _sizes(part: Mapping[str, Any]) -> str:
     if "not_measurable" in part:
         return f"not measurable: {html.escape(part['not_measurable'])}"

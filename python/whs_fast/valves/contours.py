@@ -86,6 +86,19 @@ def measure_contour(flat: Points) -> Shape:
     )
 
 
+def describe_shape(shape: Shape) -> dict[str, float]:
+    """Sizes of a contour as they stand in measurements.json."""
+    return {
+        "area_mm2": round(shape.area_mm2, 1),
+        "perimeter_mm": round(shape.perimeter_mm, 1),
+        "area_diameter_mm": round(shape.area_diameter_mm, 1),
+        "perimeter_diameter_mm": round(shape.perimeter_mm / np.pi, 1),
+        "dmin_mm": round(shape.dmin_mm, 1),
+        "dmax_mm": round(shape.dmax_mm, 1),
+        "eccentricity": round(1 - shape.dmin_mm / shape.dmax_mm, 2),
+    }
+
+
 def rounded(point_mm: Points, digits: int = 2) -> Triple:
     """A point or a vector as it stands in measurements.json."""
     x, y, z = (round(float(v), digits) + 0.0 for v in point_mm)

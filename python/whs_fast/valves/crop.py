@@ -1,6 +1,6 @@
 """The part of the scan around the aortic root, resampled for measuring, and the HU of what lies in it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,26 +39,28 @@ class Crop:
 
     def index(self, points_mm: Points) -> Points:
         """Continuous voxel indices (z, y, x) of points [..., 3] in mm, LPS."""
-        return np.asarray(((points_mm - np.asarray(self.grid.origin_mm)) / SPACING_MM)[..., ::-1])
+        return np.asarray(((points_mm - np.asarray(self.grid.origin_mm)) / self.grid.spacing_mm)[..., ::-1])
 
     def at(self, points_mm: Points) -> NDArray[np.float32]:
         """HU at points [..., 3], trilinear; the edge value outside."""
-        index = np.clip(self.index(points_mm), 0, SIDE - 1.001)
+        _, rows, columns = self.grid.shape
+        index = np.clip(self.index(points_mm), 0, np.array(self.grid.shape) - 1.001)
         low = index.astype(np.int64)
         share = (index - low).astype(np.float32)
         flat, total = self.hu.ravel(), np.zeros(low.shape[:-1], np.float32)
-        first = (low[..., 0] * SIDE + low[..., 1]) * SIDE + low[..., 2]
+        first = (low[..., 0] * rows + low[..., 1]) * columns + low[..., 2]
         for corner in range(8):
             step = (corner >> 2, corner >> 1 & 1, corner & 1)
             weight = np.ones_like(total)
             for axis, up in enumerate(step):
                 weight *= share[..., axis] if up else 1 - share[..., axis]
-            total += weight * flat[first + (step[0] * SIDE + step[1]) * SIDE + step[2]]
+            total += weight * flat[first + (step[0] * rows + step[1]) * columns + step[2]]
         return total
 
     def label_at(self, points_mm: Points) -> NDArray[np.uint8]:
         """The label of the voxel at each of points [..., 3]."""
-        z, y, x = np.moveaxis(np.clip(np.rint(self.index(points_mm)), 0, SIDE - 1).astype(np.int64), -1, 0)
+        index = np.clip(np.rint(self.index(points_mm)), 0, np.array(self.grid.shape) - 1).astype(np.int64)
+        z, y, x = np.moveaxis(index, -1, 0)
         return np.asarray(self.labels[z, y, x])
 
 
@@ -66,6 +68,25 @@ def cut_crop(scan: Volume, labels: NDArray[np.uint8], annulus: Plane, *, threads
     """The crop around an annulus, or why the root cannot be measured in it. labels, uint8, lie on the scan's grid."""
     middle = annulus.moved(UPWARDS_MM).centre_mm
     grid = axis_aligned_grid(rounded(middle, 3), (SIDE,) * 3, (SPACING_MM,) * 3)
+    hu, tint = resample(scan, labels, grid, threads=threads)
+    crop = Crop(hu, tint, grid, 0.0, 0.0, 0.0)
+    core = annulus.moved(-6).lift(_disc(8.0))[:, None] + np.arange(0, 20, 0.8)[:, None] * annulus.normal
+    in_blood = np.isin(crop.label_at(core), BLOOD)
+    if in_blood.mean() < 0.5:
+        return "the label map does not show the root"
+    crop = compared(crop, crop.at(core)[in_blood])
+    if crop.contrast < LEAST_CONTRAST_HU:
+        return "the blood of the root is hardly brighter than muscle: no contrast medium in it"
+    inner = hu[METAL_EDGE:-METAL_EDGE:2, METAL_EDGE:-METAL_EDGE:2, METAL_EDGE:-METAL_EDGE:2]
+    if (inner > METAL_HU).sum() * (2 * SPACING_MM) ** 3 > LEAST_METAL_MM3:
+        return "metal in the root, such as a prosthesis"
+    return crop
+
+
+def resample(
+    scan: Volume, labels: NDArray[np.uint8], grid: Grid, *, threads: int
+) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+    """HU, lightly smoothed, and labels on another grid; air beyond the scan."""
     to_scan = index_map(grid, scan.grid)
     raw, tint = np.empty(grid.shape, np.int16), np.empty(grid.shape, np.uint8)
     _kernels.resample_linear(scan.array, raw, to_scan, (1, 1, 1), AIR_HU, 0, threads=threads)
@@ -74,22 +95,16 @@ def cut_crop(scan: Volume, labels: NDArray[np.uint8], annulus: Plane, *, threads
     for axis in range(3):
         moved = np.moveaxis(hu, axis, 0)
         moved[1:-1] = 0.25 * (moved[:-2] + moved[2:]) + 0.5 * moved[1:-1]
-    crop = Crop(hu, tint, grid, 0.0, 0.0, 0.0)
-    core = annulus.moved(-6).lift(_disc(8.0))[:, None] + np.arange(0, 20, 0.8)[:, None] * annulus.normal
-    in_blood = np.isin(crop.label_at(core), BLOOD)
-    if in_blood.mean() < 0.5:
-        return "the label map does not show the root"
-    found = crop.at(core)[in_blood]
+    return hu, tint
+
+
+def compared(crop: Crop, found: NDArray[np.float32]) -> Crop:
+    """The crop with the HU of its blood, some of which was found, and of its muscle."""
     blood = float(np.median(found))
     noise = float(1.48 * np.median(np.abs(found - blood)))
-    wall = hu[::2, ::2, ::2][tint[::2, ::2, ::2] == MUSCLE]
+    wall = crop.hu[::2, ::2, ::2][crop.labels[::2, ::2, ::2] == MUSCLE]
     muscle = float(np.median(wall)) if len(wall) > 500 else USUAL_MUSCLE_HU
-    if blood - muscle < LEAST_CONTRAST_HU:
-        return "the blood of the root is hardly brighter than muscle: no contrast medium in it"
-    inner = hu[METAL_EDGE:-METAL_EDGE:2, METAL_EDGE:-METAL_EDGE:2, METAL_EDGE:-METAL_EDGE:2]
-    if (inner > METAL_HU).sum() * (2 * SPACING_MM) ** 3 > LEAST_METAL_MM3:
-        return "metal in the root, such as a prosthesis"
-    return Crop(hu, tint, grid, blood, muscle, noise)
+    return replace(crop, blood=blood, muscle=muscle, noise=noise)
 
 
 def _disc(radius_mm: float) -> Points:

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from whs_fast.valves.ascending import describe_ascending
 from whs_fast.valves.planes import ValvePlane, describe_planes
 from whs_fast.valves.root import describe_root, find_root
 from whs_fast.valves.wall import describe_wall
@@ -26,10 +27,11 @@ def describe_valves(
     labels: uint8[z, y, x] on the scan's grid. planes: those of find_planes. structures: the entry of the measurements.
     hinges_mm: hinge points by a reader, as find_root takes them.
     """
-    root = find_root(scan, labels, planes, hinges_mm=hinges_mm, threads=threads)
+    root = describe_root(find_root(scan, labels, planes, hinges_mm=hinges_mm, threads=threads))
     muscle = structures["left_ventricle_myocardium"]
     return {
         "valves": describe_planes(planes),
-        "aortic_root": describe_root(root),
+        "aortic_root": root,
+        "ascending_aorta": describe_ascending(scan, labels, planes["aortic"], root, threads=threads),
         "left_ventricle_wall": describe_wall(labels, scan.grid, planes["mitral"], muscle),
     }

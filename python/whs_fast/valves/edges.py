@@ -6,24 +6,27 @@ which of several edges is the wall (a cusp, or an atrium behind it, has edges to
 half-way between blood and what lies outside.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from whs_fast.valves.contours import Plane, Points
+from whs_fast.valves.contours import Plane, Points, Shape, measure_contour
 from whs_fast.valves.crop import BLOOD, Crop
 
 RAYS = 72
 ANGLES = np.arange(RAYS) * 2 * np.pi / RAYS
 STEP_MM = 0.2
 RADII = np.arange(3.0, 26.0, STEP_MM)
-EDGE_MM = 0.8  # on either side of an edge that are compared
+EDGE = 2  # voxels of the crop on either side of an edge, that are compared
 MOVE = 3  # steps that the contour may go from one ray to the next
 BEND_COST = 0.03
 LABEL_MM, LABEL_COST = 2.0, 0.25  # cost of leaving the labels' border, so far, by the square
 OPEN = 1.35  # a border so many times farther than most is not the wall's: the cavity is open there
+SHARP = 0.5  # share of rays with a clear edge, below which a contour is not told
+LEVELS = (0.4, 0.6)  # of an edge, between which the wall may lie
 WAVES = 6  # of the contour's radius around the circle that are kept
 
 
@@ -46,31 +49,56 @@ class Wall:
 
 
 _WAYS = np.stack([np.cos(ANGLES), np.sin(ANGLES)], -1)
-_RAYS = _WAYS[:, None] * RADII[:, None]
 
 
-def trace_wall(crop: Crop, plane: Plane, *, border: Points | None = None, level: float = 0.5) -> Wall:
+def trace_wall(
+    crop: Crop, plane: Plane, *, border: Points | None = None, level: float = 0.5, radii: Points = RADII
+) -> Wall:
     """The lumen's wall around the plane's centre.
 
-    border: radii at ANGLES near which it lies, that of the labels where None. level: share of the way from outside to
-    blood at which the wall is put.
+    radii: where it may lie, mm, STEP_MM apart. border: radii at ANGLES near which it lies, that of the labels where
+    None. level: share of the way from outside to blood at which the wall is put.
     """
-    points = plane.lift(_RAYS)
+    points = plane.lift(_WAYS[:, None] * radii[:, None])
     hu = crop.at(points)
     if border is None:
         inside = np.isin(crop.label_at(points), BLOOD)
-        border = RADII[np.where(inside.all(1), -1, inside.argmin(1))]
+        border = radii[np.where(inside.all(1), -1, inside.argmin(1))]
         border[border > OPEN * np.median(border)] = np.nan
-    half = round(EDGE_MM / STEP_MM)
+    half = _edge_steps(crop)
     sums = np.cumsum(np.pad(np.minimum(hu, crop.blood), ((0, 0), (half + 1, half)), mode="edge"), 1, dtype=np.float64)
     means = (sums[:, half:] - sums[:, :-half]) / half  # of the `half` samples before each place
-    edge = (means[:, : len(RADII)] - means[:, half : half + len(RADII)]) / crop.contrast
-    cost = -np.clip(edge, -0.3, 0.8) + LABEL_COST * np.nan_to_num(((RADII - border[:, None]) / LABEL_MM) ** 2)
+    edge = (means[:, : len(radii)] - means[:, half : half + len(radii)]) / crop.contrast
+    cost = -np.clip(edge, -0.3, 0.8) + LABEL_COST * np.nan_to_num(((radii - border[:, None]) / LABEL_MM) ** 2)
     path = _closed_path(cost)
-    waves = np.fft.rfft(_crossings(crop, hu, path, level))
+    waves = np.fft.rfft(_crossings(crop, hu, path, radii, level))
     waves[WAVES + 1 :] = 0
     sharp = float((edge[np.arange(RAYS), path] > 0.3).mean())
     return Wall(np.fft.irfft(waves, RAYS), sharp)
+
+
+def _edge_steps(crop: Crop) -> int:
+    return round(EDGE * crop.grid.spacing_mm[0] / STEP_MM)
+
+
+def size_errors(
+    crop: Crop,
+    shape: Shape,
+    plane: Plane,
+    others: Sequence[Plane],
+    *,
+    border: Points | None = None,
+    radii: Points = RADII,
+) -> dict[str, float]:
+    """Standard errors of the sizes of a contour in a plane, which may as well be one of the others, and of its edge."""
+    edges = [measure_contour(trace_wall(crop, plane, border=border, level=at, radii=radii).flat) for at in LEVELS]
+    moved = [measure_contour(trace_wall(crop, other, border=border, radii=radii).flat) for other in others]
+
+    def error(name: str) -> float:
+        spread = [getattr(other, name) - getattr(shape, name) for other in moved]
+        return float(np.hypot(np.linalg.norm(spread), (getattr(edges[0], name) - getattr(edges[1], name)) / 2))
+
+    return {name: round(error(name), 1) for name in ("area_mm2", "perimeter_mm", "dmin_mm", "dmax_mm")}
 
 
 def _closed_path(cost: Points) -> np.ndarray:
@@ -95,11 +123,11 @@ def _closed_path(cost: Points) -> np.ndarray:
     return path[lead:-lead]
 
 
-def _crossings(crop: Crop, hu: NDArray[np.float32], path: NDArray[np.int64], level: float) -> Points:
+def _crossings(crop: Crop, hu: NDArray[np.float32], path: NDArray[np.int64], radii: Points, level: float) -> Points:
     """Where each ray passes the level between the outside and blood, nearest to its place on the path."""
-    reach = round(2 * EDGE_MM / STEP_MM)
+    reach = 2 * _edge_steps(crop)
     steps = np.arange(-reach, reach + 1)
-    at = np.clip(path[:, None] + steps, 0, len(RADII) - 1)
+    at = np.clip(path[:, None] + steps, 0, len(radii) - 1)
     near = np.take_along_axis(hu, at, 1)
     outside = np.maximum(near[:, reach:].min(1), crop.muscle)
     bound = (outside + level * (crop.blood - outside))[:, None]
@@ -107,5 +135,5 @@ def _crossings(crop: Crop, hu: NDArray[np.float32], path: NDArray[np.int64], lev
     first = np.where(falls, np.abs(steps[:-1]), reach + 1).argmin(1)[:, None]
     before, after = (np.take_along_axis(near, first + i, 1) for i in (0, 1))
     share = (before - bound) / np.where(before > after, before - after, 1.0)
-    crossing = RADII[np.take_along_axis(at, first, 1)] + STEP_MM * share
-    return np.where(falls.any(1), crossing[:, 0], RADII[path])
+    crossing = radii[np.take_along_axis(at, first, 1)] + STEP_MM * share
+    return np.where(falls.any(1), crossing[:, 0], radii[path])

@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whs_fast.valves.calcium import describe_calcium
-from whs_fast.valves.contours import Plane, Points, Shape, measure_contour, rounded
+from whs_fast.valves.contours import Plane, Points, describe_shape, measure_contour, rounded
 from whs_fast.valves.crop import Crop, cut_crop
-from whs_fast.valves.edges import Wall, trace_wall
+from whs_fast.valves.edges import LEVELS, SHARP, Wall, size_errors, trace_wall
 from whs_fast.valves.hinges import CUSPS, Hinges, find_hinges, plane_through
 from whs_fast.valves.ostia import find_ostium
 from whs_fast.valves.planes import ValvePlane
@@ -33,9 +33,7 @@ JUNCTION_MM = np.arange(1.0, 16.0, 0.25)  # above the place where the sinuses bu
 BEND_MM = 4.0  # below and above, over which the wall's two directions are told
 LEAST_BEND = 0.15  # between them, in mm of radius per mm
 BULGE = np.deg2rad([-18, -9, 0, 9, 18])  # around the middle of a sinus
-SHARP = 0.5  # share of rays with a clear edge, below which a contour is not told
 JUNCTION_ERROR_MM, RIM_ERROR_MM = 0.8, 0.8  # of themselves, as seen on drawn scans
-LEVELS = (0.4, 0.6)  # of an edge, between which the wall may lie
 
 
 @dataclass(frozen=True)
@@ -160,22 +158,10 @@ def _diameters(root: Root, level: int) -> list[float]:
     return [float(d) for d in wall.at(turns) + wall.at(turns + np.pi)]
 
 
-def _sizes(shape: Shape) -> dict[str, float]:
-    return {
-        "area_mm2": round(shape.area_mm2, 1),
-        "perimeter_mm": round(shape.perimeter_mm, 1),
-        "area_diameter_mm": round(shape.area_diameter_mm, 1),
-        "perimeter_diameter_mm": round(shape.perimeter_mm / np.pi, 1),
-        "dmin_mm": round(shape.dmin_mm, 1),
-        "dmax_mm": round(shape.dmax_mm, 1),
-        "eccentricity": round(1 - shape.dmin_mm / shape.dmax_mm, 2),
-    }
-
-
 def _describe_annulus(root: Root) -> dict[str, Any]:
     plane, hinges, others = root.annulus, root.hinges, root.others
     shape = measure_contour(root.wall.flat)
-    return _sizes(shape) | {
+    return describe_shape(shape) | {
         "centre_mm": rounded(plane.lift(shape.centre), 1),
         "normal": rounded(plane.normal, 4),
         "hinge_points_mm": {name: rounded(p, 1) for name, p in zip(CUSPS, hinges.points_mm, strict=True)},
@@ -183,27 +169,13 @@ def _describe_annulus(root: Root) -> dict[str, Any]:
         "hinge_points_by_reader": root.by_reader,
         "hinge_points_seen": int(hinges.seen.sum()),
         "contour_mm": [rounded(point, 1) for point in plane.lift(root.wall.flat)],
-        "uncertainty": _errors(root, shape, plane, others)
+        "uncertainty": size_errors(root.crop, shape, plane, others)
         | {
             "height_mm": round(float(np.linalg.norm(hinges.uncertainty_mm) / 3), 1),
             "normal_deg": round(float(np.degrees(np.linalg.norm([np.linalg.norm(o.normal - plane.normal)
                                                                   for o in others]))), 1),
         },
     }  # fmt: skip
-
-
-def _errors(
-    root: Root, shape: Shape, plane: Plane, others: Sequence[Plane], border: Points | None = None
-) -> dict[str, float]:
-    """Standard errors of the sizes of a contour in a plane, which may as well be one of the others, and of its edge."""
-    edges = [measure_contour(trace_wall(root.crop, plane, border=border, level=level).flat) for level in LEVELS]
-    moved = [measure_contour(trace_wall(root.crop, other, border=border).flat) for other in others]
-
-    def error(name: str) -> float:
-        spread = [getattr(other, name) - getattr(shape, name) for other in moved]
-        return float(np.hypot(np.linalg.norm(spread), (getattr(edges[0], name) - getattr(edges[1], name)) / 2))
-
-    return {name: round(error(name), 1) for name in ("area_mm2", "perimeter_mm", "dmin_mm", "dmax_mm")}
 
 
 def _height_error(root: Root, point: Points, own_mm: float) -> float:
@@ -220,7 +192,8 @@ def _describe_lvot(root: Root) -> dict[str, Any]:
     if wall.sharp < SHARP:
         return {"not_measurable": "its border is not seen"}
     shape, others = measure_contour(wall.flat), [other.moved(-LVOT_MM) for other in root.others]
-    return _sizes(shape) | {"uncertainty": _errors(root, shape, root.annulus.moved(-LVOT_MM), others, wall.radii)}
+    errors = size_errors(root.crop, shape, root.annulus.moved(-LVOT_MM), others, border=wall.radii)
+    return describe_shape(shape) | {"uncertainty": errors}
 
 
 def _describe_sinuses(root: Root, diameters: Sequence[float], level: int) -> dict[str, float]:
@@ -263,8 +236,8 @@ def _describe_junction(root: Root, height_mm: float | None) -> dict[str, Any]:
     error_mm = _height_error(root, plane.centre_mm, JUNCTION_ERROR_MM)
     return (
         {"height_mm": round(float(root.annulus.height(plane.centre_mm)), 1)}
-        | _sizes(shape)
-        | {"uncertainty": _errors(root, shape, plane, others) | {"height_mm": error_mm}}
+        | describe_shape(shape)
+        | {"uncertainty": size_errors(root.crop, shape, plane, others) | {"height_mm": error_mm}}
     )
 
 

@@ -20,7 +20,7 @@ SCHEMA += "markups-schema-v1.0.3.json#"
 
 
 def write_markups(file: Path, measurements: Mapping[str, Any]) -> None:
-    """Writes what `valves` and `aortic_root` of measurements.json hold; InputError where neither holds a plane."""
+    """Writes what measurements.json holds of valves, aortic root and ascending aorta; InputError where no plane is."""
     markups: list[dict[str, Any]] = []
     for name, valve in measurements.get("valves", {}).items():
         if "normal" in valve:
@@ -33,6 +33,8 @@ def write_markups(file: Path, measurements: Mapping[str, Any]) -> None:
         ostia = {side: part["rim_mm"] for side, part in root["coronary_ostia"].items() if "rim_mm" in part}
         if ostia:
             markups.append(_points("Fiducial", "Coronary ostia", ostia))
+    if "normal" in measurements.get("ascending_aorta", {}):
+        markups += _plane("Ascending aorta", measurements["ascending_aorta"])
     if not markups:
         raise InputError("markups: found no valve that was measured, expected at least one")
     file.write_text(json.dumps({"@schema": SCHEMA, "markups": markups}, indent=1) + "\n", encoding="utf-8")
