@@ -14,6 +14,7 @@ torch = pytest.importorskip("torch")
 from importlib import resources  # noqa: E402
 
 from whs_fast.errors import InputError  # noqa: E402
+from whs_fast.valves.motion import has_steps  # noqa: E402
 from whs_fast.valves.planes import describe_planes, find_planes  # noqa: E402
 from whs_fast.valves.root import describe_root, find_root  # noqa: E402
 from whs_fast.volume import Volume  # noqa: E402
@@ -153,6 +154,23 @@ def test_a_heart_that_moves_is_not_measured(drawn, moved_mm):
     blurred = (scan.array.astype(int) + np.roll(scan.array, step, 1) + np.roll(scan.array, -step, 2)) // 3
     _, root = measure(Volume(blurred.astype(np.int16), scan.spacing_mm, scan.origin_mm), labels)
     assert "not_measurable" in root
+
+
+@pytest.mark.parametrize("moved_mm", [4, 6])
+def test_steps_between_heart_beats_are_not_measured(drawn, moved_mm):
+    """A slab of the scan in which the heart lies elsewhere, however the slices are stored."""
+    scan, labels, _ = drawn
+    step, middle = round(moved_mm / SPACING), int(SIDE / 2)
+    hu = scan.array.copy()
+    hu[middle : middle + 20] = np.roll(hu[middle : middle + 20], step, 1)
+    assert "do not fit together" in measure(Volume(hu, scan.spacing_mm, scan.origin_mm), labels)[1]["not_measurable"]
+    valve = find_planes(labels, scan.grid, threads=1)["aortic"].plane
+
+    def as_coronal(array):  # the array's axes are y, x and z of the patient
+        return Volume(np.ascontiguousarray(np.moveaxis(array, 0, 2)), scan.spacing_mm, scan.origin_mm,
+                      (0, 1, 0, 0, 0, 1, 1, 0, 0))  # fmt: skip
+
+    assert has_steps(as_coronal(hu), valve) and not has_steps(as_coronal(scan.array), valve)
 
 
 @pytest.mark.parametrize("along_mm", [-3.5, 3.5])

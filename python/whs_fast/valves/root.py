@@ -16,6 +16,7 @@ from whs_fast.valves.contours import Plane, Points, describe_shape, measure_cont
 from whs_fast.valves.crop import Crop, cut_crop
 from whs_fast.valves.edges import LEVELS, SHARP, Wall, size_errors, trace_wall
 from whs_fast.valves.hinges import CUSPS, Hinges, find_hinges, plane_through
+from whs_fast.valves.motion import has_steps
 from whs_fast.valves.ostia import find_ostium
 from whs_fast.valves.planes import ValvePlane
 from whs_fast.valves.projection import describe_deployment
@@ -74,6 +75,8 @@ def find_root(
         return valve
     if not _inside(scan, valve.plane):
         return "the scan ends within the root"
+    if has_steps(scan, valve.plane):
+        return "neighbouring slices of the root do not fit together (steps between heart beats)"
     crop = cut_crop(scan, labels, valve.plane, threads=threads)
     if isinstance(crop, str):
         return crop
