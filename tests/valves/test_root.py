@@ -14,6 +14,8 @@ torch = pytest.importorskip("torch")
 from importlib import resources  # noqa: E402
 
 from whs_fast.errors import InputError  # noqa: E402
+from whs_fast.steps.measure import find_doubts  # noqa: E402
+from whs_fast.structures import STRUCTURES  # noqa: E402
 from whs_fast.valves.motion import has_steps  # noqa: E402
 from whs_fast.valves.planes import describe_planes, find_planes  # noqa: E402
 from whs_fast.valves.root import describe_root, find_root  # noqa: E402
@@ -227,7 +229,20 @@ def test_hinge_points_elsewhere_are_refused(drawn):
     assert "more than 15 mm from the aortic valve" in reason
 
 
-def test_a_plane_that_rests_on_no_hinge_point_is_not_given(drawn, monkeypatch):
+def test_where_no_cusp_is_seen_the_plane_is_that_of_the_labels(drawn, told, monkeypatch):
     monkeypatch.setattr("whs_fast.valves.hinges.LEAST_DIP", 9.0)
-    scan, labels, _ = drawn
-    assert measure(scan, labels)[1] == {"not_measurable": "fewer than two of the three hinge points are seen"}
+    scan, labels, truth = drawn
+    planes, root = measure(scan, labels)
+    annulus = root["annulus"]
+    assert annulus["hinge_points_seen"] == 0
+    assert angle_deg(annulus["normal"], planes["aortic"]["normal"]) < 0.1
+    assert annulus["uncertainty"]["height_mm"] >= 2 > 3 * told[1]["annulus"]["uncertainty"]["height_mm"]
+    assert abs(annulus["area_mm2"] - truth.annulus.shape.area_mm2) < 2 * annulus["uncertainty"]["area_mm2"]
+    hinges = [annulus["hinge_points_mm"][cusp] for cusp in CUSPS]
+    assert np.linalg.norm(np.array(hinges) - truth.hinges_mm, axis=1).max() < 6  # none is taken for another
+    entry = {"volume_ml": 9.0, "touches_scan_edge": False, "touches_region_edge": False}
+    structures = {structure.key: entry for structure in STRUCTURES}
+    measured = {"aortic_valve_mm": None, "structures": structures, "aortic_root": root}
+    assert any("cusps of the aortic valve are not seen" in doubt for doubt in find_doubts(measured, scan.grid))
+    measured["aortic_root"] = told[1]
+    assert not find_doubts(measured, scan.grid)

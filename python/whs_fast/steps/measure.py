@@ -87,7 +87,8 @@ def _touches_region(
 
 
 def find_doubts(measured: dict[str, Any], grid: Grid) -> list[str]:
-    """Warnings in plain words that the measurements give reason for: a valve near the edge, cut or missing structures.
+    """Warnings in plain words that the measurements give reason for: a valve near the edge or whose cusps are not seen,
+    cut or missing structures.
 
     measured is what `measure` gave for labels on grid. The aorta is never complete and not named as cut off.
     """
@@ -108,6 +109,11 @@ def find_doubts(measured: dict[str, Any], grid: Grid) -> list[str]:
         cut = [s for s in STRUCTURES if s.key != "aorta" and measured["structures"][s.key][f"touches_{edge}_edge"]]
         if cut:
             doubts.append(f"cut off by the edge of the {edge}, volumes are of the part inside: {_names(cut)}")
+    if measured.get("aortic_root", {}).get("annulus", {}).get("hinge_points_seen") == 0:
+        doubts.append(
+            "the cusps of the aortic valve are not seen: the aortic root is measured from the plane of the labels, "
+            "with wide errors; look at the plane, and correct it with --annulus-plane"
+        )
     return doubts
 
 

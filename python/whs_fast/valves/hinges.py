@@ -49,6 +49,8 @@ NEAR_MM = 0.9  # to the crown, an attachment is taken for seen
 SEEN_MM = 0.75  # error of the fit, below which a hinge point near which an attachment is seen counts as seen
 ROUNDS = 12  # of re-weighting
 LEAST_ERROR_MM, UNSEEN_MM = 0.25, 1.0  # errors of every hinge point, and of one that is not seen
+LABELS_MM = 3.5  # error of one in the plane of the labels, as seen on drawn scans
+_NOT_THREE = "three sinuses cannot be told apart (a bicuspid valve, fused cusps, or motion)"
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,7 @@ def find_hinges(crop: Crop, plane: Plane, mitral_mm: Points | None) -> Hinges | 
     """Hinge points near a plane, or why they cannot be told. mitral_mm: centre of the mitral valve, if known."""
     lobes = _sinuses(crop, plane)
     if lobes is None:
-        return "three sinuses cannot be told apart (a bicuspid valve, fused cusps, or motion)"
+        return _NOT_THREE
     walls = _walls(crop, plane)
     middles = _named(lobes, plane, mitral_mm)
     found = []
@@ -79,6 +81,17 @@ def find_hinges(crop: Crop, plane: Plane, mitral_mm: Points | None) -> Hinges | 
              for low, at in zip(lows, angles, strict=True)]  # fmt: skip
     flat = np.array(radii)[:, None] * np.stack([np.cos(angles), np.sin(angles)], -1)
     return Hinges(plane.lift(flat) + lows[:, None] * plane.normal, errors, seen)
+
+
+def place_hinges(crop: Crop, plane: Plane, mitral_mm: Points | None) -> Hinges | str:
+    """Hinge points where none is seen: below the middles of the sinuses, in the plane of the labels, with its error."""
+    lobes = _sinuses(crop, plane)
+    if lobes is None:
+        return _NOT_THREE
+    angles = _named(lobes, plane, mitral_mm)
+    radii = trace_wall(crop, plane).at(angles)
+    points = plane.lift(radii[:, None] * np.stack([np.cos(angles), np.sin(angles)], -1))
+    return Hinges(points, np.full(3, LABELS_MM), np.zeros(3, bool))
 
 
 def plane_through(hinges: Points, centre_mm: Points, up: Points) -> Plane:

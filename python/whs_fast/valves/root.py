@@ -15,7 +15,7 @@ from whs_fast.valves.calcium import describe_calcium
 from whs_fast.valves.contours import Plane, Points, describe_shape, measure_contour, rounded
 from whs_fast.valves.crop import Crop, cut_crop
 from whs_fast.valves.edges import LEVELS, SHARP, Wall, size_errors, trace_wall
-from whs_fast.valves.hinges import CUSPS, Hinges, find_hinges, plane_through
+from whs_fast.valves.hinges import CUSPS, Hinges, find_hinges, place_hinges, plane_through
 from whs_fast.valves.motion import has_steps
 from whs_fast.valves.ostia import find_ostium
 from whs_fast.valves.planes import ValvePlane
@@ -25,7 +25,7 @@ from whs_fast.volume import Volume, mm_to_index
 ROUNDS = 4  # of looking for the hinge points, each from the plane of the last
 SETTLED_MM = 0.5  # of a hinge point off that plane
 FARTHEST_MM = 15.0  # from the valve of the labels, where a reader's annulus may lie
-LEAST_SEEN = 2  # hinge points without which there is no plane
+LEAST_SEEN = 2  # hinge points, without which the plane is that of the labels
 LVOT_MM = 4.0
 RISE_MM = 1.0  # between the planes of the root
 SINUSES = 22  # planes, among which the sinuses are widest
@@ -86,12 +86,16 @@ def find_root(
         hinges = Hinges(hinges_mm, np.zeros(3), np.ones(3, bool))
         plane = _centred(crop, plane_through(hinges_mm, hinges_mm.mean(0), valve.plane.normal))
     else:
-        found = _find_annulus(crop, valve.plane, None if isinstance(mitral, str) else mitral.plane.centre_mm)
+        mitral_mm = None if isinstance(mitral, str) else mitral.plane.centre_mm
+        found = _find_annulus(crop, valve.plane, mitral_mm)
         if isinstance(found, str):
             return found
         plane, hinges = found
-    if hinges.seen.sum() < LEAST_SEEN:
-        return "fewer than two of the three hinge points are seen"
+        if hinges.seen.sum() < LEAST_SEEN:
+            placed = place_hinges(crop, valve.plane, mitral_mm)
+            if isinstance(placed, str):
+                return placed
+            plane, hinges = _centred(crop, valve.plane), placed
     wall = trace_wall(crop, plane)
     if wall.sharp < SHARP:
         return "the border of the annulus is not seen (noise, motion, or little contrast)"
