@@ -27,9 +27,12 @@ def test_ejection_fractions_are_those_by_hand():
     assert (left["end_diastolic_ml"], left["end_systolic_ml"], left["stroke_volume_ml"]) == (140, 56, 84)
     assert left["ejection_fraction_percent"] == 60
     assert (left["phase_of_largest"], left["phase_of_smallest"]) == ("5%", "35%")
-    assert function["right_ventricle"]["ejection_fraction_percent"] == 50
+    right = function["right_ventricle"]
+    assert right["ejection_fraction_percent"] == 50
+    assert (left["uncertainty_percent"], right["uncertainty_percent"]) == (0.4, 3.0)
     atrium = function["left_atrium"]  # fills while its ventricle empties
     assert (atrium["phase_of_largest"], atrium["largest_ml"], atrium["ejection_fraction_percent"]) == ("35%", 100, 40)
+    assert "uncertainty_percent" not in atrium
     assert function["lv_myocardium_mass_g"] == {"mean": 122.0, "spread_percent": pytest.approx(4.9)}
 
 

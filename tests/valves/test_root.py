@@ -140,10 +140,12 @@ def test_a_tube_without_sinuses_has_no_hinge_points(drawn):
     assert "three sinuses" in root["not_measurable"]
 
 
-def test_two_sinuses_are_not_taken_for_three():
+@pytest.mark.parametrize("apart", [1.0, 0.83])
+def test_two_sinuses_are_not_taken_for_three(apart):
+    """Opposite one another, or askew."""
     anatomy = draw_rooted(np.random.default_rng([98, 4]))
-    first = anatomy.root.nadirs[:2].mean()  # right and left cusp in one sinus, opposite the third
-    fused = replace(anatomy, root=replace(anatomy.root, nadirs=np.array([first, first + 1e-3, first + np.pi])))
+    first = anatomy.root.nadirs[:2].mean()  # right and left cusp in one sinus
+    fused = replace(anatomy, root=replace(anatomy.root, nadirs=np.array([first, first + 1e-3, first + apart * np.pi])))
     _, root = measure(*render(fused, root_truth(anatomy)))
     assert "three sinuses cannot be told apart" in root["not_measurable"]
 

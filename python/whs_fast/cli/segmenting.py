@@ -119,7 +119,9 @@ def _write_function(folder: Path, phases: Mapping[str, Mapping[str, Any]], *, ov
         (aside / picture).write_bytes(draw_curves(function["phases"], volumes))
     for name in CHAMBERS:
         share = function[name].get("ejection_fraction_percent")
-        told = f"{share:.1f} %" if share is not None else f"not measurable: {function[name]['not_measurable']}"
+        error = function[name].get("uncertainty_percent")
+        beside = "" if error is None else f" (standard error {error:.1f})"
+        told = f"{share:.1f} %{beside}" if share is not None else f"not measurable: {function[name]['not_measurable']}"
         click.echo(f"{name.replace('_', ' ').capitalize()}: ejection fraction {told}", err=True)
 
 

@@ -9,6 +9,7 @@ by the others. The hinge points are the lowest points of the parabolas. So the p
 which only say where to look.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,6 +23,7 @@ CUSPS = ("right", "left", "non_coronary")
 SINUS_HEIGHTS_MM = np.arange(1.0, 18.0, 2.0)
 SINUS_PLANES = 4  # neighbours of these heights, in which the bulges are largest
 LEAST_BULGE_MM = 0.35  # amplitude of the three lobes
+LEAST_OF_TWO = 0.85  # times that of two; drawn roots of three sinuses have 0.97 and more, most of two up to 0.75
 WALL_HEIGHTS_MM = np.arange(-6.0, 9.1, 1.0)
 OUTFLOW_MM = (-5.5, -0.5)  # where the wall is the outflow tract's
 TURNS = np.deg2rad([-24, -16, -8, 0, 8, 16, 24])  # half-planes beside the middle of a sinus
@@ -50,7 +52,7 @@ SEEN_MM = 0.75  # error of the fit, below which a hinge point near which an atta
 ROUNDS = 12  # of re-weighting
 LEAST_ERROR_MM, UNSEEN_MM = 0.25, 1.0  # errors of every hinge point, and of one that is not seen
 LABELS_MM = 3.5  # error of one in the plane of the labels, as seen on drawn scans
-_NOT_THREE = "three sinuses cannot be told apart (a bicuspid valve, fused cusps, or motion)"
+NOT_THREE = "three sinuses cannot be told apart (a bicuspid valve, fused cusps, or motion)"
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,7 @@ def find_hinges(crop: Crop, plane: Plane, mitral_mm: Points | None) -> Hinges | 
     """Hinge points near a plane, or why they cannot be told. mitral_mm: centre of the mitral valve, if known."""
     lobes = _sinuses(crop, plane)
     if lobes is None:
-        return _NOT_THREE
+        return NOT_THREE
     walls = _walls(crop, plane)
     middles = _named(lobes, plane, mitral_mm)
     found = []
@@ -87,7 +89,7 @@ def place_hinges(crop: Crop, plane: Plane, mitral_mm: Points | None) -> Hinges |
     """Hinge points where none is seen: below the middles of the sinuses, in the plane of the labels, with its error."""
     lobes = _sinuses(crop, plane)
     if lobes is None:
-        return _NOT_THREE
+        return NOT_THREE
     angles = _named(lobes, plane, mitral_mm)
     radii = trace_wall(crop, plane).at(angles)
     points = plane.lift(radii[:, None] * np.stack([np.cos(angles), np.sin(angles)], -1))
@@ -103,9 +105,7 @@ def plane_through(hinges: Points, centre_mm: Points, up: Points) -> Plane:
 
 def _sinuses(crop: Crop, plane: Plane) -> Points | None:
     """Angles of the middles of three sinuses."""
-    radii = np.array([trace_wall(crop, plane.moved(h)).radii for h in SINUS_HEIGHTS_MM])
-    means = np.fft.rfft([radii[i : i + SINUS_PLANES].mean(0) for i in range(len(radii) - SINUS_PLANES + 1)])
-    waves = means[np.abs(means[:, 3]).argmax()]
+    waves = _waves([trace_wall(crop, plane.moved(h)) for h in SINUS_HEIGHTS_MM])
     if 2 * abs(waves[3]) / RAYS < LEAST_BULGE_MM:
         return None
     lobes = np.zeros_like(waves)
@@ -118,6 +118,23 @@ def _sinuses(crop: Crop, plane: Plane) -> Points | None:
         away = ((ANGLES[near] - middle + np.pi) % (2 * np.pi) - np.pi) * np.maximum(radii[near], 0)
         angles.append(middle + away.sum() / max(np.maximum(radii[near], 0).sum(), 1e-6))
     return np.array(angles)
+
+
+def _waves(walls: Sequence[Wall]) -> NDArray[np.complex128]:
+    """Waves around the circle of the wall's radius, at the height where three lobes are largest."""
+    radii = [np.mean([wall.radii for wall in walls[i : i + SINUS_PLANES]], 0)
+             for i in range(len(walls) - SINUS_PLANES + 1)]  # fmt: skip
+    waves = np.fft.rfft(radii)
+    return np.asarray(waves[np.abs(waves[:, 3]).argmax()])
+
+
+def has_two_lobes(walls: Sequence[Wall]) -> bool:
+    """Whether walls at about SINUS_HEIGHTS_MM over the annulus bulge to two sides rather than to three.
+
+    Only over the annulus itself: in a plane that is askew, three sinuses may look like two.
+    """
+    waves = np.abs(_waves(walls))
+    return bool(waves[3] < LEAST_OF_TWO * waves[2])
 
 
 def _walls(crop: Crop, plane: Plane) -> list[Wall]:

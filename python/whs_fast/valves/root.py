@@ -15,7 +15,7 @@ from whs_fast.valves.calcium import describe_calcium
 from whs_fast.valves.contours import Plane, Points, describe_shape, measure_contour, rounded
 from whs_fast.valves.crop import Crop, cut_crop
 from whs_fast.valves.edges import LEVELS, SHARP, Wall, size_errors, trace_wall
-from whs_fast.valves.hinges import CUSPS, Hinges, find_hinges, place_hinges, plane_through
+from whs_fast.valves.hinges import CUSPS, NOT_THREE, Hinges, find_hinges, has_two_lobes, place_hinges, plane_through
 from whs_fast.valves.motion import has_steps
 from whs_fast.valves.ostia import find_ostium
 from whs_fast.valves.planes import ValvePlane
@@ -28,6 +28,7 @@ FARTHEST_MM = 15.0  # from the valve of the labels, where a reader's annulus may
 LEAST_SEEN = 2  # hinge points, without which the plane is that of the labels
 LVOT_MM = 4.0
 RISE_MM = 1.0  # between the planes of the root
+SINUS_LEVELS = 19  # of the planes, in every second of which the lobes of the sinuses are counted
 SINUSES = 22  # planes, among which the sinuses are widest
 HIGHEST_MM = 30.0
 JUNCTION_MM = np.arange(1.0, 16.0, 0.25)  # above the place where the sinuses bulge most, their end has come
@@ -92,10 +93,11 @@ def find_root(
             return found
         plane, hinges = found
         if hinges.seen.sum() < LEAST_SEEN:
-            placed = place_hinges(crop, valve.plane, mitral_mm)
+            plane = _centred(crop, valve.plane)
+            placed = place_hinges(crop, plane, mitral_mm)
             if isinstance(placed, str):
                 return placed
-            plane, hinges = _centred(crop, valve.plane), placed
+            hinges = placed
     wall = trace_wall(crop, plane)
     if wall.sharp < SHARP:
         return "the border of the annulus is not seen (noise, motion, or little contrast)"
@@ -104,6 +106,8 @@ def find_root(
         centre = rising[-1].lift(measure_contour(walls[-1].flat).centre)
         rising.append(Plane(centre, plane.normal, plane.across, plane.along).moved(RISE_MM))
         walls.append(trace_wall(crop, rising[-1]))
+    if hinges_mm is None and has_two_lobes(walls[1:SINUS_LEVELS:2]):
+        return NOT_THREE
     return Root(crop, hinges, hinges_mm is not None, plane, wall, rising, walls, heights)
 
 
