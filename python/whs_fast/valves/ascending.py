@@ -175,7 +175,8 @@ def _uneven(crop: Crop, sections: list[Section]) -> bool:
 
 
 def _describe(crop: Crop, sections: list[Section], whole: bool) -> dict[str, Any]:
-    widest = np.convolve([s.shape.area_mm2 for s in sections], np.ones(3) / 3, "valid").argmax() + 1
+    areas = np.pad([section.shape.area_mm2 for section in sections], 1, mode="edge")
+    widest = int(np.convolve(areas, np.ones(3) / 3, "valid").argmax())
     plane, shape, radii = sections[widest].plane, sections[widest].shape, sections[widest].radii
     tilted = [Plane.through(plane.centre_mm, plane.normal + TILT * way) for way in (plane.across, plane.along)]
     line = np.array([section.plane.lift(section.shape.centre) for section in sections])
