@@ -1,4 +1,4 @@
-"""What valves, aortic root and wall add to a run: processor time, and the most memory that their arrays take.
+"""What valves, aortic root, ascending aorta and wall add to a run: processor time, and the most memory of their arrays.
 
 `python bench/valves.py SCAN [--rounds 5]`: on a scan whose root is seen, such as one of `python -m training.roots
 render FOLDER`, and on the same heart with 512 x 512 x 400 voxels of 0.4 mm.
@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 from whs_fast import Engine, Volume, _kernels
+from whs_fast.valves.ascending import describe_ascending
 from whs_fast.valves.planes import find_planes
 from whs_fast.valves.root import describe_root, find_root
 from whs_fast.valves.wall import describe_wall
@@ -48,9 +49,10 @@ def row(name: str, scan: Volume, labels: np.ndarray, rounds: int) -> str:
     planes, *first = cost(rounds, partial(find_planes, labels, scan.grid, threads=2))
     root, *second = cost(rounds, partial(find_root, scan, labels, planes, threads=2))
     told, *third = cost(rounds, partial(describe_root, root))
+    aorta, *last = cost(rounds, partial(describe_ascending, scan, labels, planes["aortic"], told, threads=2))
     wall, *fourth = cost(rounds, partial(describe_wall, labels, scan.grid, planes["mitral"], WHOLE))
-    assert "annulus" in told and "segments" in wall, (told, wall)
-    times, peaks = zip(first, second, third, fourth, strict=True)
+    assert "annulus" in told and "segments" in wall and "dmax_mm" in aorta, (told, wall, aorta)
+    times, peaks = zip(first, second, third, last, fourth, strict=True)
     shown = " | ".join(f"{1000 * t:.0f} ms" for t in (*times, sum(times)))
     return f"| {name} | {shown} | {max(peaks):.0f} MB |"
 
@@ -61,8 +63,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
     result = Engine(threads=2).run(options.scan, valves=False)
-    print("| scan | planes | root found | root described | wall | together | most memory |")
-    print("|---|---|---|---|---|---|---|")
+    print("| scan | planes | root found | root described | ascending aorta | wall | together | most memory |")
+    print("|---|---|---|---|---|---|---|---|")
     print(row("as it is", result.scan, result.labels, options.rounds))
     large = enlarged(result.scan, result.labels, result.aortic_valve_mm)
     print(row("512 x 512 x 400", *large, options.rounds))
