@@ -34,8 +34,8 @@ VALIDATION_SEED, VALIDATION_FAMILY = 1, 3000
 MODELS = Path(__file__).parents[1] / "python" / "whs_fast" / "models"
 
 
-class Distances(nn.Module):
-    """What the engine runs: uint8 slices [n, 1, 192, 192] -> absolute and signed distance in mm, float32 [n, 2]."""
+class SliceReader(nn.Module):
+    """What the engine runs: uint8 slices [n, 1, 192, 192] -> what they tell of the valve in mm, float32 [n, 4]."""
 
     def __init__(self, network: SliceRegressor) -> None:
         super().__init__()
@@ -58,28 +58,36 @@ def recover(model: Path, slices: NDArray[np.uint8]) -> SliceRegressor:
         constant = ov.Core().compile_model(ov.Model([output], []), "CPU")
         return torch.from_numpy(np.array(constant({})[0], np.float32))
 
-    operations = shipped.get_ordered_ops()
-    kernels = [value(op.input_value(1)) for op in operations if op.get_type_name() == "Convolution"]
-    biases = [value(op.input_value(1)).flatten() for op in operations if op.get_type_name() == "Add"]
-    linear = next(value(op.input_value(1)) for op in operations if op.get_type_name() == "MatMul")
-    network = vgg16(kernels[0].shape[0] / 64)
-    layers = [layer for layer in network.features if isinstance(layer, ConvNormReLU2d)]
-    x = F.avg_pool2d(torch.from_numpy(slices).float() / 255, ENTRY_POOL)
-    remaining = iter(zip(kernels, biases, strict=False))
+    kernels = []  # in the order of the layers, and with what is added to each
+    for op in shipped.get_ordered_ops():
+        if op.get_type_name() in ("Convolution", "MatMul"):
+            (added,) = (target.get_node() for target in op.output(0).get_target_inputs())
+            kernels.append((value(op.input_value(1)), value(added.input_value(1)).flatten()))
+    network = vgg16(kernels[0][0].shape[0] / 64).eval()
+    layers = [layer for layer in network.modules() if isinstance(layer, nn.Conv2d | nn.Linear)]
+    norms = {layer[0]: layer[1] for layer in network.modules() if isinstance(layer, ConvNormReLU2d)}
+
+    def settle(norm: nn.Module, inputs: tuple[torch.Tensor], bias: torch.Tensor) -> None:
+        assert isinstance(norm, nn.BatchNorm2d) and norm.running_mean is not None and norm.running_var is not None
+        spread, mean = torch.var_mean(inputs[0], (0, 2, 3))
+        norm.running_mean.copy_(mean)
+        norm.running_var.copy_(spread)
+        norm.weight.copy_((spread + norm.eps).sqrt())
+        norm.bias.copy_(mean + bias)
+
     with torch.no_grad():
-        for layer in network.features:
-            if layer in layers:
-                kernel, bias = next(remaining)
-                layer[0].weight.copy_(kernel)
-                spread, mean = torch.var_mean(layer[0](x), (0, 2, 3))
-                layer[1].running_mean.copy_(mean)
-                layer[1].running_var.copy_(spread)
-                layer[1].weight.copy_((spread + layer[1].eps).sqrt())
-                layer[1].bias.copy_(mean + bias)
-                layer.eval()
-            x = layer(x)
-        network.distance.weight.copy_(linear)
-        network.distance.bias.copy_(biases[-1] / 100)
+        hooks = []
+        for layer, (kernel, bias) in zip(layers, kernels, strict=True):
+            layer.weight.copy_(kernel)
+            if layer in norms:
+                hooks.append(norms[layer].register_forward_pre_hook(partial(settle, bias=bias)))
+            elif layer is network.distance:
+                layer.bias.copy_(bias / 100)
+            else:
+                layer.bias.copy_(bias)
+        SliceReader(network)(torch.from_numpy(slices))
+    for hook in hooks:
+        hook.remove()
     return network.train()
 
 
@@ -95,12 +103,12 @@ def slice_predictors(models: Path, localiser: str, threads: int = 1) -> dict[str
 
 
 def convert(network: SliceRegressor) -> ov.Model:
-    """Torch -> OpenVINO: "slices" uint8 [n, 1, 192, 192], n open -> "distances" float32 [n, 2], mm."""
+    """Torch -> OpenVINO: "slices" uint8 [n, 1, 192, 192], n open -> "places" float32 [n, 4], mm."""
     example = torch.zeros(2, 1, SIDE, SIDE, dtype=torch.uint8)
     shape = [-1, 1, SIDE, SIDE]
-    converted = ov.convert_model(Distances(network).eval(), example_input=example, input=[(shape, ov.Type.u8)])
+    converted = ov.convert_model(SliceReader(network).eval(), example_input=example, input=[(shape, ov.Type.u8)])
     converted.inputs[0].get_tensor().set_names({"slices"})
-    converted.outputs[0].get_tensor().set_names({"distances"})
+    converted.outputs[0].get_tensor().set_names({"places"})
     return converted
 
 

@@ -29,6 +29,8 @@ SIDE = 192  # pixels of a slice
 PIXEL_MM = 2.0
 ENTRY_POOL = 2  # the networks average the slices to 4 mm first: 4 times cheaper to train and run, and less noise
 NEAR_MM = 40.0  # half of the training slices lie within this of the valve
+ZOOM = 2  # the search looks closer in the end: a slice of pixels half as large, as if the heart were twice as large
+CLOSE_MM = 30.0  # how far from the valve it does so
 FAR_MM = 150.0  # distances beyond this count as this
 
 
@@ -106,14 +108,16 @@ def load_thorax(file: Path) -> Thorax:
     return Thorax(np.load(file, mmap_mode="r"), np.array(file.with_suffix(".txt").read_text().split(), float))
 
 
-def fit_to_side(plane: NDArray[np.uint8], centre: tuple[float, float]) -> NDArray[np.uint8]:
-    """Cut 192 x 192 around a centre (index, rounded), padded with air."""
-    out = np.zeros((SIDE, SIDE), np.uint8)
-    starts = [round(c - (SIDE - 1) / 2) for c in centre]
-    source = tuple(slice(min(max(0, s), n), max(0, min(n, s + SIDE))) for s, n in zip(starts, plane.shape, strict=True))
+def fit_to_side(
+    plane: NDArray[np.uint8], centre: tuple[float, float], side: int = SIDE
+) -> tuple[NDArray[np.uint8], tuple[float, float]]:
+    """Cut side x side around a centre (index, rounded), padded with air; and the index of its own middle."""
+    out = np.zeros((side, side), np.uint8)
+    starts = [round(c - (side - 1) / 2) for c in centre]
+    source = tuple(slice(min(max(0, s), n), max(0, min(n, s + side))) for s, n in zip(starts, plane.shape, strict=True))
     target = tuple(slice(max(0, -s), max(0, -s) + c.stop - c.start) for s, c in zip(starts, source, strict=True))
     out[target] = plane[source]
-    return out
+    return out, (starts[0] + (side - 1) / 2, starts[1] + (side - 1) / 2)
 
 
 def _cut_plane(
@@ -146,18 +150,21 @@ def _cut_plane(
 
 
 def draw_slice(
-    thorax: Thorax, axis: str, rng: np.random.Generator, position: int | None = None
-) -> tuple[NDArray[np.uint8], float]:
-    """One slice uint8 [192, 192] and its signed distance to the valve in mm.
+    thorax: Thorax, axis: str, rng: np.random.Generator, position: int | None = None, *, zoomed: bool = False
+) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+    """One slice uint8 [192, 192] and, float32 [3] in mm, its signed distance to the valve and where in it that lies.
 
-    position: index of the slice along the axis; at random without one, half of them near the valve.
+    The place is the valve's row and column beside the middle of the slice. position: index of the slice along the axis;
+    at random without one, half of them near the valve. zoomed: a slice near the valve that shows ZOOM times less, and
+    millimetres that are ZOOM times as long.
     """
     array_axis = 2 - AXES.index(axis)
     count = thorax.image.shape[array_axis]
     valve = thorax.valve[array_axis]
     if position is None:
-        if rng.random() < 0.5:
-            position = int(np.clip(np.rint(valve + rng.uniform(-NEAR_MM, NEAR_MM) / PIXEL_MM), 0, count - 1))
+        near_mm = CLOSE_MM if zoomed else NEAR_MM
+        if zoomed or rng.random() < 0.5:
+            position = int(np.clip(np.rint(valve + rng.uniform(-near_mm, near_mm) / PIXEL_MM), 0, count - 1))
         else:
             position = int(rng.integers(count))
     plane = np.ascontiguousarray(np.take(thorax.image, position, array_axis))
@@ -166,12 +173,22 @@ def draw_slice(
     rows_are_z = array_axis != 0
     if rows_are_z and rng.random() < 0.3:  # thick slices
         plane = ndimage.uniform_filter1d(plane, int(rng.integers(2, 4)), axis=0)
-    plane, centre = _cut_plane(plane, others, rows_are_z, rng)
-    return fit_to_side(plane, centre), distance
+    plane, (row, column) = _cut_plane(plane, others, rows_are_z, rng)
+    if zoomed:
+        row, column = others + rng.uniform(-CLOSE_MM, CLOSE_MM, 2) / PIXEL_MM
+    scale = ZOOM if zoomed else 1
+    cut, middle = fit_to_side(plane, (row, column), SIDE // scale)
+    told = scale * np.array([distance, *((others - middle) * PIXEL_MM)], np.float32)
+    return cut.repeat(scale, 0).repeat(scale, 1), told
 
 
-def alter_batch(x: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-    """Small turns and zooms in plane, blur, contrast and noise for a batch [n, 1, y, x] in 0..1."""
+def alter_batch(
+    x: torch.Tensor, places: torch.Tensor, generator: torch.Generator
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Small turns and zooms in plane, blur, contrast and noise for a batch [n, 1, y, x] in 0..1.
+
+    places [n, 2], row and column in mm beside the middle of the slice, go along.
+    """
     n = len(x)
 
     def uniform(low: float, high: float, *shape: int) -> torch.Tensor:
@@ -183,24 +200,30 @@ def alter_batch(x: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
     theta[:, 1, 0], theta[:, 1, 1] = torch.sin(angle) * zoom, torch.cos(angle) * zoom
     theta[:, :, 2] = uniform(-0.03, 0.03, 2)
     x = F.grid_sample(x, F.affine_grid(theta, list(x.shape), align_corners=False), align_corners=False)
+    half_mm = SIDE * PIXEL_MM / 2
+    moved = torch.linalg.solve(theta[:, :, :2], places.flip(1) / half_mm - theta[:, :, 2])  # theta leads back
     blurred = F.avg_pool2d(x, 3, 1, 1)
     x = torch.lerp(x, blurred, uniform(-0.6, 0.5).clamp_min(0)[:, None, None, None])
     inside = x > 0.002  # air outside the field of view stays air
     sd = uniform(-0.03, 0.03, 1, 1, 1).clamp_min(0)
     noise = torch.randn(x.shape, generator=generator)
     x = x * uniform(0.85, 1.15, 1, 1, 1) + (uniform(-0.04, 0.04, 1, 1, 1) + sd * noise) * inside
-    return x.clamp(0, 1)
+    return x.clamp(0, 1), moved.flip(1) * half_mm
 
 
-def distance_loss(predicted: torch.Tensor, distance: torch.Tensor) -> torch.Tensor:
-    """Weighted Euclidean loss in units of 10 mm: a slice at the valve counts several times one far away.
+def slice_loss(predicted: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
+    """Weighted loss in units of 10 mm: a slice at the valve counts several times one far away.
 
-    predicted [n, 2]: absolute and signed; distance [n]: signed; the loss of each slice is returned, [n].
+    predicted [n, 4]: absolute and signed distance, row and column; wanted [n, 3]: signed distance, row and column; the
+    loss of each slice is returned, [n]. Distances are Euclidean, places far off count by their distance alone.
     """
-    signed = distance.clamp(-FAR_MM, FAR_MM)
+    signed = wanted[:, 0].clamp(-FAR_MM, FAR_MM)
+    near = 1 / (1 + (signed / 30) ** 2)
     target = torch.stack([signed.abs(), signed], 1)
-    weight = torch.stack([1 / (1 + (signed / 30) ** 2).sqrt(), 0.5 / (1 + (signed / 30) ** 2)], 1)
-    return (weight * ((predicted - target) / 10) ** 2).sum(1)
+    weight = torch.stack([near.sqrt(), 0.5 * near], 1)
+    distances = (weight * ((predicted[:, :2] - target) / 10) ** 2).sum(1)
+    places = F.huber_loss(predicted[:, 2:] / 10, wanted[:, 1:] / 10, reduction="none").sum(1)
+    return distances + 2 * near * places
 
 
 def build(backbone: str, width: float | None = None) -> SliceRegressor:
@@ -221,5 +244,5 @@ def calibration_slices(pool: Path, axis: str, count: int = 300) -> NDArray[np.ui
     """Slices of drawn training thoraces, uint8 [n, 1, 192, 192], to set the ranges of the INT8 network."""
     files = [f for f in sorted(pool.glob("0_*.npy")) if ".part" not in f.name]
     rng = np.random.default_rng([0, 7, AXES.index(axis)])
-    drawn = [draw_slice(load_thorax(files[rng.integers(len(files))]), axis, rng)[0] for _ in range(count)]
-    return np.stack(drawn)[:, None]
+    drawn = (load_thorax(files[rng.integers(len(files))]) for _ in range(count))
+    return np.stack([draw_slice(t, axis, rng, zoomed=i % 2 == 1)[0] for i, t in enumerate(drawn)])[:, None]

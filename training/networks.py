@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 STRUCTURES = 11  # background and ten
+PLACE_FEATURES = 48  # of a slice regressor
 
 
 class ConvNormReLU(nn.Sequential):
@@ -84,20 +85,52 @@ class Fire(nn.Module):
 
 
 class SliceRegressor(nn.Module):
-    """Slices [n, 1, y, x] of 4 mm pixels in 0..1 -> distances in mm [n, 2] to the slice that holds the valve.
+    """Slices [n, 1, 96, 96] of 4 mm pixels in 0..1 -> what they tell of the valve, in mm [n, 4].
 
-    The first column is absolute, the second signed: the sign gives the training a target without a kink at the valve,
-    and the search a vote of its own. It would be no substitute: a slice that could lie on either side reads zero there,
-    as the valve does, but rightly far away in the other.
+    The first column is the distance to the slice that holds the valve, the second the same with its sign, the last two
+    the row and the column of the valve beside the middle of the slice. The sign gives the training a target without a
+    kink at the valve, and the search a vote of its own. It would be no substitute: a slice that could lie on either
+    side reads zero there, as the valve does, but rightly far away in the other.
+
+    The place in the slice is the mean of a map of chances (Nibali et al. 2018, arXiv:1801.07372) on the grid of the
+    first of three taps into the features, to which the deeper ones are added; the distance is read where that map
+    looks, beside the whole slice.
     """
 
-    def __init__(self, features: nn.Sequential, width: int) -> None:
+    def __init__(self, features: nn.Sequential, taps: tuple[int, int, int], cells: tuple[int, float]) -> None:
+        """taps: the layers of 16, 32 and 64 mm; cells: how many the first has along a side, its first one in mm."""
         super().__init__()
         self.features = features
-        self.distance = nn.Linear(width, 2)
+        self.taps = taps
+        widths = []
+        with torch.no_grad():
+            x = torch.zeros(1, 1, 96, 96)
+            for index, layer in enumerate(features.eval()):
+                x = layer(x)
+                widths += [x.shape[1]] if index in taps else []
+        features.train()
+        self.sideways = nn.ModuleList(nn.Conv2d(width, PLACE_FEATURES, 1) for width in widths)
+        self.joined = ConvNormReLU2d(PLACE_FEATURES, PLACE_FEATURES, 3, padding=1)
+        self.chances = nn.Conv2d(PLACE_FEATURES, 1, 1)
+        self.distance = nn.Linear(widths[-1] + PLACE_FEATURES, 2)
+        count, first = cells
+        along = first + 16.0 * torch.arange(count)
+        self.cells_mm: Tensor  # row and column of each cell
+        self.register_buffer("cells_mm", torch.cartesian_prod(along, along), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        return 100.0 * self.distance(self.features(x).mean((2, 3)))
+        tapped = []
+        for index, layer in enumerate(self.features):
+            x = layer(x)
+            if index in self.taps:
+                tapped.append(x)
+        fine, middle, coarse = (sideways(x) for sideways, x in zip(self.sideways, tapped, strict=True))
+        joined = F.relu(middle + F.interpolate(coarse, size=middle.shape[2:], mode="bilinear", align_corners=False))
+        joined = self.joined(fine + F.interpolate(joined, size=fine.shape[2:], mode="bilinear", align_corners=False))
+        chances = self.chances(joined).flatten(1).softmax(1)
+        looked = (joined.flatten(2) * chances[:, None]).sum(2)
+        distances = 100.0 * self.distance(torch.cat([x.mean((2, 3)), looked], 1))
+        return torch.cat([distances, chances @ self.cells_mm], 1)
 
 
 def squeezenet() -> SliceRegressor:
@@ -108,7 +141,7 @@ def squeezenet() -> SliceRegressor:
         Fire(128, 32, 128), Fire(256, 32, 128), pool,
         Fire(256, 48, 192), Fire(384, 48, 192), Fire(384, 64, 256), Fire(512, 64, 256),
     )  # fmt: skip
-    return SliceRegressor(features, 512)
+    return SliceRegressor(features, (3, 6, 11), (23, -178.0))  # unpadded: cells lie 4 mm before the middle
 
 
 def vgg16(width: float = 0.5) -> SliceRegressor:
@@ -124,7 +157,7 @@ def vgg16(width: float = 0.5) -> SliceRegressor:
             layers.append(ConvNormReLU2d(inputs, round(outputs * width), 3, padding=1))
             inputs = round(outputs * width)
         layers.append(nn.MaxPool2d(2))
-    return SliceRegressor(nn.Sequential(*layers), inputs)
+    return SliceRegressor(nn.Sequential(*layers), (8, 12, 16), (24, -184.0))
 
 
 def load_imagenet(network: SliceRegressor, weights: dict[str, Tensor]) -> None:

@@ -28,12 +28,12 @@ from training.localisers import (
     alter_batch,
     build,
     calibration_slices,
-    distance_loss,
     draw_slice,
     draw_thorax,
     load_thorax,
     load_trained,
     save_thorax,
+    slice_loss,
 )
 from training.networks import load_imagenet
 from training.speed import fastest_way
@@ -52,15 +52,19 @@ def draw(pool: Path, first: int, count: int, kind: int) -> None:
 def draw_batch(
     thoraces: list[Thorax], axis: str, size: int, rng: np.random.Generator, chances: NDArray[np.float64] | None = None
 ) -> tuple[torch.Tensor, torch.Tensor, NDArray[np.int64]]:
-    """Altered slices float32 [n, 1, 96, 96] in 0..1, their signed distances in mm [n] and the thoraces' numbers [n].
+    """Altered slices float32 [n, 1, 96, 96] in 0..1, what they should tell [n, 3] and the thoraces' numbers [n].
+
+    Every other slice is zoomed.
 
     chances: of each thorax to be drawn; all the same without them.
     """
     chosen = rng.choice(len(thoraces), size, p=chances)
-    drawn = [draw_slice(thoraces[number], axis, rng) for number in chosen]
+    drawn = [draw_slice(thoraces[number], axis, rng, zoomed=i % 2 == 1) for i, number in enumerate(chosen)]
     slices = F.avg_pool2d(torch.from_numpy(np.stack([s for s, _ in drawn]))[:, None].float() / 255, ENTRY_POOL)
     generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
-    return alter_batch(slices, generator), torch.tensor([d for _, d in drawn], dtype=torch.float32), chosen
+    wanted = torch.from_numpy(np.stack([w for _, w in drawn]))
+    slices, wanted[:, 1:] = alter_batch(slices, wanted[:, 1:], generator)
+    return slices, wanted, chosen
 
 
 def chances_of(losses: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -126,13 +130,13 @@ def train(
             losses = np.concatenate(
                 [losses, np.full(len(thoraces) - len(losses), losses.mean() if len(losses) else 1.0)]
             )
-            slices, distances, chosen = draw_batch(thoraces, axis, batch, rng, chances_of(losses))
+            slices, wanted, chosen = draw_batch(thoraces, axis, batch, rng, chances_of(losses))
             drawn = time.perf_counter()
             decay = 0.01 + 0.99 * (1 + np.cos(np.pi * share)) / 2
             optimiser.param_groups[0]["lr"] = float(rate * min(1, (step + 1) / 50) * decay)
             with way.autocast():
                 predicted = network(way.move(slices))
-            each = distance_loss(predicted.float(), distances.to(device))
+            each = slice_loss(predicted.float(), wanted.to(device))
             loss = each.mean()
             optimiser.zero_grad(set_to_none=True)
             loss.backward()
@@ -141,10 +145,11 @@ def train(
             averaged.update_parameters(network)
             step += 1
             losses[chosen] = 0.8 * losses[chosen] + 0.2 * each.detach().cpu().numpy().clip(max=50)
-            near = distances.abs() < NEAR_MM
-            errors = (predicted[:, 0].detach().float().cpu() - distances.abs()).abs()[near]
+            near = wanted[:, 0].abs() < NEAR_MM
+            told = predicted.detach().float().cpu()[near]
+            off = torch.stack([told[:, 0] - wanted[near, 0].abs(), *(told[:, 2:] - wanted[near, 1:]).T]).abs().mean(1)
             times = (drawn - began, time.perf_counter() - drawn)
-            figures = (loss.item(), errors.mean().item(), *times)
+            figures = (loss.item(), *off.tolist(), *times)
             log.writerow([step, *map("{:.3f}".format, figures), len(thoraces)])
             used += time.perf_counter() - began
             if step % 100 == 0:

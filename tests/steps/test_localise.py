@@ -2,10 +2,11 @@
 
 The scans hold a ramp that rises with every patient axis, so that the mean of the middle of a slice tells where the
 slice lies. A simulated network reads that place from the pixels it is given, whatever the grid of the scan, and answers
-as a trained one would: the distance to the valve, with noise and with gross misreadings.
+as a trained one would: distance and place of the valve, with noise and with gross misreadings. Where the slices that it
+is given were centred, and how large their pixels are, a trained one sees and a simulated one is told.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 
 import numpy as np
@@ -14,7 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from support.scans import reorient
-from whs_fast.steps.localise import AXES, PIXEL_MM, SLICE_SIDE, cut_slices, localise
+from whs_fast.steps import localise as search
+from whs_fast.steps.localise import AXES, CLOSE_PIXEL_MM, PIXEL_MM, SLICE_SIDE, cut_slices, localise
 from whs_fast.volume import IDENTITY_DIRECTION, Direction, Grid, Triple, Volume
 
 HU_PER_MM = 1.5
@@ -63,30 +65,60 @@ def ramp(grid: Grid) -> Volume:
     return Volume(np.ascontiguousarray(hu.astype(np.int16)), grid.spacing_mm, grid.origin_mm, grid.direction)
 
 
-def both(distances: NDArray[np.float64], signed: NDArray[np.float64]) -> NDArray[np.float32]:
-    """What a network answers."""
-    return np.stack([distances, signed], axis=1).astype(np.float32)
+CUT: dict[str, tuple[NDArray[np.float64], float]] = {}  # of the last slices along an axis: their centre, a pixel
+
+
+@pytest.fixture(scope="module", autouse=True)
+def watched_slices() -> Iterator[None]:
+    def watch(volume: Volume, axis: str, *where: float, centre_mm: NDArray[np.float64], pixel_mm: float, threads: int):  # type: ignore[no-untyped-def]
+        CUT[axis] = centre_mm, pixel_mm
+        return cut_slices(volume, axis, *where, centre_mm=centre_mm, pixel_mm=pixel_mm, threads=threads)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(search, "cut_slices", watch)
+        yield
+
+
+ROWS_AND_COLUMNS = {"sagittal": (2, 1), "coronal": (2, 0), "axial": (1, 0)}  # of slices: x, y, z are 0, 1, 2
+
+
+def answer(
+    distances: NDArray[np.float64], signed: NDArray[np.float64], places: NDArray[np.float64]
+) -> NDArray[np.float32]:
+    """What a network tells of slices; places are rows and columns, one pair for all of them or one for each."""
+    told = np.empty((len(distances), 4), np.float32)
+    told[:, 0], told[:, 1], told[:, 2:] = distances, signed, places
+    return told
 
 
 def simulate(
     grid: Grid, valve_mm: Triple, *, noise_mm: float = 0.0, misread: float = 0.0, seed: int = 0
 ) -> Mapping[str, Network]:
-    """Networks that tell position - valve, without and with its sign; a share of them misread by up to 80 mm."""
+    """Networks that tell position - valve, without and with its sign, and its place in the slice.
+
+    A share of them misread by up to 80 mm.
+    """
     middle = middle_of(grid)
     rng = np.random.default_rng(seed)
 
     def network(index: int) -> Network:
+        shown = [*ROWS_AND_COLUMNS[AXES[index]]]
+
         def predict(slices: NDArray[np.uint8]) -> NDArray[np.float32]:
             assert slices.dtype == np.uint8
             assert slices.shape[1:] == (1, SLICE_SIDE, SLICE_SIDE)
             half = SLICE_SIDE // 2
             steps = slices[:, 0, half - 12 : half + 12, half - 12 : half + 12].mean(axis=(1, 2))
-            position = middle[index] + (steps * 1100 / 255 - 300 - MIDDLE_HU) / HU_PER_MM
+            centre, pixel_mm = CUT[AXES[index]]
+            beside = (centre - middle)[shown].sum()
+            position = middle[index] + (steps * 1100 / 255 - 300 - MIDDLE_HU) / HU_PER_MM - beside
             signed = (position - valve_mm[index]) * (1 + 0.1 * rng.normal(size=len(slices)) * (noise_mm > 0))
             signed += noise_mm * rng.normal(size=len(slices))
             wrong = rng.random(len(slices)) < misread
             signed = np.where(wrong, rng.uniform(-80, 80, len(slices)), signed)
-            return both(np.abs(signed), signed)
+            places = np.subtract(valve_mm, centre)[shown] + noise_mm * rng.normal(size=(len(slices), 2))
+            places[wrong] = rng.uniform(-80, 80, (wrong.sum(), 2))
+            return answer(np.abs(signed), signed, places) * (PIXEL_MM / pixel_mm)
 
         return predict
 
@@ -161,7 +193,8 @@ def test_networks_that_know_nothing_are_not_trusted(seed: int) -> None:
     rng = np.random.default_rng(seed)
 
     def guess(slices: NDArray[np.uint8]) -> NDArray[np.float32]:
-        return both(rng.uniform(20, 90, len(slices)), rng.uniform(-90, 90, len(slices)))
+        count = len(slices)
+        return answer(rng.uniform(20, 90, count), rng.uniform(-90, 90, count), rng.uniform(-90, 90, (count, 2)))
 
     found = localise(ramp(grid), dict.fromkeys(AXES, guess), threads=1)
     assert not found.confident
@@ -178,13 +211,12 @@ def test_networks_that_know_nothing_are_not_trusted(seed: int) -> None:
 def test_one_doubtful_axis_is_named_alone() -> None:
     grid = GRIDS["isotropic"]
     valve = place_valve(grid, (0.5, 0.4, 0.6))
-    networks = {**simulate(grid, valve), "coronal": lambda slices: np.full((len(slices), 2), 40, np.float32)}
+    networks = {**simulate(grid, valve), "coronal": lambda slices: np.full((len(slices), 4), 40, np.float32)}
     found = localise(ramp(grid), networks, threads=1)
     assert not found.confident
     assert len(found.warnings) == 1
     assert "coronal" in found.warnings[0]
-    assert abs(found.point_mm[0] - valve[0]) < 0.5
-    assert abs(found.point_mm[2] - valve[2]) < 0.5
+    np.testing.assert_allclose(found.point_mm, valve, atol=1.0)  # the other slices show it along that axis as well
 
 
 def test_a_first_guess_that_misleads_is_mended_by_the_dense_search() -> None:
@@ -197,7 +229,7 @@ def test_a_first_guess_that_misleads_is_mended_by_the_dense_search() -> None:
     def late(slices: NDArray[np.uint8]) -> NDArray[np.float32]:
         nonlocal calls
         calls += 1
-        return np.full((len(slices), 2), 60, np.float32) if calls == 1 else good(slices)
+        return np.full((len(slices), 4), 60, np.float32) if calls == 1 else good(slices)
 
     found = localise(ramp(grid), {**simulate(grid, valve), "axial": late}, threads=1)
     assert abs(found.point_mm[2] - valve[2]) < 3.0
@@ -210,21 +242,27 @@ def test_the_point_has_one_decimal() -> None:
 
 
 @pytest.mark.parametrize("axis", AXES)
-def test_slices_are_the_planes_of_the_scan_in_a_frame_of_air(axis: str) -> None:
-    """On a 2 mm grid along the patient axes every slice is a plane of the array, to the bit."""
+@pytest.mark.parametrize(("pixel_mm", "beside"), [(PIXEL_MM, (0, 0, 0)), (CLOSE_PIXEL_MM, (4, -6, 2))])
+def test_slices_are_the_planes_of_the_scan_in_a_frame_of_air(
+    axis: str, pixel_mm: float, beside: tuple[int, int, int]
+) -> None:
+    """On a grid of their pixels along the patient axes every slice is a plane of the array, to the bit."""
     rng = np.random.default_rng(3)
     array = rng.integers(-1000, 1500, (20, 30, 40)).astype(np.int16)
-    grid = Grid(array.shape, (PIXEL_MM,) * 3, (11.0, -7.0, 101.0))
+    grid = Grid(array.shape, (pixel_mm,) * 3, (11.0, -7.0, 101.0))
     index = AXES.index(axis)
     count = grid.shape[2 - index]
     scan = Volume(array, grid.spacing_mm, grid.origin_mm, IDENTITY_DIRECTION)
-    slices = cut_slices(scan, axis, grid.origin_mm[index], PIXEL_MM, count, threads=2)
+    centre = middle_of(grid) + pixel_mm * np.array(beside)
+    first = grid.origin_mm[index]
+    slices = cut_slices(scan, axis, first, pixel_mm, count, threads=2, centre_mm=centre, pixel_mm=pixel_mm)
 
     steps = np.floor(np.clip((array.astype(float) + 300) * 255 / 1100, 0, 255) + 0.5).astype(np.uint8)
     planes = np.moveaxis(steps, 2 - index, 0)
     rows, columns = planes.shape[1:]
     expected = np.zeros((count, SLICE_SIDE, SLICE_SIDE), np.uint8)
-    top, left = (SLICE_SIDE - rows) // 2, (SLICE_SIDE - columns) // 2
+    down, right = (beside[shown] for shown in ROWS_AND_COLUMNS[axis])
+    top, left = (SLICE_SIDE - rows) // 2 - down, (SLICE_SIDE - columns) // 2 - right
     expected[:, top : top + rows, left : left + columns] = planes
     np.testing.assert_array_equal(slices, expected)
 
@@ -245,9 +283,20 @@ def test_the_sign_settles_what_the_distances_leave_open() -> None:
     valve = place_valve(grid, (0.5, 0.4, 0.6))
     true = simulate(grid, valve)["axial"]
 
-    def doubtful(slices: NDArray[np.uint8]) -> NDArray[np.float32]:
-        signed = true(slices)[:, 1].astype(np.float64)
-        return both(np.full(len(slices), 30.0), signed)
+    rng = np.random.default_rng(2)
 
-    found = localise(ramp(grid), {**simulate(grid, valve), "axial": doubtful}, threads=1)
+    def doubtful(slices: NDArray[np.uint8]) -> NDArray[np.float32]:
+        told = true(slices).astype(np.float64)
+        return answer(np.full(len(slices), 30.0), told[:, 1], told[:, 2:])
+
+    def blind(network: Network) -> Network:
+        def predict(slices: NDArray[np.uint8]) -> NDArray[np.float32]:
+            told = network(slices)
+            told[:, 2:] = rng.uniform(-80, 80, (len(slices), 2))
+            return told
+
+        return predict
+
+    networks = {axis: blind(network) for axis, network in simulate(grid, valve).items()}
+    found = localise(ramp(grid), {**networks, "axial": doubtful}, threads=1)
     assert abs(found.point_mm[2] - valve[2]) < 3.0

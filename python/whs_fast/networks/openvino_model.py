@@ -168,21 +168,22 @@ class Model:
 
 
 def predict_batches(model: Model, images: NDArray[np.uint8], *, batch: int) -> NDArray[np.float32]:
-    """Distances in mm, float32[n, 2], that a slice network of a fixed batch gives for uint8[n, 1, rows, columns].
+    """What a slice network of a fixed batch tells of uint8[n, 1, rows, columns], float32[n, 4] in mm.
 
-    The first is absolute, the second signed.
+    The absolute and the signed distance to the slice that holds the valve, and the valve's row and column beside the
+    middle of the slice.
 
     The last batch is filled up with zeros, whose answers are dropped: the shape never changes, so nothing is compiled
     again, memory does not grow, and an image gets the same answer whatever the number of its companions.
     """
-    distances = np.empty((len(images), 2), np.float32)
+    told = np.empty((len(images), 4), np.float32)
     block = np.zeros((batch, *images.shape[1:]), np.uint8)
     for start in range(0, len(images), batch):
         part = images[start : start + batch]
         block[: len(part)] = part
         block[len(part) :] = 0
-        distances[start : start + len(part)] = model(block)[0][: len(part)]
-    return distances
+        told[start : start + len(part)] = model(block)[0][: len(part)]
+    return told
 
 
 def available_devices() -> list[str]:

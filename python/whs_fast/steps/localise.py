@@ -1,10 +1,12 @@
 """Finds the centre of the aortic valve from a few 2D slices (Sharobeem et al. 2021, doi 10.1007/s12265-021-10166-0).
 
-Along each body axis a network reads single slices and tells their distance in mm to the slice that holds the valve,
-once without and once with its sign. The search goes from coarse to fine: slices spread over the whole scan, then a few
-around the place on which most of those agree, and the place on which all of them agree best is the coordinate. (The
-paper takes the minimum of a polynomial through the distances. On rendered validation scans the vote is nearer: half of
-the slices' evidence, the sign, has no place in a distance.)
+Along each body axis a network reads single slices. Each slice tells three things: its distance in mm to the slice that
+holds the valve, without and with its sign, and the place of the valve beside its own middle. So every slice says
+something of all three coordinates, and a coordinate is where most slices agree. The search goes from coarse to fine:
+slices spread over the whole scan, then a few around that place, of pixels half as large: the same network reads them as
+a heart twice as large, and its millimetres are half as long. (The paper has distances alone, and takes the minimum of
+a polynomial through those of one axis. On rendered validation scans the vote is nearer: what a slice shows of the valve
+in itself is as exact as its distance, and the errors of three networks are not the same ones.)
 
 Whether to trust it, a parabola through the squared distances tells: a distance itself has a kink at the valve, which no
 polynomial follows, while its square is smooth and equally small there. Where one of three facts of the fit does not
@@ -29,19 +31,23 @@ Predict: TypeAlias = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 
 AXES = ("sagittal", "coronal", "axial")  # the slices that stand on x, on y and on z
 SLICE_SIDE = 192
-PIXEL_MM = 2.0
+PIXEL_MM, CLOSE_PIXEL_MM = 2.0, 1.0
 
 MOST_SLICES = 23  # an axis: under 5 % of the slices of the three axes of a scan of 512 x 512 x 400
 COARSE_SLICES = 6
 LONG_MM, LONG_SLICES = 300.0, 7  # a longer axis gets more coarse slices
-FINE_SLICES = 8
-FINE_MM = 20.0  # the fine slices reach this far on either side
-AGAIN_MM = 14.0  # and those of a dense search this far
+CLOSE_SLICES = 8
+CLOSE_MM = 14.0  # the slices of a close look reach this far on either side
 FIT_MM = 18.0  # slices this near to the valve take part in the fit: measured better than 15, 24 and 30
 
 MOST_RESIDUAL_MM = 7.0  # typical disagreement of the slices with a single point
 MOST_DISTANCE_MM = 15.0  # what the network reads at the minimum itself, ideally 0
 LEAST_CURVATURE = 0.4  # of the squared distances, ideally 2
+
+# How far what is read is off, at the valve and with distance from it: a slice's distances, the place in a slice.
+DISTANCE_MM, DISTANCE_SHARE = 5.0, 0.2
+PLACE_MM, PLACE_SHARE = 4.0, 0.3
+_SHOWN = {"sagittal": (2, 1), "coronal": (2, 0), "axial": (1, 0)}  # patient axes of rows and columns
 
 # Directions of a stack of slices: columns are the patient axes of its columns, rows and slices.
 _STACK_DIRECTIONS: dict[str, Direction] = {
@@ -68,25 +74,32 @@ class ValvePoint:
 
 
 def cut_slices(
-    volume: Volume, axis: str, first_mm: float, step_mm: float, count: int, *, threads: int
+    volume: Volume,
+    axis: str,
+    first_mm: float,
+    step_mm: float,
+    count: int,
+    *,
+    threads: int,
+    centre_mm: NDArray[np.float64] | None = None,
+    pixel_mm: float = PIXEL_MM,
 ) -> NDArray[np.uint8]:
     """Evenly spaced slices across a body axis as the networks read them, uint8[count, 192, 192].
 
-    axis is "sagittal", "coronal" or "axial"; first_mm the patient coordinate of the first slice. Slices are 2 mm in
-    plane, averaged against aliasing, thin across, centred on the box around the scan, with air beyond it. Rows go to
-    the head in sagittal and coronal slices, to the back in axial ones; columns to the back in sagittal slices, to the
-    patient's left otherwise.
+    axis is "sagittal", "coronal" or "axial"; first_mm the patient coordinate of the first slice. Slices are averaged in
+    plane against aliasing, thin across, centred on centre_mm (x, y, z) or else on the box around the scan, with air
+    beyond it. Rows go to the head in sagittal and coronal slices, to the back in axial ones; columns to the back in
+    sagittal slices, to the patient's left otherwise.
     """
     grid = volume.grid
-    low, high = grid.box_mm
-    centre = (np.asarray(low) + np.asarray(high)) / 2
+    centre = np.mean(grid.box_mm, axis=0) if centre_mm is None else centre_mm
     direction = np.reshape(_STACK_DIRECTIONS[axis], (3, 3))
-    half = (SLICE_SIDE - 1) / 2 * PIXEL_MM
+    half = (SLICE_SIDE - 1) / 2 * pixel_mm
     origin = centre - direction @ (half, half, 0.0)
     origin[AXES.index(axis)] = first_mm
     stack = Grid(
         (count, SLICE_SIDE, SLICE_SIDE),
-        (PIXEL_MM, PIXEL_MM, step_mm),
+        (pixel_mm, pixel_mm, step_mm),
         (float(origin[0]), float(origin[1]), float(origin[2])),
         _STACK_DIRECTIONS[axis],
     )
@@ -101,20 +114,29 @@ def cut_slices(
 
 @dataclass
 class _Axis:
-    """What was read along one axis: positions, distances and signed distances (positive beyond the valve) in mm."""
+    """What was read along one axis, in mm: positions, distances, signed distances (positive beyond the valve), places.
+
+    A place has the patient coordinates x, y, z of the valve as a slice shows it, nan along the axis itself. units say
+    how long a millimetre of the network was.
+    """
 
     low: float
     high: float
-    read: Callable[[float, float, int], NDArray[np.float64]]
+    read: Callable[[float, float, int, NDArray[np.float64] | None], tuple[NDArray[np.float64], NDArray[np.float64]]]
     positions: list[float] = field(default_factory=list)
     distances: list[float] = field(default_factory=list)
     signed: list[float] = field(default_factory=list)
+    places: list[NDArray[np.float64]] = field(default_factory=list)
+    units: list[float] = field(default_factory=list)
 
-    def look(self, first: float, step: float, count: int) -> None:
-        distances, signed = self.read(first, step, count).T
-        self.distances += np.maximum(distances, 0.0).tolist()
-        self.signed += signed.tolist()
+    def look(self, first: float, step: float, count: int, closely: NDArray[np.float64] | None = None) -> None:
+        """Read evenly spaced slices: of the whole scan, or closely around a point (x, y, z)."""
+        distances, places = self.read(first, step, count, closely)
+        self.distances += np.maximum(distances[:, 0], 0.0).tolist()
+        self.signed += distances[:, 1].tolist()
+        self.places += list(places)
         self.positions += [first + step * i for i in range(count)]
+        self.units += [1.0 if closely is None else CLOSE_PIXEL_MM / PIXEL_MM] * count
 
 
 @dataclass(frozen=True)
@@ -126,19 +148,26 @@ class _Fit:
     bounded: bool  # slices on both sides, so that the minimum is no end point
 
 
-def _agreed_position(axis: _Axis) -> float:
-    """The position with which most slices agree: each votes for its distance on both sides and for its signed one.
+def _agreed_position(axes: list[_Axis], index: int) -> float:
+    """The coordinate along an axis with which most slices agree.
 
-    Near slices weigh more (distances read from far are coarse), and a slice that is far off counts no more than one
-    that is moderately off, so that single misreadings do not move the answer.
+    Each slice along the axis votes for its distance on both sides and for its signed one, each of the other slices for
+    the place in it. Near slices weigh more (what is read from far is coarse), and a vote that is far off counts no more
+    than one that is moderately off, so that single misreadings do not move the answer.
     """
+    axis = axes[index]
     positions, distances, signed = (np.array(read) for read in (axis.positions, axis.distances, axis.signed))
-    tolerance = 5.0 + 0.2 * np.maximum(distances, np.abs(signed))
+    across = [other for other in axes if other is not axis]
+    places = np.concatenate([np.array(other.places)[:, index] for other in across])
+    away, units = (np.concatenate([getattr(other, name) for other in across]) for name in ("distances", "units"))
+    tolerance = DISTANCE_MM * np.array(axis.units) + DISTANCE_SHARE * np.maximum(distances, np.abs(signed))
+    tolerances = np.concatenate([tolerance, tolerance, PLACE_MM * units + PLACE_SHARE * away])
 
     def best(candidates: NDArray[np.float64]) -> float:
         offsets = positions - candidates[:, None]
-        misfits = np.abs(np.stack([np.abs(offsets) - distances, offsets - signed])) / tolerance
-        return float(candidates[np.argmin((np.minimum(misfits, 3.0) / tolerance).sum(axis=(0, 2)))])
+        misses = [np.abs(offsets) - distances, offsets - signed, places - candidates[:, None]]
+        misfits = np.abs(np.concatenate(misses, axis=1)) / tolerances
+        return float(candidates[np.argmin((np.minimum(misfits, 3.0) / tolerances).sum(axis=1))])
 
     near = best(np.arange(axis.low, axis.high + 0.5, 1.0).clip(max=axis.high))
     return best(np.arange(near - 1.0, near + 1.05, 0.1).clip(axis.low, axis.high))
@@ -167,65 +196,96 @@ def _is_sound(fit: _Fit) -> bool:
     )
 
 
-def _look_around(axis: _Axis, near: float, reach: float, count: int) -> None:
-    """Read slices evenly spaced around a position, moved inwards where the scan ends."""
+def _look_closely(axes: list[_Axis], index: int, point: NDArray[np.float64], reach: float, count: int) -> None:
+    """Read slices evenly spaced around a point, moved inwards where the scan ends."""
+    axis = axes[index]
     reach = min(reach, (axis.high - axis.low) / 2)
-    middle = min(max(near, axis.low + reach), axis.high - reach)
+    middle = min(max(float(point[index]), axis.low + reach), axis.high - reach)
     step = 2 * reach / (count - 1)
-    axis.look(middle - reach, step, count)
+    axis.look(middle - reach, step, count, point)
 
 
-def _agree(axis: _Axis) -> tuple[float, _Fit]:
-    """The position most slices agree with, and the parabola around it, fitted once more around its own minimum."""
-    near = _agreed_position(axis)
+def _refit(axis: _Axis, near: float) -> _Fit:
+    """The parabola around a position, fitted once more around its own minimum."""
     fit = _fit(axis, near)
-    return near, _fit(axis, fit.position) if fit.bounded else fit
+    return _fit(axis, fit.position) if fit.bounded else fit
 
 
-def _search(axis: _Axis) -> tuple[float, bool, float]:
-    """The coordinate of the valve along one axis, whether it can be trusted, and the residual of the fit."""
-    coarse = LONG_SLICES if axis.high - axis.low > LONG_MM else COARSE_SLICES
-    step = (axis.high - axis.low) / coarse
-    axis.look(axis.low + step / 2, step, coarse)
-    _look_around(axis, _agreed_position(axis), FINE_MM, FINE_SLICES)
-    position, fit = _agree(axis)
-    if not _is_sound(fit):
-        axis.look(axis.low + step, step, coarse - 1)  # half-way between the coarse slices
-        _look_around(axis, _agreed_position(axis), AGAIN_MM, MOST_SLICES - len(axis.positions))
-        position, fit = _agree(axis)
-    return position, _is_sound(fit), fit.residual
+def _look_over(axis: _Axis) -> int:
+    """Read slices spread over the whole scan; how many."""
+    count = LONG_SLICES if axis.high - axis.low > LONG_MM else COARSE_SLICES
+    step = (axis.high - axis.low) / count
+    axis.look(axis.low + step / 2, step, count)
+    return count
+
+
+def _agreed_point(axes: list[_Axis]) -> NDArray[np.float64]:
+    return np.array([_agreed_position(axes, index) for index in range(len(axes))])
+
+
+def _search(axes: list[_Axis]) -> tuple[NDArray[np.float64], list[_Fit]]:
+    """The coordinates of the valve and the parabola along each axis."""
+    coarse = [_look_over(axis) for axis in axes]
+    point = _agreed_point(axes)
+    for index in range(len(axes)):
+        _look_closely(axes, index, point, CLOSE_MM, CLOSE_SLICES)
+    point = _agreed_point(axes)
+    fits = [_refit(axis, near) for axis, near in zip(axes, point.tolist(), strict=True)]
+    doubtful = [index for index, fit in enumerate(fits) if not _is_sound(fit)]
+    for index in doubtful:
+        axis, step = axes[index], (axes[index].high - axes[index].low) / coarse[index]
+        axis.look(axis.low + step, step, coarse[index] - 1)  # half-way between the coarse slices
+        _look_closely(axes, index, _agreed_point(axes), CLOSE_MM, MOST_SLICES - len(axis.positions))
+    if doubtful:
+        point = _agreed_point(axes)
+        fits = [_refit(axis, near) for axis, near in zip(axes, point.tolist(), strict=True)]
+    return point, fits
 
 
 def localise(volume: Volume, predict: Mapping[str, Predict], *, threads: int) -> ValvePoint:
     """Centre of the aortic valve of a scan.
 
-    predict has the networks "axial", "coronal" and "sagittal": uint8[n, 1, 192, 192] -> float32[n, 2], the
-    distance in mm without and with its sign (positive in slices to the left of the valve, behind or above it).
+    predict has the networks "axial", "coronal" and "sagittal": uint8[n, 1, 192, 192] -> float32[n, 4], in mm where
+    pixels have 2 mm: the distance without and with its sign (positive in slices to the left of the valve, behind or
+    above it), and the row and the column of the valve beside the middle of the slice.
     At most 23 slices an axis are read, 14 or 15 where all goes well.
     """
     grid = volume.grid
-    low, high = grid.box_mm
-    found, doubtful, residuals, slices_read = [], [], [], 0
-    for index, name in enumerate(AXES):
+    low, high = np.asarray(grid.box_mm)
 
-        def read(first: float, step: float, count: int, name: str = name) -> NDArray[np.float64]:
-            slices = cut_slices(volume, name, first, step, count, threads=threads)
-            return np.asarray(predict[name](slices[:, np.newaxis]), np.float64).reshape(count, 2)
+    def reader(name: str) -> Callable[..., tuple[NDArray[np.float64], NDArray[np.float64]]]:
+        shown = [*_SHOWN[name]]
 
-        # Rounded, so that the noise of a header written in another order does not reach the slices.
-        axis = _Axis(round(low[index], 3), round(high[index], 3), read)
-        coordinate, sound, residual = _search(axis)
-        found.append(coordinate)
-        residuals.append(residual)
-        slices_read += len(axis.positions)
-        if not sound:
-            doubtful.append(name)
+        def read(
+            first: float, step: float, count: int, closely: NDArray[np.float64] | None
+        ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+            centre = (low + high) / 2 if closely is None else closely
+            pixel = PIXEL_MM if closely is None else CLOSE_PIXEL_MM
+            slices = cut_slices(
+                volume, name, first, step, count, threads=threads, centre_mm=centre, pixel_mm=pixel
+            )
+            told = np.asarray(predict[name](slices[:, np.newaxis]), np.float64) * (pixel / PIXEL_MM)
+            places = np.full((count, 3), np.nan)
+            places[:, shown] = told[:, 2:] + centre[shown]
+            return told[:, :2], places
+
+        return read
+
+    # Rounded, so that the noise of a header written in another order does not reach the slices.
+    axes = [
+        _Axis(round(first, 3), round(last, 3), reader(name))
+        for name, first, last in zip(AXES, low.tolist(), high.tolist(), strict=True)
+    ]
+    found, fits = _search(axes)
+    doubtful = [name for name, fit in zip(AXES, fits, strict=True) if not _is_sound(fit)]
     warnings = tuple(
         f"aortic valve: the {name} slices do not agree on its place, check the position" for name in doubtful
     )
     if len(doubtful) == len(AXES):
         warnings += ("aortic valve: found along no axis; the scan may show no contrast-filled heart",)
-    return ValvePoint(_put_inside(grid, found), not doubtful, slices_read, warnings, tuple(residuals))
+    slices_read = sum(len(axis.positions) for axis in axes)
+    residuals = tuple(fit.residual for fit in fits)
+    return ValvePoint(_put_inside(grid, found.tolist()), not doubtful, slices_read, warnings, residuals)
 
 
 def _put_inside(grid: Grid, point_mm: list[float]) -> tuple[float, float, float]:
