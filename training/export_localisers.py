@@ -58,11 +58,18 @@ def recover(model: Path, slices: NDArray[np.uint8]) -> SliceRegressor:
         constant = ov.Core().compile_model(ov.Model([output], []), "CPU")
         return torch.from_numpy(np.array(constant({})[0], np.float32))
 
+    def follow(op: ov.Node) -> ov.Node:
+        (target,) = op.output(0).get_target_inputs()
+        return target.get_node()
+
     kernels = []  # in the order of the layers, and with what is added to each
     for op in shipped.get_ordered_ops():
         if op.get_type_name() in ("Convolution", "MatMul"):
-            (added,) = (target.get_node() for target in op.output(0).get_target_inputs())
-            kernels.append((value(op.input_value(1)), value(added.input_value(1)).flatten()))
+            added = follow(op)
+            if added.get_type_name() == "Multiply":  # the distances' layer has its own unit
+                added = follow(added)
+            if added.get_type_name() == "Add":
+                kernels.append((value(op.input_value(1)), value(added.input_value(1)).flatten()))
     network = vgg16(kernels[0][0].shape[0] / 64).eval()
     layers = [layer for layer in network.modules() if isinstance(layer, nn.Conv2d | nn.Linear)]
     norms = {layer[0]: layer[1] for layer in network.modules() if isinstance(layer, ConvNormReLU2d)}

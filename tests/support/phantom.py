@@ -2,7 +2,8 @@
 
 With it the whole pipeline runs without trained weights, and the right answer is known everywhere: each structure has
 HU of its own, which the "segmenter" looks up, and the valve is the centre of the ball of tissue, whose cut through a
-slice tells the "localisers" how far the slice lies from there.
+slice tells the "localisers" how far the slice lies from there, and where its middle is. (A cut larger than the ball is
+that of a slice of pixels half as large.)
 """
 
 from pathlib import Path
@@ -70,13 +71,24 @@ def make_models(folder: Path, localiser: str = "squeezenet") -> Path:
     """Writes the networks of the phantom, with the names and the inputs and outputs of the trained ones."""
     slices = ops.parameter([-1, 1, 192, 192], np.uint8, name="slices")
     tissue = ops.minimum(ops.divide(ops.convert(slices, "f32"), np.float32(10.0)), np.float32(1.0))
-    area_mm2 = ops.multiply(ops.reduce_sum(tissue, np.array([1, 2, 3]), keep_dims=False), np.float32(2.0 * 2.0))
-    squared = ops.subtract(np.float32(BODY_RADIUS_MM**2), ops.divide(area_mm2, np.float32(np.pi)))
+
+    def total(weights: np.ndarray) -> object:
+        product = ops.multiply(tissue, weights.astype(np.float32))
+        return ops.reduce_sum(product, np.array([1, 2, 3]), keep_dims=False)
+
+    steps = (np.arange(192) - 95.5) * 2.0
+    area = total(np.full((1, 1, 192, 192), 2.0 * 2.0))
+    some = ops.maximum(area, np.float32(1.0))
+    row = ops.divide(total(4.0 * np.broadcast_to(steps[:, None], (1, 1, 192, 192))), some)
+    column = ops.divide(total(4.0 * np.broadcast_to(steps, (1, 1, 192, 192))), some)
+    close = ops.greater(area, np.float32(1.1 * np.pi * BODY_RADIUS_MM**2))
+    square = ops.select(close, np.float32((2 * BODY_RADIUS_MM) ** 2), np.float32(BODY_RADIUS_MM**2))
+    squared = ops.subtract(square, ops.divide(area, np.float32(np.pi)))
     distance = ops.sqrt(ops.maximum(squared, np.float32(0.0)))
     unknown = ops.multiply(distance, np.float32(0.0))  # a sphere looks the same on both sides: its slices have no sign
-    distances = ops.concat([ops.unsqueeze(d, np.int64(1)) for d in (distance, unknown)], 1)
+    told = ops.concat([ops.unsqueeze(d, np.int64(1)) for d in (distance, unknown, row, column)], 1)
     for axis in ("axial", "coronal", "sagittal"):
-        _save([distances], [slices], folder / f"{localiser}_{axis}.xml")
+        _save([told], [slices], folder / f"{localiser}_{axis}.xml")
 
     _make_dense_vnet(folder)
     return folder
