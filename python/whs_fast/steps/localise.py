@@ -196,10 +196,10 @@ def _is_sound(fit: _Fit) -> bool:
     )
 
 
-def _look_closely(axes: list[_Axis], index: int, point: NDArray[np.float64], reach: float, count: int) -> None:
+def _look_closely(axes: list[_Axis], index: int, point: NDArray[np.float64], count: int) -> None:
     """Read slices evenly spaced around a point, moved inwards where the scan ends."""
     axis = axes[index]
-    reach = min(reach, (axis.high - axis.low) / 2)
+    reach = min(CLOSE_MM, (axis.high - axis.low) / 2)
     middle = min(max(float(point[index]), axis.low + reach), axis.high - reach)
     step = 2 * reach / (count - 1)
     axis.look(middle - reach, step, count, point)
@@ -228,14 +228,14 @@ def _search(axes: list[_Axis]) -> tuple[NDArray[np.float64], list[_Fit]]:
     coarse = [_look_over(axis) for axis in axes]
     point = _agreed_point(axes)
     for index in range(len(axes)):
-        _look_closely(axes, index, point, CLOSE_MM, CLOSE_SLICES)
+        _look_closely(axes, index, point, CLOSE_SLICES)
     point = _agreed_point(axes)
     fits = [_refit(axis, near) for axis, near in zip(axes, point.tolist(), strict=True)]
     doubtful = [index for index, fit in enumerate(fits) if not _is_sound(fit)]
     for index in doubtful:
         axis, step = axes[index], (axes[index].high - axes[index].low) / coarse[index]
         axis.look(axis.low + step, step, coarse[index] - 1)  # half-way between the coarse slices
-        _look_closely(axes, index, _agreed_point(axes), CLOSE_MM, MOST_SLICES - len(axis.positions))
+        _look_closely(axes, index, _agreed_point(axes), MOST_SLICES - len(axis.positions))
     if doubtful:
         point = _agreed_point(axes)
         fits = [_refit(axis, near) for axis, near in zip(axes, point.tolist(), strict=True)]

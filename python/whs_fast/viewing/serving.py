@@ -4,7 +4,6 @@ The address holds a random token behind its #, which a browser sends to nobody; 
 each request for data. The same guard as the service's checks it, and the names and sites that requests come from.
 """
 
-import asyncio
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from importlib import resources
@@ -58,7 +57,7 @@ def serve(open_session: Callable[[], "Session"], save: Save, server: Server, tel
         opening = reading.submit(open_session)
 
         async def session() -> "Session":
-            return await asyncio.wrap_future(opening)
+            return await run_in_threadpool(opening.result)
 
         async def refused(request: Request, error: Exception) -> Response:
             return JSONResponse({"error": str(error)}, 400)
