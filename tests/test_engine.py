@@ -306,7 +306,7 @@ def test_a_result_says_what_it_is_in_one_line(found):
 def test_doubts_of_both_sources_are_told(engine, phantom, monkeypatch):
     """The great vessels of the phantom alone: no chamber, and what the cut runs through is named."""
     top = Volume(phantom.array[56:], phantom.spacing_mm, (*phantom.origin_mm[:2], phantom.origin_mm[2] + 112.0))
-    point = whs_fast.steps.localise.ValvePoint(VALVE_MM, False, 1, ("the valve is a guess",), (0.0, 0.0, 0.0))
+    point = whs_fast.steps.localise.ValvePoint(VALVE_MM, False, False, 1, ("the valve is a guess",), (0.0,) * 3)
     monkeypatch.setattr(engine_module, "localise", lambda *arguments, **options: point)
     # A field of view under 120 mm is refused when read, so it is given as read.
     monkeypatch.setattr(engine_module, "read", lambda source, **options: source)
@@ -315,6 +315,14 @@ def test_doubts_of_both_sources_are_told(engine, phantom, monkeypatch):
     assert any("the aortic valve was found outside the scan" in text for text in warnings)
     assert any(text.startswith("nothing was found of") and "left ventricular cavity" in text for text in warnings)
     assert any(text.startswith("cut off by the edge of the scan") and "pulmonary artery" in text for text in warnings)
+
+
+@pytest.mark.parametrize("lost", [True, False])
+def test_the_labels_settle_a_doubt_but_not_one_about_all_axes(engine, phantom, monkeypatch, lost):
+    point = whs_fast.steps.localise.ValvePoint(VALVE_MM, False, lost, 1, ("the valve is a guess",), (0.0,) * 3)
+    monkeypatch.setattr(engine_module, "localise", lambda *arguments, **options: point)
+    monkeypatch.setattr(engine_module, "refine_valve", lambda *arguments: VALVE_MM)
+    assert ("the valve is a guess" in engine.run(phantom).measurements["warnings"]) is lost
 
 
 @pytest.mark.parametrize(

@@ -162,10 +162,11 @@ class Engine:
             "confidence": confidence,
             "timings_s": clock.timings_s(),
             "peak_memory_mb": peak_memory_mb(),
-            # A doubt about the localiser's point is settled where the labels show the valve itself.
+            # A doubt about the localiser's point is settled where the labels show the valve itself; a network can draw
+            # one into an abdomen, though, where no slice of any axis knew of a valve.
             "warnings": [
                 *volume.notes,
-                *(localised.warnings if refined_mm is None else ()),
+                *(localised.warnings if refined_mm is None or localised.lost else ()),
                 *find_doubts(measured, grid),
                 *find_contrast_doubts(contrast),
             ],

@@ -197,7 +197,7 @@ def test_networks_that_know_nothing_are_not_trusted(seed: int) -> None:
         return answer(rng.uniform(20, 90, count), rng.uniform(-90, 90, count), rng.uniform(-90, 90, (count, 2)))
 
     found = localise(ramp(grid), dict.fromkeys(AXES, guess), threads=1)
-    assert not found.confident
+    assert found.lost and not found.confident
     *by_axis, last = found.warnings
     assert "found along no axis; the scan may show no contrast-filled heart" in last
     for axis, warning in zip(AXES, by_axis, strict=True):
@@ -213,7 +213,7 @@ def test_one_doubtful_axis_is_named_alone() -> None:
     valve = place_valve(grid, (0.5, 0.4, 0.6))
     networks = {**simulate(grid, valve), "coronal": lambda slices: np.full((len(slices), 4), 40, np.float32)}
     found = localise(ramp(grid), networks, threads=1)
-    assert not found.confident
+    assert not found.confident and not found.lost
     assert len(found.warnings) == 1
     assert "coronal" in found.warnings[0]
     np.testing.assert_allclose(found.point_mm, valve, atol=1.0)  # the other slices show it along that axis as well

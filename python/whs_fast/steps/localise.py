@@ -62,12 +62,13 @@ class ValvePoint:
     """The centre of the aortic valve.
 
     point_mm is (x, y, z), LPS, rounded to 0.1 mm and inside the scan. confident is False where an axis stayed doubtful
-    after its dense search; warnings then say which, in plain text. residuals_mm says for each of AXES how far the
-    slices disagree with their one point.
+    after its dense search, lost is True where all of them did; warnings then say so, in plain text. residuals_mm says
+    for each of AXES how far the slices disagree with their one point.
     """
 
     point_mm: tuple[float, float, float]
     confident: bool
+    lost: bool
     slices_read: int
     warnings: tuple[str, ...]
     residuals_mm: tuple[float, ...]
@@ -281,11 +282,12 @@ def localise(volume: Volume, predict: Mapping[str, Predict], *, threads: int) ->
     warnings = tuple(
         f"aortic valve: the {name} slices do not agree on its place, check the position" for name in doubtful
     )
-    if len(doubtful) == len(AXES):
+    lost = len(doubtful) == len(AXES)
+    if lost:
         warnings += ("aortic valve: found along no axis; the scan may show no contrast-filled heart",)
     slices_read = sum(len(axis.positions) for axis in axes)
     residuals = tuple(fit.residual for fit in fits)
-    return ValvePoint(_put_inside(grid, found.tolist()), not doubtful, slices_read, warnings, residuals)
+    return ValvePoint(_put_inside(grid, found.tolist()), not doubtful, lost, slices_read, warnings, residuals)
 
 
 def _put_inside(grid: Grid, point_mm: list[float]) -> tuple[float, float, float]:
