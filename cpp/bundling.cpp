@@ -25,8 +25,10 @@ struct Load {
     }
     bool fits(const Load& other, int most) const {
         bool fits = true; // all lanes, without a branch, so that it is done in vectors
-        for (std::size_t lane = 0; lane < 8; ++lane)
-            fits &= (positive[lane] + other.positive[lane] <= most) & (negative[lane] + other.negative[lane] >= -most);
+        for (std::size_t lane = 0; lane < 8; ++lane) {
+            fits &= positive[lane] + other.positive[lane] <= most;
+            fits &= negative[lane] + other.negative[lane] >= -most;
+        }
         return fits;
     }
 };
