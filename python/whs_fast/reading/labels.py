@@ -34,7 +34,8 @@ def read_labels(path: Path, table: Mapping[int, int]) -> tuple[NDArray[np.uint8]
     with _told(path):
         if layout.dtype == np.uint8 and layout.scaled_by_one:
             small = read_bytes(layout, printable(path))
-            if all(({0: 0} | dict(table)).get(value) == value for value in range(int(small.max()) + 1)):
+            meanings = {0: 0} | dict(table)
+            if all(meanings.get(value) == value for value in range(int(small.max()) + 1)):
                 return small, grid
             stored = small.astype(np.int16)
         else:

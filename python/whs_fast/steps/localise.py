@@ -224,23 +224,25 @@ def _agreed_point(axes: list[_Axis]) -> NDArray[np.float64]:
     return np.array([_agreed_position(axes, index) for index in range(len(axes))])
 
 
+def _settle(axes: list[_Axis]) -> tuple[NDArray[np.float64], list[_Fit]]:
+    """The point that the slices read so far agree with, and the parabola along each axis around it."""
+    point = _agreed_point(axes)
+    return point, [_refit(axis, near) for axis, near in zip(axes, point.tolist(), strict=True)]
+
+
 def _search(axes: list[_Axis]) -> tuple[NDArray[np.float64], list[_Fit]]:
     """The coordinates of the valve and the parabola along each axis."""
     coarse = [_look_over(axis) for axis in axes]
     point = _agreed_point(axes)
     for index in range(len(axes)):
         _look_closely(axes, index, point, CLOSE_SLICES)
-    point = _agreed_point(axes)
-    fits = [_refit(axis, near) for axis, near in zip(axes, point.tolist(), strict=True)]
+    point, fits = _settle(axes)
     doubtful = [index for index, fit in enumerate(fits) if not _is_sound(fit)]
     for index in doubtful:
         axis, step = axes[index], (axes[index].high - axes[index].low) / coarse[index]
         axis.look(axis.low + step, step, coarse[index] - 1)  # half-way between the coarse slices
         _look_closely(axes, index, _agreed_point(axes), MOST_SLICES - len(axis.positions))
-    if doubtful:
-        point = _agreed_point(axes)
-        fits = [_refit(axis, near) for axis, near in zip(axes, point.tolist(), strict=True)]
-    return point, fits
+    return _settle(axes) if doubtful else (point, fits)
 
 
 def localise(volume: Volume, predict: Mapping[str, Predict], *, threads: int) -> ValvePoint:

@@ -15,7 +15,7 @@ from whs_fast.errors import InputError
 from whs_fast.machine import require_extra
 from whs_fast.valves.centreline import find_centreline
 from whs_fast.valves.contours import Plane, Points, Shape, describe_shape, measure_contour, rounded
-from whs_fast.valves.crop import LEAST_CONTRAST_HU, Crop, compared, resample
+from whs_fast.valves.crop import LEAST_CONTRAST_HU, Crop, compared, resample, seen_in
 from whs_fast.valves.edges import SHARP, STEP_MM, Wall, size_errors, trace_wall
 from whs_fast.valves.planes import ValvePlane
 from whs_fast.volume import Grid, Volume, axis_aligned_grid
@@ -77,7 +77,7 @@ def _measure(scan: Volume, labels: NDArray[np.uint8], start: Plane, threads: int
     if line is None:
         return "the label map does not show the ascending aorta"
     points, depth = _ascending(*line)
-    seen = _seen(scan.grid, points)
+    seen = seen_in(scan.grid, points)
     if seen.sum() < 2:
         return _SHORT
     points, depth = points[seen], depth[seen]
@@ -120,13 +120,18 @@ def _cut(scan: Volume, labels: NDArray[np.uint8], points: Points, depth: Points,
     return replace(compared(crop, crop.at(points)), muscle=WALL_HU)
 
 
+def _along(points: Points) -> Points:
+    """How far each point of a line lies from the first, along it."""
+    return np.asarray(np.r_[0.0, np.cumsum(np.linalg.norm(np.diff(points, axis=0), axis=1))])
+
+
 def _length(points: Points) -> float:
-    return float(np.linalg.norm(np.diff(points, axis=0), axis=1).sum())
+    return float(_along(points)[-1])
 
 
 def _planes(points: Points, at_mm: Points) -> list[Plane]:
     """Planes across a line of points at distances along it."""
-    along = np.r_[0.0, np.cumsum(np.linalg.norm(np.diff(points, axis=0), axis=1))]
+    along = _along(points)
     way = np.gradient(points, along, axis=0)
     centres, normals = (np.stack([np.interp(at_mm, along, v[:, i]) for i in range(3)], -1) for v in (points, way))
     return [Plane.through(centre, normal) for centre, normal in zip(centres, normals, strict=True)]
@@ -134,7 +139,7 @@ def _planes(points: Points, at_mm: Points) -> list[Plane]:
 
 def _smoothed(middles: Points) -> Points:
     """A smooth line through the middles of contours."""
-    along = np.r_[0.0, np.cumsum(np.linalg.norm(np.diff(middles, axis=0), axis=1))]
+    along = _along(middles)
     fine = np.linspace(0, along[-1], 4 * len(along))
     degree = min(BENDS, len(along) - 2)
     return np.stack([np.polynomial.Polynomial.fit(along, m, degree)(fine) for m in middles.T], -1)
@@ -147,18 +152,11 @@ def _sections(crop: Crop, grid: Grid, planes: list[Plane], points: Points, depth
         reach = WIDEST * depth[np.linalg.norm(points - plane.centre_mm, axis=1).argmin()] + MARGIN_MM / 2
         radii = np.arange(3.0, reach, STEP_MM)
         wall = trace_wall(crop, plane, radii=radii)
-        if not _seen(grid, plane.lift(wall.flat)).all():
+        if not seen_in(grid, plane.lift(wall.flat)).all():
             return found, False
         if wall.sharp >= SHARP:
             found.append(Section(plane, wall, measure_contour(wall.flat), radii))
     return found, True
-
-
-def _seen(grid: Grid, points: Points) -> NDArray[np.bool_]:
-    """Which of points [n, 3] lie between the scan's voxels."""
-    to_index = np.linalg.inv(grid.affine)
-    index = points @ to_index[:3, :3].T + to_index[:3, 3]
-    return np.asarray(((index >= 0) & (index <= np.array(grid.shape[::-1]) - 1)).all(1))
 
 
 def _uneven(crop: Crop, sections: list[Section]) -> bool:

@@ -107,6 +107,13 @@ def compared(crop: Crop, found: NDArray[np.float32]) -> Crop:
     return replace(crop, blood=blood, muscle=muscle, noise=noise)
 
 
+def seen_in(grid: Grid, points_mm: Points) -> NDArray[np.bool_]:
+    """Which of points [n, 3], mm, LPS, lie between the voxels of a scan's grid."""
+    to_index = np.linalg.inv(grid.affine)
+    index = points_mm @ to_index[:3, :3].T + to_index[:3, 3]
+    return np.asarray(((index >= 0) & (index <= np.array(grid.shape[::-1]) - 1)).all(1))
+
+
 def _disc(radius_mm: float) -> Points:
     """Points [n, 2] of a disc, 1 mm apart."""
     y, x = np.mgrid[-radius_mm : radius_mm + 1, -radius_mm : radius_mm + 1]

@@ -13,14 +13,14 @@ from numpy.typing import NDArray
 
 from whs_fast.valves.calcium import describe_calcium
 from whs_fast.valves.contours import Plane, Points, describe_shape, measure_contour, rounded
-from whs_fast.valves.crop import Crop, cut_crop
+from whs_fast.valves.crop import Crop, cut_crop, seen_in
 from whs_fast.valves.edges import LEVELS, SHARP, Wall, size_errors, trace_wall
 from whs_fast.valves.hinges import CUSPS, NOT_THREE, Hinges, find_hinges, has_two_lobes, place_hinges, plane_through
 from whs_fast.valves.motion import has_steps
 from whs_fast.valves.ostia import find_ostium
 from whs_fast.valves.planes import ValvePlane
 from whs_fast.valves.projection import describe_deployment
-from whs_fast.volume import Volume, mm_to_index
+from whs_fast.volume import Volume
 
 ROUNDS = 4  # of looking for the hinge points, each from the plane of the last
 SETTLED_MM = 0.5  # of a hinge point off that plane
@@ -127,8 +127,7 @@ def _find_annulus(crop: Crop, plane: Plane, mitral_mm: Points | None) -> tuple[P
 def _inside(scan: Volume, plane: Plane) -> bool:
     corners = [plane.moved(h).centre_mm + 16 * s * way for h in (-8, 20) for way in (plane.across, plane.along)
                for s in (-1, 1)]  # fmt: skip
-    index = np.array([mm_to_index(scan.grid, rounded(corner)) for corner in corners])
-    return bool((index >= 0).all() and (index <= np.array(scan.grid.shape) - 1).all())
+    return bool(seen_in(scan.grid, np.array(corners)).all())
 
 
 def _centred(crop: Crop, plane: Plane) -> Plane:
