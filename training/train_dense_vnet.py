@@ -28,6 +28,7 @@ from training.curves import draw_curve
 from training.heart import STRUCTURES
 from training.networks import DenseVNet
 from training.speed import Way, fastest_way
+from training.stepping import Stepper
 
 TRAINING_SEED, VALIDATION_SEED = 0, 1
 SAVE_EVERY, SAVE_SECONDS = 50, 60  # steps, but no oftener than that
@@ -187,6 +188,7 @@ def main() -> None:
         model, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.99), use_buffers=True
     )
     optimiser = torch.optim.AdamW(model.parameters(), lr=options.rates[0], weight_decay=1e-4)
+    take_step = Stepper(model, optimiser)
     checkpoint, done, used = options.out / "checkpoint.pt", 0, 0.0
     if options.resume and checkpoint.exists():
         state = torch.load(checkpoint, weights_only=True)
@@ -253,11 +255,8 @@ def main() -> None:
                 with way.autocast():
                     logits = model(_as_batch(image, way))
                 loss, dice = loss_of(logits, target, labelled.to(options.device))
-                optimiser.zero_grad(set_to_none=True)
-                loss.backward()
-                torch.nn.utils.clip_grad_norm_(model.parameters(), 5.0)
-                optimiser.step()
-                averaged.update_parameters(model)
+                if take_step(loss):
+                    averaged.update_parameters(model)
                 seconds, began = time.perf_counter() - began, time.perf_counter()
                 log.writerow([step, f"{loss.item():.4f}", f"{seconds:.2f}", *[f"{d:.3f}" for d in dice.tolist()]])
                 if options.validate_every and (step + 1) % options.validate_every == 0:

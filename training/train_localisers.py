@@ -37,6 +37,7 @@ from training.localisers import (
 )
 from training.networks import load_imagenet
 from training.speed import fastest_way
+from training.stepping import Stepper
 
 SEED_FAMILY = 1000  # localisers draw from (kind, 1000, number)
 
@@ -98,6 +99,7 @@ def train(
         network, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.995), use_buffers=True
     )
     optimiser = torch.optim.AdamW(network.parameters(), lr=rate, weight_decay=1e-4)
+    take_step = Stepper(network, optimiser)
     checkpoint, step, used = out / f"{backbone}_{axis}.pt", 0, 0.0
     if checkpoint.exists():
         state = torch.load(checkpoint, weights_only=True)
@@ -138,11 +140,8 @@ def train(
                 predicted = network(way.move(slices))
             each = slice_loss(predicted.float(), wanted.to(device))
             loss = each.mean()
-            optimiser.zero_grad(set_to_none=True)
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(network.parameters(), 5.0)
-            optimiser.step()
-            averaged.update_parameters(network)
+            if take_step(loss):
+                averaged.update_parameters(network)
             step += 1
             losses[chosen] = 0.8 * losses[chosen] + 0.2 * each.detach().cpu().numpy().clip(max=50)
             near = wanted[:, 0].abs() < NEAR_MM

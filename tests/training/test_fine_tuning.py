@@ -23,7 +23,7 @@ TOP = Path(__file__).parents[2]
 # What makes the example small; each must stand in the page.
 TINY = {
     "--minutes 30": "--steps 0 2 --threads 2 --workers 0",
-    "--sides 112 112": "--sides 16 16",
+    "--sides 112 112": "--sides 24 24",
     "--sources atlas parametric": "--sources parametric",
     "--crops 4 --side 128": "--crops 1 --side 16",
 }
