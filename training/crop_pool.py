@@ -1,9 +1,11 @@
-"""Crops drawn by all cores, kept on a GPU and used several times: it takes steps faster than cores draw.
+"""Blocks of drawn scans, kept while trainings cut crops from them: a GPU takes steps faster than cores draw.
 
     python -m training.crop_pool FOLDER --sources atlas rooted toronto --workers 10 --minutes 9
 
 draws them; `python -m training.train_dense_vnet --pool FOLDER` trains on what is there, any number of trainings at
-once, each on the sources that it names. A crop is a file, NUMBER_SOURCE.npy: uint8 [2, z, y, x], image, structures.
+once, each on the sources that it names. A block is a file, NUMBER_SOURCE.npy: uint8 [2, z, y, x], image, structures. It
+is larger than the crops, because an anatomy costs more than its voxels: one of 240^3 takes twice as long as one of
+160^3.
 """
 
 import argparse
@@ -22,14 +24,15 @@ from training.crops import draw_crop, draw_scale
 from training.heart import STRUCTURES
 
 TRAINING_SEED = 0
-KINDS = ((128, (1.2, 1.9)), (160, (0.85, 1.25)))  # side and scales: with all the context, and as the engine sees it
-LOOK_EVERY = 20  # steps between looks for new crops
-NEW_A_LOOK = 60  # crops read at each of them, so that steps go on
-FEWEST = 24  # crops of a kind to begin with
+KINDS = ((144, (1.2, 1.9)), (240, (0.85, 1.2)))  # side and scales: with all the context, and as the engine sees it
+FINE_EVERY = 4  # steps, of which all but one are as the engine sees it
+LOOK_EVERY = 20  # steps between looks for new blocks
+NEW_A_LOOK = 60  # blocks read at each of them, so that steps go on
+FEWEST = 8  # blocks of a kind to begin with
 
 
 def draw_part(folder: Path, sources: Sequence[str], seed: int, worker: int, workers: int, minutes: float) -> None:
-    """Draw the crops whose numbers fall to one worker of several."""
+    """Draw the blocks whose numbers fall to one worker of several."""
     torch.set_num_threads(1)
     number, end = worker, time.monotonic() + 60 * minutes
     while time.monotonic() < end:
@@ -44,41 +47,51 @@ def draw_part(folder: Path, sources: Sequence[str], seed: int, worker: int, work
 
 
 class CropPool:
-    """The crops of a folder on `device`; the oldest leave when they take more than `gib` of its memory."""
+    """Crops of the blocks of a folder on `device`; the oldest leave when they take more than `gib` of its memory."""
 
-    def __init__(self, folder: Path, sources: Sequence[str], device: str, gib: float, seed: int) -> None:
+    def __init__(self, folder: Path, sources: Sequence[str], device: str, gib: float, seed: tuple[int, int]) -> None:
+        """seed: the training's, and the step that it begins with."""
         self.folder, self.sources, self.device, self.bytes = folder, frozenset(sources), device, gib * 2**30
         self.known: set[str] = set()
-        self.crops: defaultdict[int, list[torch.Tensor]] = defaultdict(list)
-        self.rng = np.random.default_rng([TRAINING_SEED, seed])
-        self.generator = torch.Generator(device).manual_seed(seed)
+        self.blocks: defaultdict[int, list[torch.Tensor]] = defaultdict(list)
+        self.rng = np.random.default_rng([TRAINING_SEED, *seed])
+        self.generator = torch.Generator(device).manual_seed(int(self.rng.integers(2**31)))
 
     def look(self) -> None:
         files = (f for f in self.folder.glob("*.npy") if f.name not in self.known and ".part" not in f.name)
         new = sorted(f for f in files if f.stem.partition("_")[2] in self.sources)[:NEW_A_LOOK]
         for file in new:
             self.known.add(file.name)
-            crop = torch.from_numpy(np.load(file)).to(self.device)
-            self.crops[crop.shape[-1]].append(crop)
-        for kept in self.crops.values():
-            while sum(crop.numel() for crop in kept) > self.bytes / len(KINDS):
+            block = torch.from_numpy(np.load(file, mmap_mode="c")).to(self.device)  # without a GPU it stays on the disk
+            self.blocks[block.shape[-1]].append(block)
+        for kept in self.blocks.values():
+            while sum(block.numel() for block in kept) > self.bytes / len(KINDS):
                 kept.pop(0)
 
-    def batches(self, voxels: int) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
-        """Without end: images uint8 [n, z, y, x], altered anew, structures and which are labelled; n by `voxels`."""
-        while not all(len(self.crops[side]) >= FEWEST for side, _ in KINDS):
+    def batches(self, sides: tuple[int, int], count: int) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
+        """Without end: images uint8 [n, z, y, x], altered anew, structures and which are labelled.
+
+        sides: of the crops of the two kinds; count: n of the second kind; the first has as many voxels.
+        """
+        while not all(len(self.blocks[side]) >= FEWEST for side, _ in KINDS):
             self.look()
             time.sleep(0.2)
+        counts = (max(1, round(count * (sides[1] / sides[0]) ** 3)), count)
         step = 0
         while True:
             if step % LOOK_EVERY == 0:
                 self.look()
-            kept = self.crops[KINDS[step % len(KINDS)][0]]
-            count = max(1, round(voxels / kept[0][0].numel()))
-            chosen = torch.stack([kept[i] for i in self.rng.choice(len(kept), count, replace=False)])
-            labelled = torch.ones(count, STRUCTURES, dtype=torch.bool, device=self.device)
+            kind = int(step % FINE_EVERY > 0)
+            kept = self.blocks[KINDS[kind][0]]
+            crops = [self._cut(kept[i], sides[kind]) for i in self.rng.integers(len(kept), size=counts[kind])]
+            chosen = torch.stack(crops)
+            labelled = torch.ones(len(crops), STRUCTURES, dtype=torch.bool, device=self.device)
             yield alter(chosen[:, 0], self.generator), chosen[:, 1], labelled
             step += 1
+
+    def _cut(self, block: torch.Tensor, side: int) -> torch.Tensor:
+        z, y, x = self.rng.integers(block.shape[-1] - side + 1, size=3)
+        return block[:, z : z + side, y : y + side, x : x + side]
 
 
 def alter(images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
@@ -98,7 +111,7 @@ def alter(images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path, help="best in memory, such as /dev/shm: a crop takes 4 to 8 MB")
+    parser.add_argument("folder", type=Path, help="best in memory, such as /dev/shm: a block takes 6 or 28 MB")
     parser.add_argument("--sources", nargs="+", choices=EVERY, required=True)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--workers", type=int, default=1)

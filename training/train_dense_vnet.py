@@ -147,7 +147,7 @@ def parse_options() -> argparse.Namespace:
         help="voxels of the crops in voxels of the region: the coarse stage draws the upper half, the fine the lower",
     )  # fmt: skip
     parser.add_argument("--sources", nargs="+", choices=EVERY, default=["atlas"], help="where anatomies come from")
-    parser.add_argument("--pool", type=Path, help="train on crops that training.crop_pool draws there")
+    parser.add_argument("--pool", type=Path, help="train on blocks that training.crop_pool draws there")
     parser.add_argument("--pool-gib", type=float, default=12, help="memory of the device for them")
     parser.add_argument("--manifest", type=Path, help="labelled scans to learn from as well (see training/manifest.py)")
     parser.add_argument("--manifest-share", type=float, default=0.5, help="share of steps that see them")
@@ -231,8 +231,9 @@ def main() -> None:
                 continue
             loader: Iterable[Sample]
             if options.pool:
-                pool = CropPool(options.pool, options.sources, options.device, options.pool_gib, options.seed)
-                loader = pool.batches(options.batch * options.sides[stage] ** 3)
+                begun = (options.seed, first)
+                pool = CropPool(options.pool, options.sources, options.device, options.pool_gib, begun)
+                loader = pool.batches(options.sides, options.batch)
             else:
                 crops = Crops(options, options.sides[stage], scales, range(first * options.batch, end * options.batch))
                 ahead = 4 if options.workers else None

@@ -1,4 +1,4 @@
-"""Crops that are drawn once and trained on several times. Needs the `train` extra."""
+"""Blocks that are drawn once and trained on several times. Needs the `train` extra."""
 
 from pathlib import Path
 
@@ -25,26 +25,40 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_training_sees_the_sources_that_it_names(tmp_path: Path, small: None) -> None:
     for number, (source, side) in enumerate([("atlas", 16), ("toronto", 16), ("atlas", 24), ("toronto", 24)]):
         write(tmp_path, number, source, side)
-    pool = crop_pool.CropPool(tmp_path, ["atlas"], "cpu", 1.0, 1)
-    batches = pool.batches(16**3)
+    pool = crop_pool.CropPool(tmp_path, ["atlas"], "cpu", 1.0, (1, 0))
+    batches = pool.batches((16, 16), 1)
     seen = {int(s[0, 0, 0, 0]) for _, (_, s, _) in zip(range(8), batches, strict=False)}
     assert seen == {0, 2}
 
 
-def test_the_oldest_crops_leave_first(tmp_path: Path, small: None) -> None:
+def test_the_oldest_blocks_leave_first(tmp_path: Path, small: None) -> None:
     for number in range(6):
         write(tmp_path, number, "atlas", 16)
-    pool = crop_pool.CropPool(tmp_path, ["atlas"], "cpu", 2 * 3 * 2 * 16**3 / 2**30, 1)
+    pool = crop_pool.CropPool(tmp_path, ["atlas"], "cpu", 2 * 3 * 2 * 16**3 / 2**30, (1, 0))
     pool.look()
-    assert [int(crop[0, 0, 0, 0]) for crop in pool.crops[16]] == [3, 4, 5]
+    assert [int(block[0, 0, 0, 0]) for block in pool.blocks[16]] == [3, 4, 5]
 
 
-def test_a_batch_has_about_as_many_voxels_whatever_its_kind(tmp_path: Path, small: None) -> None:
+def test_a_batch_has_as_many_voxels_whatever_its_kind(tmp_path: Path, small: None) -> None:
     for number in range(32):
         write(tmp_path, number, "atlas", SMALL[number % 2][0])
-    batches = crop_pool.CropPool(tmp_path, ["atlas"], "cpu", 1.0, 1).batches(4 * 24**3)
-    first, second = next(batches)[0], next(batches)[0]
-    assert {first.shape[0], second.shape[0]} == {14, 4}
+    batches = crop_pool.CropPool(tmp_path, ["atlas"], "cpu", 1.0, (1, 0)).batches((8, 16), 2)
+    shapes = [next(batches)[0].shape for _ in range(crop_pool.FINE_EVERY)]
+    assert shapes == [(16, 8, 8, 8)] + [(2, 16, 16, 16)] * (crop_pool.FINE_EVERY - 1)
+
+
+def test_crops_lie_anywhere_in_their_blocks_and_structures_with_them(
+    tmp_path: Path, small: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(crop_pool, "alter", lambda images, _: images)
+    for number, side in enumerate((16, 24)):
+        places = np.stack(np.meshgrid(*[np.arange(side, dtype=np.uint8)] * 3, indexing="ij")).sum(0)
+        np.save(tmp_path / f"{number}_atlas.npy", np.stack([places + 100, places]).astype(np.uint8))
+    batches = crop_pool.CropPool(tmp_path, ["atlas"], "cpu", 1.0, (1, 0)).batches((8, 8), 4)
+    next(batches)
+    image, structures, _ = next(batches)
+    assert len({int(one[0, 0, 0]) for one in structures}) > 1
+    assert torch.equal(image, structures + 100)
 
 
 def test_air_stays_air_and_the_rest_changes() -> None:
@@ -57,7 +71,7 @@ def test_air_stays_air_and_the_rest_changes() -> None:
     assert (altered[:, 6:].float() - images[:, 6:].float()).abs().mean() < 80
 
 
-def test_drawn_crops_are_those_of_their_numbers(tmp_path: Path, small: None) -> None:
+def test_drawn_blocks_are_those_of_their_numbers(tmp_path: Path, small: None) -> None:
     crop_pool.draw_part(tmp_path, ["parametric"], 7, 1, 2, 0.02)
     files = sorted(tmp_path.glob("*.npy"))
     assert files[0].name == "000001_parametric.npy"
