@@ -32,18 +32,20 @@ FEWEST = 8  # blocks of a kind to begin with
 
 
 def draw_part(folder: Path, sources: Sequence[str], seed: int, worker: int, workers: int, minutes: float) -> None:
-    """Draw the blocks whose numbers fall to one worker of several."""
+    """Draw the blocks whose numbers fall to one worker of several, but those that are there."""
     torch.set_num_threads(1)
     number, end = worker, time.monotonic() + 60 * minutes
     while time.monotonic() < end:
         rng = np.random.default_rng([TRAINING_SEED, seed, number])
         side, scales = KINDS[int(rng.integers(len(KINDS)))]
         source = sources[int(rng.integers(len(sources)))]
-        image, structures = draw_crop(rng, side, draw_scale(rng, scales), source)
         file = folder / f"{number:06d}_{source}.npy"
+        number += workers
+        if file.exists():
+            continue
+        image, structures = draw_crop(rng, side, draw_scale(rng, scales), source)
         np.save(file.with_suffix(".part.npy"), torch.stack([image, structures]).numpy())
         file.with_suffix(".part.npy").rename(file)
-        number += workers
 
 
 class CropPool:

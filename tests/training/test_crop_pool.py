@@ -81,3 +81,7 @@ def test_drawn_blocks_are_those_of_their_numbers(tmp_path: Path, small: None) ->
     again.mkdir()
     crop_pool.draw_part(again, ["parametric"], 7, 1, 2, 0.001)
     np.testing.assert_array_equal(np.load(again / files[0].name), crop)
+    drawn = files[0].stat().st_mtime_ns
+    crop_pool.draw_part(tmp_path, ["parametric"], 7, 1, 2, 0.005)
+    assert files[0].stat().st_mtime_ns == drawn  # it goes on with those that are not there
+    assert len(list(tmp_path.glob("*.npy"))) > len(files)
