@@ -5,6 +5,7 @@ slower. So each way is tried for a few steps when a training starts.
 """
 
 import copy
+import ctypes
 import time
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -13,6 +14,18 @@ import torch
 from torch import nn
 
 TRIES = 3  # after one that is not timed
+M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of malloc.h
+
+
+def keep_memory() -> None:
+    """Have the C library keep what is freed; without, a fifth of a step on a CPU goes to fetching the same pages again.
+
+    Does nothing where that library is not glibc.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(M_MMAP_MAX, 0)
+        mallopt(M_TRIM_THRESHOLD, -1)
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ from training.crops import draw_crop, draw_scale
 from training.curves import draw_curve
 from training.heart import STRUCTURES
 from training.networks import DenseVNet
-from training.speed import Way, fastest_way
+from training.speed import Way, fastest_way, keep_memory
 from training.stepping import Stepper
 
 TRAINING_SEED, VALIDATION_SEED = 0, 1
@@ -178,6 +178,7 @@ def main() -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(options.seed)
     torch.set_num_threads(options.threads)
+    keep_memory()
     if not options.pool:
         load(options.sources)
 

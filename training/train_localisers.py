@@ -36,7 +36,7 @@ from training.localisers import (
     slice_loss,
 )
 from training.networks import load_imagenet
-from training.speed import fastest_way
+from training.speed import fastest_way, keep_memory
 from training.stepping import Stepper
 
 SEED_FAMILY = 1000  # localisers draw from (kind, 1000, number)
@@ -184,6 +184,7 @@ def main() -> None:
         command.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
+    keep_memory()
     if options.command == "draw":
         draw(options.pool, options.first, options.count, options.kind)
     else:
