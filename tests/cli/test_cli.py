@@ -13,11 +13,13 @@ import sys
 import pytest
 import SimpleITK as sitk
 from support.confidence import FEW, make_calibration
+from support.pages import measurements, quality
 from support.phantom import make_models, make_phantom, to_image
 from support.streams import without_progress
 from whs_fast import engine as engine_module
 from whs_fast.cli import main
 from whs_fast.cli.commands import COMMANDS
+from whs_fast.cli.segmenting import tell_measurements
 from whs_fast.networks.installed import hash_files, ir_files
 from whs_fast.outputs import FORMATS
 from whs_fast.structures import STRUCTURES
@@ -78,6 +80,16 @@ def test_a_check_and_the_reasons_for_a_review_are_told(scan, models, tmp_path, c
     told = json.loads((tmp_path / "out" / "measurements.json").read_text("utf-8"))["confidence"]
     assert told["review"] is True and told["predicted_dice"]["overall_pooled"] == FEW
     assert 'class="light red"' in (tmp_path / "out" / "report.html").read_text("utf-8")
+
+
+def test_a_doubtful_structure_is_told_though_no_review_is_asked_for(capsys):
+    dice = quality()["confidence"]["predicted_dice"] | {"right_atrium": 0.58}
+    tell_measurements(measurements(**quality(predicted_dice=dice)))
+    assert "doubtful: right atrium (0.58)\n" in capsys.readouterr().err
+    tell_measurements(
+        measurements(**quality(predicted_dice=dice, review=True, reasons=["doubtful: right atrium (0.58)"]))
+    )
+    assert capsys.readouterr().err.count("doubtful") == 1
 
 
 def test_the_backend_is_chosen_and_told(scan, tmp_path):

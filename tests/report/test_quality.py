@@ -16,6 +16,11 @@ def words(text):
     ("changes", "colour", "told"),
     [
         ({}, "green", "No fault found. Nothing about this result looks wrong."),
+        (
+            {"predicted_dice": DICE | {"right_atrium": 0.58, "coronary_sinus": 0.4, "aorta": 0.0}},
+            "green",
+            "No fault found. The whole looks right. Doubtful: right atrium (0.58). Look at the picture.",
+        ),
         ({"review": True, "reasons": ["left atrium of 9 mL"]}, "amber", "Review. Look at the labels before you use"),
         (
             {"review": True, "reasons": ["low"], "predicted_dice": DICE | {"overall_pooled": 0.4}},

@@ -170,5 +170,10 @@ def tell_measurements(measurements: Mapping[str, Any]) -> None:
         predicted = confidence["predicted_dice"]
         if predicted is not None:
             click.echo(f"{'Expected overall Dice':<28}{predicted['overall_pooled']:9.2f}")
+            from whs_fast.steps.confidence import name_doubtful
+
+            doubtful = name_doubtful(predicted)
+            if doubtful and not confidence["review"]:  # else a reason says so
+                click.echo(f"doubtful: {doubtful}", err=True)
         for reason in confidence["reasons"]:
             click.echo(f"review: {reason}", err=True)

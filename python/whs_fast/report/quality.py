@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from whs_fast.report.tables import swatch
+from whs_fast.steps.confidence import name_doubtful
 from whs_fast.structures import BY_KEY, STRUCTURES
 
 LAMPS = {"green": "#1a8a3c", "amber": "#e08a00", "red": "#c8281e", "blue": "#2563eb"}
@@ -29,7 +30,9 @@ def judge(measurements: Mapping[str, Any]) -> tuple[str, str, str] | None:
     overall = None if predicted is None else predicted["overall_pooled"]
     missing = any("no contrast" in text or text.startswith("not found") for text in confidence["reasons"])
     if not confidence["review"]:
-        colour, word, told = "green", "No fault found", "Nothing about this result looks wrong. Look at the picture."
+        doubtful = "" if predicted is None else name_doubtful(predicted)
+        looks = f"The whole looks right. Doubtful: {doubtful}" if doubtful else "Nothing about this result looks wrong"
+        colour, word, told = "green", "No fault found", f"{looks}. Look at the picture."
     elif missing or (overall is not None and overall < USELESS_DICE):
         colour, word, told = "red", "Do not use", "The labels are probably wrong. Do not use the volumes below."
     else:

@@ -19,7 +19,7 @@ from whs_fast.structures import BY_KEY, CHAMBERS, STRUCTURES
 LARGE = tuple(BY_KEY[key].label for key in (*CHAMBERS, "aorta", "pulmonary_artery"))
 MAIN_JOINTS = ((LVC, AO), (LA, LVC), (RA, RVC), (RVC, PA))
 
-DOUBTFUL_DICE = 0.7  # a structure below is named in the reasons
+DOUBTFUL_DICE = 0.7  # a structure below is named, in the reasons or beside the green light
 LEAST_JOINT_MM2 = 50.0  # a valve of 8 mm; the narrowest that patients live with are larger
 ODD_SD = 3.0  # of the logarithm of a volume, from that of the population
 OPEN_CUP = 0.6
@@ -213,13 +213,18 @@ def judge(
     return {"review": bool(reasons), "reasons": reasons, "predicted_dice": predicted}
 
 
+def name_doubtful(predicted: Mapping[str, float]) -> str:
+    """Large structures that were found and of which little is expected, with the Dice, in words; "" for none."""
+    doubtful = (s for s in STRUCTURES if s.label in LARGE and 0 < predicted[s.key] < DOUBTFUL_DICE)
+    return ", ".join(f"{s.name.lower()} ({predicted[s.key]:.2f})" for s in doubtful)
+
+
 def _explain(figures: Figures, predicted: Mapping[str, float], population: Population) -> list[str]:
     """What else is odd about a result that somebody should look at."""
     own, told = figures.structures, []
-    doubtful = [s for s in STRUCTURES if s.label in LARGE and own[s.label]["volume_ml"]]
-    doubtful = [s for s in doubtful if predicted[s.key] < DOUBTFUL_DICE]
+    doubtful = name_doubtful(predicted)
     if doubtful:
-        told.append("doubtful: " + ", ".join(f"{s.name.lower()} ({predicted[s.key]:.2f})" for s in doubtful))
+        told.append(f"doubtful: {doubtful}")
     for structure in (s for s in STRUCTURES if s.label in LARGE):
         mean, sd = population.log_ml[structure.label]
         volume = own[structure.label]["volume_ml"]
