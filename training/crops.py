@@ -13,6 +13,7 @@ from training.deformation import torch_generator
 from training.details import redraw_walls
 from training.heart import structures_of
 from training.rendering import AIR_HU, cut_field_of_view, render
+from training.right_heart import draw_right_heart
 
 REGION_MM = np.array([224.0, 224.0, 320.0])
 SPACING_MM = np.array([0.7, 0.7, 1.0])
@@ -67,7 +68,8 @@ def draw_crop(
         redraw_walls(tissues, steps, rng, torch_generator(rng))
     if rng.random() < STEPPED:
         tissues = shift_slabs(tissues, steps, rng)
-    image = render(tissues, steps, rng)
+    muscle = draw_right_heart(tissues, steps, rng.spawn(1)[0])
+    image = render(tissues, steps, rng, muscle=muscle)
     structures = structures_of(tissues)
     if rng.random() < CUT:
         z, y, x = ((valve - origin) / spacing)[::-1]

@@ -288,8 +288,12 @@ def render(
     spacing_mm: Spacing,
     rng: np.random.Generator,
     ranges: RenderingRanges | None = None,
+    muscle: torch.Tensor | None = None,
 ) -> torch.Tensor:
-    """HU of one random acquisition of `tissues` (uint8 [z, y, x]): float32 [z, y, x], not clipped."""
+    """HU of one random acquisition of `tissues` (uint8 [z, y, x]): float32 [z, y, x], not clipped.
+
+    muscle: the share of muscle in each voxel of blood (right_heart.py), float32 [z, y, x].
+    """
     ranges = RenderingRanges() if ranges is None else ranges
     generator = torch_generator(rng)
     hu, texture = draw_contrast(rng, ranges)
@@ -316,6 +320,8 @@ def render(
         _unmix(image, index, hu, spacing_mm, rng, generator)
     if hu[SVC] > 350 and rng.random() < 0.6:
         _fill_upper_veins(image, tissues, hu[SVC], spacing_mm, rng)
+    if muscle is not None:
+        image.lerp_(torch.tensor(float(hu[LVM])), muscle)
     if rng.random() < ranges.compact_bone:
         _draw_bone(image, tissues, spacing_mm, rng)
     if rng.random() < 0.5:  # lung vessels

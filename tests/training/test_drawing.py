@@ -276,10 +276,17 @@ def test_dense_blood_comes_from_above():
     assert not image.any()
 
 
-def test_crops_repeat_and_hold_structures():
-    one, two = (crops.draw_crop(np.random.default_rng([0, 1, 2]), 64, 1.5) for _ in range(2))
+def test_crops_repeat_and_hold_structures(monkeypatch):
+    one, two = (crops.draw_crop(np.random.default_rng([0, 1, 2]), 64, 3.0) for _ in range(2))
     assert torch.equal(one[0], two[0]) and torch.equal(one[1], two[1])
     assert one[0].dtype == one[1].dtype == torch.uint8 and int(one[1].max()) <= 10
+    monkeypatch.setattr(crops, "draw_right_heart", lambda tissues, *_: torch.zeros(tissues.shape))
+    plain = crops.draw_crop(np.random.default_rng([0, 1, 2]), 64, 3.0)
+    assert torch.equal(one[1], plain[1])  # what stands in the right heart changes no label and no other draw
+    right = ((plain[1] == RA) | (plain[1] == RVC)).numpy()
+    away = ndimage.distance_transform_edt(~right, sampling=(3.0, 2.1, 2.1))
+    changed = (one[0] != plain[0]).numpy()
+    assert changed[right].any() and not changed[away > 30].any()
 
 
 def test_scales_are_even_in_their_logarithm():
