@@ -12,21 +12,15 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
-from scipy import ndimage
 
 from training.artefacts import Spacing
 from training.deformation import smooth_noise, stretch, torch_generator
-from training.details import RIGHT
-from training.heart import FAT, LUNG, LVM, PA, RA, RVC, SOFT, SVC, VEINS, WALL
+from training.heart import FAT, LUNG, RA, RVC, SOFT, SVC, VEINS, WALL
+from training.right_blood import RightHeart, Vector, Voxels, distance_mm, find, voxels_of
 
-Vector = NDArray[np.float64]
 Bounds = tuple[float, float]
 
-COARSE_MM = 1.6  # about the step of the grid on which distances are measured
 UNDER_FAT_MM = 3.0  # about the wall between blood and fat
-ROOM_MM = 18.0  # around the chambers, for their walls and fat
-BASE_MM = 14.0  # wall this near to the tricuspid or pulmonary valve is smooth
 
 
 @dataclass(frozen=True)
@@ -57,93 +51,8 @@ class RightHeartRanges:
     fatty_wall: float = 0.25
 
 
-@dataclass(frozen=True)
-class RightHeart:
-    """Right atrium and ventricle in their box, measured on a coarse grid.
-
-    box: where they lie in the volume. labels: uint8 on the coarse grid. step_mm: of the coarse grid, x, y, z. steps:
-    its voxels for one of the volume, z, y, x. depth_mm: from the wall, in blood. septal: whether the nearest wall is
-    that of the left ventricle. apical: 0 at the valves to 1 at the apex of the right ventricle.
-    """
-
-    box: tuple[slice, slice, slice]
-    labels: torch.Tensor
-    step_mm: Vector
-    steps: tuple[float, float, float]
-    depth_mm: torch.Tensor
-    septal: torch.Tensor
-    apical: torch.Tensor
-
-    def places(self, mask: torch.Tensor) -> Vector:
-        """Where the voxels of a coarse mask lie in the box: mm [n, 3]."""
-        return mask.nonzero().double().numpy()[:, ::-1] * self.step_mm
-
-    def mouth(self, vessel: int) -> Vector:
-        """Voxels of the right atrium beside those of a vessel: mm [n, 3]."""
-        beside = F.max_pool3d((self.labels == vessel)[None, None].float(), 3, 1, 1)[0, 0] > 0
-        return self.places(beside & (self.labels == RA))
-
-
-@dataclass(frozen=True)
-class Voxels:
-    """Voxels of one chamber: index in the volume, mm from the box's first voxel [n, 3], and as in RightHeart [n]."""
-
-    index: tuple[torch.Tensor, torch.Tensor, torch.Tensor]
-    places: torch.Tensor
-    depth_mm: torch.Tensor
-    septal: torch.Tensor
-    apical: torch.Tensor
-
-
-def _distance_mm(mask: torch.Tensor, step_mm: Vector) -> torch.Tensor:
-    """From each voxel to the mask, or 0 everywhere where the mask is empty."""
-    if not mask.any():
-        return torch.zeros(mask.shape)
-    return torch.from_numpy(ndimage.distance_transform_edt(~mask.numpy(), sampling=step_mm[::-1])).float()
-
-
-def find(tissues: torch.Tensor, spacing_mm: Spacing) -> RightHeart | None:
-    """The right heart in its tissues, or None where there is too little of it."""
-    chambers = torch.isin(tissues[::4, ::4, ::4], torch.tensor([RA, RVC], dtype=torch.uint8)).nonzero()
-    if len(chambers) < 20:
-        return None
-    low, high = chambers.amin(0) * 4, chambers.amax(0) * 4
-    room = [int(ROOM_MM / s) for s in spacing_mm[::-1]]
-    z, y, x = (
-        slice(max(0, int(a) - r), min(n, int(b) + r + 1))
-        for a, b, r, n in zip(low, high, room, tissues.shape, strict=True)
-    )
-    every = [max(1, round(COARSE_MM / s)) for s in spacing_mm[::-1]]
-    labels = tissues[z, y, x][:: every[0], :: every[1], :: every[2]].contiguous()
-    step_mm = np.array(spacing_mm) * every[::-1]
-
-    blood = torch.isin(labels, torch.tensor(RIGHT, dtype=torch.uint8)).numpy()
-    if blood.all():
-        return None
-    depth, wall = ndimage.distance_transform_edt(blood, sampling=step_mm[::-1], return_indices=True)
-    from_valves = _distance_mm((labels == RA) | (labels == PA), step_mm)
-    ventricle = from_valves[labels == RVC]
-    far = float(ventricle.max()) if len(ventricle) else 1.0
-    apical = ((from_valves - BASE_MM) / max(far - BASE_MM, 10.0)).clamp(0, 1)
-    return RightHeart(
-        box=(z, y, x),
-        labels=labels,
-        step_mm=step_mm,
-        steps=(1 / every[0], 1 / every[1], 1 / every[2]),
-        depth_mm=torch.from_numpy(depth).float(),
-        septal=labels[tuple(torch.from_numpy(wall).long())] == LVM,
-        apical=apical,
-    )
-
-
-def _voxels(heart: RightHeart, tissues: torch.Tensor, spacing_mm: Spacing, chamber: int) -> Voxels:
-    here = tissues[heart.box] == chamber
-    measured = torch.stack([heart.depth_mm, heart.septal.float(), heart.apical])
-    depth, septal, apical = stretch(measured, tuple(here.shape), heart.steps)[:, here]
-    index = here.nonzero()
-    places = index.flip(1) * torch.tensor(spacing_mm)
-    z, y, x = (i + s.start for i, s in zip(index.T, heart.box, strict=True))
-    return Voxels((z, y, x), places, depth, septal, apical)
+def _draw(rng: np.random.Generator, *bounds: Bounds) -> list[float]:
+    return [float(rng.uniform(*each)) for each in bounds]
 
 
 def _unit(vector: Vector) -> Vector:
@@ -166,8 +75,8 @@ def _from_sheets(
     node_mm, count = 0.4 * gap_mm, 48
     noise = F.avg_pool3d(torch.randn((1, channels, count, count, count), generator=generator), 3, 1, 1)
     slope = 2**0.5 * float(noise.diff(dim=-1).std()) / node_mm
-    nodes = places.float() @ torch.from_numpy(axes / node_mm).float().T
-    grid = (nodes * (2 / (count - 1)) - 1).view(1, 1, 1, -1, 3)
+    nodes = (places - places.mean(0)) @ torch.from_numpy(axes / node_mm).float().T
+    grid = (nodes * (2 / (count - 1))).view(1, 1, 1, -1, 3)
     return F.grid_sample(noise, grid, padding_mode="reflection", align_corners=True)[0, :, 0, 0] / slope
 
 
@@ -178,9 +87,7 @@ def _trabeculae(
     generator = torch_generator(rng)
     ventricle = heart.labels == RVC
     apex, base = (heart.places(ventricle & part) for part in (heart.apical > 0.6, heart.apical < 0.1))
-    thick, gap, height = (
-        float(rng.uniform(*b)) for b in (ranges.trabecula_mm, ranges.trabecula_gap_mm, ranges.trabecula_height_mm)
-    )
+    thick, gap, height = _draw(rng, ranges.trabecula_mm, ranges.trabecula_gap_mm, ranges.trabecula_height_mm)
     if not len(apex) or not len(base):
         return torch.zeros_like(blood.depth_mm)
     along = _unit(apex.mean(0) - base.mean(0))
@@ -218,13 +125,14 @@ def _moderator_band(
     share = (away @ line / line.square().sum().clamp_min(1)).clamp(0, 1)
     arch = 4 * share * (1 - share)
     away = away - share[:, None] * line - arch[:, None] * torch.from_numpy(bend).float()
-    return _covered(away.norm(dim=1), 0.5 * float(rng.uniform(*ranges.moderator_band_mm)) * (1.5 - 0.5 * arch), voxel_mm)
+    (thick,) = _draw(rng, ranges.moderator_band_mm)
+    return _covered(away.norm(dim=1), 0.5 * thick * (1.5 - 0.5 * arch), voxel_mm)
 
 
 def _crista(
     heart: RightHeart, blood: Voxels, voxel_mm: float, rng: np.random.Generator, ranges: RightHeartRanges
 ) -> torch.Tensor:
-    """A ridge along the lateral wall from one vena cava's mouth to the other's, and pectinate muscles before it: [n]."""
+    """A ridge along the lateral wall from vena cava to vena cava, and pectinate muscles before it: share [n]."""
     generator = torch_generator(rng)
     out = torch.zeros_like(blood.depth_mm)
     upper, lower = heart.mouth(SVC), heart.mouth(VEINS)
@@ -240,14 +148,12 @@ def _crista(
     rise, side, before = frame @ (blood.places - torch.from_numpy(foot).float()).T
     before = before - float(rng.normal(0, 4)) * torch.sin(np.pi / max(length, 1.0) * rise)
     if rng.random() < ranges.crista:
-        width, height = (float(rng.uniform(*ranges.crista_mm)) for _ in range(2))
+        width, height = _draw(rng, ranges.crista_mm, ranges.crista_mm)
         round_off = (1 - (blood.depth_mm / height).square()).clamp_min(0).sqrt()
         here = (side > 0) & (rise > -3) & (rise < length + 3)
         out = torch.where(here, _covered(before, 0.5 * width * round_off, voxel_mm), out)
     if rng.random() < ranges.pectinate:
-        thick, gap, height = (
-            float(rng.uniform(*b)) for b in (ranges.pectinate_mm, ranges.pectinate_gap_mm, ranges.pectinate_height_mm)
-        )
+        thick, gap, height = _draw(rng, ranges.pectinate_mm, ranges.pectinate_gap_mm, ranges.pectinate_height_mm)
         ridges = _from_sheets(blood.places, forward, gap + thick, 4.0, 1, generator)[0]
         rising = (1 - blood.depth_mm / height).clamp(0, 1).sqrt()
         here = (side > 0) & (before > 0)
@@ -273,24 +179,24 @@ def _eustachian(
     frame = torch.from_numpy(np.stack([up, front, np.cross(up, front)])).float()
     rise, before, aside = frame @ (blood.places - torch.from_numpy(mouth).float()).T
     angle = torch.atan2(aside, before) / float(rng.uniform(0.8, 1.4))  # 1 where the fold ends
-    height = float(rng.uniform(*ranges.eustachian_height_mm)) * torch.cos(angle.clamp(-1, 1) * (np.pi / 2))
+    thick, height = _draw(rng, ranges.eustachian_mm, ranges.eustachian_height_mm)
     lean = float(rng.normal(0, 0.3)) * rise.clamp_min(0)
-    sheet = _covered(torch.hypot(before, aside) - radius + lean, 0.5 * float(rng.uniform(*ranges.eustachian_mm)), voxel_mm)
-    return torch.where((rise > -3) & (rise < height) & (angle.abs() < 1), sheet, 0.0)
+    sheet = _covered(torch.hypot(before, aside) - radius + lean, 0.5 * thick, voxel_mm)
+    top = height * torch.cos(angle.clamp(-1, 1) * (np.pi / 2))
+    return torch.where((rise > -3) & (rise < top) & (angle.abs() < 1), sheet, 0.0)
 
 
-def _draw_fat(
-    tissues: torch.Tensor, heart: RightHeart, rng: np.random.Generator, ranges: RightHeartRanges
-) -> None:
+def _draw_fat(tissues: torch.Tensor, heart: RightHeart, rng: np.random.Generator, ranges: RightHeartRanges) -> None:
     """Fat of uneven thickness over the right ventricle, and within its wall towards the apex; in place."""
     generator = torch_generator(rng)
     here = tissues[heart.box]
-    away = _distance_mm(heart.labels == RVC, heart.step_mm)
+    away = distance_mm(heart.labels == RVC, heart.step_mm)
     size = np.array(heart.labels.shape) * heart.step_mm[::-1]
     nodes = tuple(max(2, int(n / rng.uniform(15, 35)) + 1) for n in size)
     noise = smooth_noise(tuple(heart.labels.shape), nodes, generator)[0, 0]
     away, noise, apical = stretch(torch.stack([away, noise, heart.apical]), tuple(here.shape), heart.steps)
-    thickness = float(rng.uniform(*ranges.fat_mm)) * noise.mul(0.5).add_(0.4).clamp_(0, 1)
+    (most,) = _draw(rng, ranges.fat_mm)
+    thickness = most * noise.mul(0.5).add_(0.4).clamp_(0, 1)
     soft = (here == LUNG) | (here == SOFT)
     fat = soft & (away > 0) & (away < UNDER_FAT_MM + thickness) & (thickness > 0)
     if rng.random() < ranges.fatty_wall:
@@ -320,7 +226,7 @@ def draw_right_heart(
         RA: ((_crista, 1.0), (_eustachian, ranges.eustachian)),
     }
     for chamber, drawings in parts.items():
-        blood = _voxels(heart, tissues, spacing_mm, chamber)
+        blood = voxels_of(heart, tissues, spacing_mm, chamber)
         if not len(blood.depth_mm):
             continue
         for part, chance in drawings:

@@ -15,9 +15,7 @@ SPACING = (1.0, 0.9, 1.2)
 SHAPE = (90, 100, 120)
 NONE = RightHeartRanges(trabeculae=0, moderator_band=0, crista=0, pectinate=0, eustachian=0, fat=0)
 ALL = RightHeartRanges(trabeculae=1, moderator_band=1, crista=1, pectinate=1, eustachian=1, fat=1, fatty_wall=1)
-Z, Y, X = torch.meshgrid(
-    *[torch.arange(n) * s for n, s in zip(SHAPE, SPACING[::-1], strict=True)], indexing="ij"
-)  # mm
+Z, Y, X = torch.meshgrid(*[torch.arange(n) * s for n, s in zip(SHAPE, SPACING[::-1], strict=True)], indexing="ij")  # mm
 CAVA_MM = (26.0, 50.0)  # x, y of the axis of both venae cavae
 
 
@@ -71,7 +69,7 @@ def test_no_label_changes_and_muscle_stands_in_blood_of_the_right_heart_alone(he
     changed = tissues != heart
     assert changed.any() and (tissues[changed] == FAT).all()
     assert np.isin(heart[changed].numpy(), [WALL, LUNG, SOFT]).all()
-    assert 0 <= float(muscle.min()) and float(muscle.max()) <= 1
+    assert muscle.min() >= 0 and muscle.max() <= 1
     assert not muscle[(heart != RA) & (heart != RVC)].any()
     assert 0.01 < float(muscle[heart == RVC].mean()) < 0.35
     assert 0.005 < float(muscle[heart == RA].mean()) < 0.2
@@ -92,7 +90,7 @@ def test_trabeculae_stand_on_the_wall_far_from_the_valves(heart):
 
 def test_the_moderator_band_joins_septum_and_free_wall(heart):
     band = drawn(heart, moderator_band=1.0)[1].numpy() > 0.4
-    labels, count = ndimage.label(band, np.ones((3, 3, 3)))
+    _, count = ndimage.label(band, np.ones((3, 3, 3)))
     around = ndimage.binary_dilation(band, np.ones((3, 3, 3)), iterations=2)
     assert count == 1
     assert (heart.numpy()[around] == LVM).any() and (heart.numpy()[around] == WALL).any()
