@@ -21,6 +21,7 @@ Vector = NDArray[np.float64]
 
 COARSE_MM = 1.6  # about the step of the coarse grid
 ROOM_MM = 18.0  # around the chambers, for their walls and fat
+SEPTAL_MM = 5.0  # most tissue between the septum's blood and the left ventricle's muscle
 BASE_MM = 14.0  # what lies this near to the tricuspid or pulmonary valve is not apical at all
 
 
@@ -29,8 +30,8 @@ class RightHeart:
     """Right atrium and ventricle in their box, measured on a coarse grid.
 
     box: where they lie in the volume. labels: uint8 on the coarse grid. step_mm: of the coarse grid, x, y, z. steps:
-    its voxels for one of the volume, z, y, x. depth_mm: from the wall, in blood. septal: whether the nearest wall is
-    that of the left ventricle. apical: 0 at the valves to 1 at the apex of the right ventricle.
+    its voxels for one of the volume, z, y, x. depth_mm: from the wall, in blood. septal: whether the left
+    ventricle's muscle is hardly farther than the wall. apical: 0 at the valves to 1 at the apex of the right ventricle.
     """
 
     box: tuple[slice, slice, slice]
@@ -84,10 +85,10 @@ def find(tissues: torch.Tensor, spacing_mm: Spacing) -> RightHeart | None:
     labels = tissues[z, y, x][:: every[0], :: every[1], :: every[2]].contiguous()
     step_mm = np.array(spacing_mm) * every[::-1]
 
-    blood = torch.isin(labels, torch.tensor(RIGHT, dtype=torch.uint8)).numpy()
+    blood = torch.isin(labels, torch.tensor(RIGHT, dtype=torch.uint8))
     if blood.all():
         return None
-    depth, wall = ndimage.distance_transform_edt(blood, sampling=step_mm[::-1], return_indices=True)
+    depth_mm, from_muscle = distance_mm(~blood, step_mm), distance_mm(labels == LVM, step_mm)
     from_valves = distance_mm((labels == RA) | (labels == PA), step_mm)
     ventricle = from_valves[labels == RVC]
     far = float(ventricle.max()) if len(ventricle) else 1.0
@@ -97,8 +98,8 @@ def find(tissues: torch.Tensor, spacing_mm: Spacing) -> RightHeart | None:
         labels=labels,
         step_mm=step_mm,
         steps=(1 / every[0], 1 / every[1], 1 / every[2]),
-        depth_mm=torch.from_numpy(depth).float(),
-        septal=labels[tuple(torch.from_numpy(wall).long())] == LVM,
+        depth_mm=depth_mm,
+        septal=(from_muscle > 0) & (from_muscle < depth_mm + SEPTAL_MM),
         apical=apical,
     )
 
