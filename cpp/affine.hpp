@@ -64,7 +64,10 @@ inline std::optional<Axes> source_axes(const Affine& affine) {
     return axes;
 }
 
-inline bool inside(double c, std::int64_t n) { return c >= -0.5 - kSnap && c <= static_cast<double>(n) - 0.5 + kSnap; }
+// Whether a coordinate lies in an axis of n voxels, or `beyond` voxels off its faces at most.
+inline bool inside(double c, std::int64_t n, double beyond = 0) {
+    return c >= -0.5 - kSnap - beyond && c <= static_cast<double>(n) - 0.5 + kSnap + beyond;
+}
 
 // A coordinate inside, put on the whole voxel it nearly lies on, and clamped to the voxel centres.
 inline double settle(double c, std::int64_t n) {

@@ -6,9 +6,12 @@
 // holds alive.
 #include "components.hpp"
 #include "dense_vnet.hpp"
+#include "depths.hpp"
 #include "margins.hpp"
+#include "paths.hpp"
 #include "polynomial.hpp"
 #include "resample.hpp"
+#include "sampling.hpp"
 #include "statistics.hpp"
 #include "thinning.hpp"
 #include "upsample.hpp"
@@ -36,6 +39,8 @@ template <class T>
 using Volume = nb::ndarray<T, nb::numpy, nb::ndim<3>, nb::c_contig, nb::device::cpu>;
 template <class T>
 using Vector = nb::ndarray<const T, nb::numpy, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+using Rows = nb::ndarray<const double, nb::numpy, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
+using Points = nb::ndarray<const double, nb::numpy, nb::shape<-1, 3>, nb::c_contig, nb::device::cpu>;
 using Rules = nb::ndarray<const std::int64_t, nb::numpy, nb::shape<-1, 3>, nb::c_contig, nb::device::cpu>;
 using Matrix = nb::ndarray<const double, nb::numpy, nb::shape<3, 4>, nb::c_contig, nb::device::cpu>;
 template <class T>
@@ -87,9 +92,56 @@ void resample_window(Volume<const std::int16_t> source, Volume<std::uint8_t> out
 }
 
 void resample_nearest(Volume<const std::uint8_t> source, Volume<std::uint8_t> out, Matrix out_to_source,
-                      std::uint8_t fill, int threads) {
+                      std::uint8_t fill, const std::array<double, 3>& beyond, int threads) {
     const NoGil released;
-    whs::resample_nearest(view(source), view(out), whs::make_affine(out_to_source.data()), fill, threads);
+    whs::resample_nearest(view(source), view(out), whs::make_affine(out_to_source.data()), fill, beyond, threads);
+}
+
+auto sample_linear(Volume<const float> source, Points points, Matrix to_source) {
+    std::vector<float> values(points.shape(0));
+    {
+        const NoGil released;
+        whs::sample_linear(view(source), {points.data(), points.size()}, whs::make_affine(to_source.data()),
+                           values.data());
+    }
+    return numpy(std::move(values), {points.shape(0)});
+}
+
+auto sample_nearest(Volume<const std::uint8_t> source, Points points, Matrix to_source,
+                    std::optional<std::uint8_t> fill) {
+    std::vector<std::uint8_t> values(points.shape(0));
+    {
+        const NoGil released;
+        whs::sample_nearest(view(source), {points.data(), points.size()}, whs::make_affine(to_source.data()), fill,
+                            values.data());
+    }
+    return numpy(std::move(values), {points.shape(0)});
+}
+
+void smooth(Volume<const std::int16_t> source, Volume<float> out, int threads) {
+    const NoGil released;
+    whs::smooth(view(source), view(out), threads);
+}
+
+auto cheapest_cycle(Rows cost, Vector<double> bend) {
+    std::vector<std::int64_t> path(cost.shape(0));
+    {
+        const NoGil released;
+        whs::cheapest_cycle({cost.data(), cost.size()}, static_cast<std::int64_t>(cost.shape(0)),
+                            static_cast<std::int64_t>(cost.shape(1)), span(bend), path.data());
+    }
+    return numpy(std::move(path), {cost.shape(0)});
+}
+
+void cheapest_ways(Volume<const double> cost, const whs::Index3& start, Volume<double> total,
+                   Volume<std::int64_t> before) {
+    const NoGil released;
+    whs::cheapest_ways(view(cost), start, view(total), view(before));
+}
+
+void squared_depths(Volume<const std::uint8_t> mask, Volume<std::int32_t> out) {
+    const NoGil released;
+    whs::squared_depths(view(mask), view(out));
 }
 
 auto fit_minimum(Vector<double> positions, Vector<double> distances, int degree, double low, double high) {
@@ -232,8 +284,47 @@ The HU are not rounded first. fill is in HU and is windowed too. Raises ValueErr
 
     m.def(
         "resample_nearest", &resample_nearest, "source"_a.noconvert(), "out"_a.noconvert(), "out_to_source"_a,
-        "fill"_a = 0, nb::kw_only(), "threads"_a = 1,
-        "Resample labels into another grid: the nearest voxel, half-way to the higher index, fill outside the source.");
+        "fill"_a = 0, "beyond"_a = std::array{0.0, 0.0, 0.0}, nb::kw_only(), "threads"_a = 1,
+        R"(Resample labels into another grid: the nearest voxel, half-way to the higher index, fill outside the source.
+
+beyond: voxels (z, y, x) by which the source goes on as at its edge. Raises ValueError for one below 0.)");
+
+    m.def("sample_linear", &sample_linear, "source"_a.noconvert(), "points"_a, "to_source"_a,
+          R"(Values of a volume at points, float32 [n], trilinear; beyond the volume its edge holds.
+
+points: float64 [n, 3]. to_source: 3 x 4, continuous source index (z, y, x) = M[:, :3] @ point + M[:, 3]. Raises
+ValueError for a source without voxels and a map that is not finite.)");
+
+    m.def("sample_nearest", &sample_nearest, "source"_a.noconvert(), "points"_a, "to_source"_a, "fill"_a = nb::none(),
+          R"(Labels of a volume at points, uint8 [n]: the nearest voxel's, half-way the even index's.
+
+fill: the label beyond the volume, None for that of its edge. Else as sample_linear.)");
+
+    m.def(
+        "smooth", &smooth, "source"_a.noconvert(), "out"_a.noconvert(), nb::kw_only(), "threads"_a = 1,
+        R"(Mean of each voxel and its neighbours, weighed 1 : 2 : 1 along each axis, exactly; the edge of an axis stays.
+
+Raises ValueError where the shapes differ.)");
+
+    m.def("cheapest_cycle", &cheapest_cycle, "cost"_a.noconvert(), "bend"_a,
+          R"(The place in each row of cost, float64 [rows, places], of the cheapest way around: int64 [rows].
+
+bend: what it costs to go -m to m places on from a row to the next, float64 [2 m + 1]; none goes farther. Raises
+ValueError for fewer than three rows, no place, an even number of bends, and values that are not finite.)");
+
+    m.def("cheapest_ways", &cheapest_ways, "cost"_a.noconvert(), "start"_a, "total"_a.noconvert(),
+          "before"_a.noconvert(),
+          R"(Write what the cheapest way from start (z, y, x) to each voxel costs, and the voxel before it on that way.
+
+total is infinite and before -1 where no way leads; before is an index into the flat volume, start's its own. A step to
+one of 26 neighbours costs the mean of both voxels times its length in voxels; infinite cost closes a voxel. Raises
+ValueError where the shapes differ, for a start outside, and for a cost below 0.)");
+
+    m.def(
+        "squared_depths", &squared_depths, "mask"_a.noconvert(), "out"_a.noconvert(),
+        R"(Square of the distance, in voxels, from each voxel that is not 0 to the nearest 0; 2^30 where there is none.
+
+Raises ValueError where the shapes differ and for more than 16384 voxels along an axis.)");
 
     m.def("fit_minimum", &fit_minimum, "positions"_a, "distances"_a, "degree"_a, "low"_a, "high"_a,
           R"(Fit a polynomial robustly and return (position, value, residual, curvature) of its minimum in [low, high].

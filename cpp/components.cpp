@@ -26,8 +26,7 @@ std::int64_t steps_of(int connectivity) { return connectivity == 6 ? 1 : connect
 std::int64_t connected_components(View3<const std::uint8_t> labels, View3<std::uint32_t> out, int connectivity,
                                   int threads) {
     require_connectivity(connectivity);
-    if (labels.extent() != out.extent())
-        throw std::invalid_argument("labels and out differ in shape");
+    require_same_shape(labels, out);
     Forest forest = unite_runs(labels, false, connectivity, threads);
     std::uint32_t count = 0;
     std::vector<std::uint32_t> number(forest.parent.size());

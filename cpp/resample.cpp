@@ -173,25 +173,52 @@ void resample_window(View3<const std::int16_t> source, View3<std::uint8_t> out, 
 }
 
 void resample_nearest(View3<const std::uint8_t> source, View3<std::uint8_t> out, const Affine& map, std::uint8_t fill,
-                      int threads) {
-    const Index3 n = source.extent();
-    parallel_chunks(out.nz * out.ny, 16, threads, [&](std::int64_t begin, std::int64_t end, int) {
-        for (std::int64_t r = begin; r < end; ++r) {
-            const std::int64_t iz = r / out.ny, iy = r % out.ny;
-            std::uint8_t* row = out.row(iz, iy);
-            for (std::int64_t ix = 0; ix < out.nx; ++ix) {
-                std::int64_t i[3] = {0, 0, 0};
-                bool in = source.size() > 0;
-                for (int a = 0; a < 3 && in; ++a) {
-                    const double c =
-                        map.at(a, static_cast<double>(iz), static_cast<double>(iy), static_cast<double>(ix));
-                    in = inside(c, n[a]);
-                    if (in) // c + 0.5 + 2e-6 is not negative, so the cast is the floor
-                        i[a] = std::min(static_cast<std::int64_t>(c + 0.5 + 2 * kSnap), n[a] - 1);
-                }
-                row[ix] = in ? source.row(i[0], i[1])[i[2]] : fill;
+                      const std::array<double, 3>& beyond, int threads) {
+    for (const double voxels : beyond)
+        if (!(voxels >= 0))
+            throw std::invalid_argument("beyond is " + std::to_string(voxels) + ", must be 0 or more");
+    const Index3 n = source.extent(), strides = source.strides();
+    // Offset in the source, along one of its axes, of a coordinate; below 0 outside.
+    const auto offset = [&](std::size_t a, double c) {
+        if (n[a] == 0 || !inside(c, n[a], beyond[a]))
+            return std::int64_t{-1};
+        // Not negative, so the cast is the floor.
+        return strides[a] *
+               static_cast<std::int64_t>(std::min(std::max(c, 0.0) + 0.5 + 2 * kSnap, static_cast<double>(n[a] - 1)));
+    };
+    if (const auto axes = source_axes(map)) { // each axis of the output has its own offsets
+        const Index3 extent = out.extent();
+        std::array<std::vector<std::int64_t>, 3> offsets;
+        for (std::size_t b = 0; b < 3; ++b)
+            for (std::int64_t i = 0; i < extent[b]; ++i) {
+                const int a = (*axes)[b];
+                offsets[b].push_back(
+                    offset(static_cast<std::size_t>(a), map.m[a][b] * static_cast<double>(i) + map.t[a]));
             }
-        }
+        parallel_chunks(out.nz * out.ny, 16, threads, [&](std::int64_t begin, std::int64_t end, int) {
+            for (std::int64_t r = begin; r < end; ++r) {
+                const std::int64_t z = offsets[0][static_cast<std::size_t>(r / out.ny)],
+                                   y = offsets[1][static_cast<std::size_t>(r % out.ny)];
+                std::uint8_t* row = out.data + r * out.nx;
+                const std::int64_t* along = offsets[2].data();
+                for (std::int64_t ix = 0; ix < out.nx; ++ix)
+                    row[ix] = z < 0 || y < 0 || along[ix] < 0 ? fill : source.data[z + y + along[ix]];
+            }
+        });
+        return;
+    }
+    parallel_chunks(out.nz * out.ny, 16, threads, [&](std::int64_t begin, std::int64_t end, int) {
+        for (std::int64_t r = begin; r < end; ++r)
+            for (std::int64_t ix = 0; ix < out.nx; ++ix) {
+                std::int64_t place = 0;
+                for (int a = 0; a < 3 && place >= 0; ++a) {
+                    const std::int64_t found = offset(static_cast<std::size_t>(a),
+                                                      map.at(a, static_cast<double>(r / out.ny),
+                                                             static_cast<double>(r % out.ny), static_cast<double>(ix)));
+                    place = found < 0 ? found : place + found;
+                }
+                out.data[r * out.nx + ix] = place < 0 ? fill : source.data[place];
+            }
     });
 }
 

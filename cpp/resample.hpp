@@ -20,8 +20,8 @@ void resample_linear(View3<const std::int16_t> source, View3<std::int16_t> out, 
 void resample_window(View3<const std::int16_t> source, View3<std::uint8_t> out, const Sampling& sampling, double low,
                      double high, int threads);
 
-// The nearest voxel; half-way goes to the higher index.
+// The nearest voxel; half-way goes to the higher index. The voxels at the edge go on for `beyond` voxels (z, y, x).
 void resample_nearest(View3<const std::uint8_t> source, View3<std::uint8_t> out, const Affine& out_to_source,
-                      std::uint8_t fill, int threads);
+                      std::uint8_t fill, const std::array<double, 3>& beyond, int threads);
 
 } // namespace whs

@@ -4,6 +4,7 @@
 
 #include <array>
 #include <cstdint>
+#include <stdexcept>
 #include <type_traits>
 
 namespace whs {
@@ -36,6 +37,12 @@ struct View3 {
         return {data, nz, ny, nx};
     }
 };
+
+template <class A, class B>
+void require_same_shape(const View3<A>& one, const View3<B>& other) {
+    if (one.extent() != other.extent())
+        throw std::invalid_argument("the arrays differ in shape, must have the same");
+}
 
 template <class T>
 struct View4 {

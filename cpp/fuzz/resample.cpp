@@ -28,7 +28,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* bytes, std::size_t siz
         nearest[i].resize(linear[i].size());
         try {
             sampling.out_to_source = make_affine(rows.data());
-            resample_nearest(fuzz::view(labels, from), fuzz::view(nearest[i], to), sampling.out_to_source, 7, threads);
+            resample_nearest(fuzz::view(labels, from), fuzz::view(nearest[i], to), sampling.out_to_source, 7,
+                             {0, 1.5, 3}, threads);
             resample_linear(fuzz::view(source, from), fuzz::view(linear[i], to), sampling, threads);
             resample_window(fuzz::view(source, from), fuzz::view(window[i], to), sampling, low, high, threads);
         } catch (const std::invalid_argument&) {

@@ -104,15 +104,28 @@ def test_long_oblique_rows_equal_their_definition(slant):
         assert (hu != -500).any() == (slant != "aside")
 
 
-@given(SEED, st.sampled_from(PERMUTATIONS), SHAPE, SHAPE, st.booleans())
-def test_nearest_equals_its_definition(seed, permutation, source_shape, shape, oblique):
+BEYOND = st.sampled_from([(0.0, 0.0, 0.0), (0.0, 1.5, np.inf)])
+
+
+@given(SEED, st.sampled_from(PERMUTATIONS), SHAPE, SHAPE, st.booleans(), BEYOND)
+def test_nearest_equals_its_definition(seed, permutation, source_shape, shape, oblique, beyond):
     source = np.random.default_rng(seed).integers(0, 11, source_shape).astype(np.uint8)
     matrix = oblique_map(seed, source_shape, shape)
     if not oblique:
         matrix = aligned_map(seed, permutation, source_shape, shape)
     out = np.empty(shape, np.uint8)
-    kernels.resample_nearest(source, out, matrix, 7, threads=2)
-    np.testing.assert_array_equal(out, references.nearest(source, shape, matrix, 7))
+    kernels.resample_nearest(source, out, matrix, 7, beyond, threads=2)
+    np.testing.assert_array_equal(out, references.nearest(source, shape, matrix, 7, beyond))
+
+
+def test_the_edge_goes_on_no_farther_than_asked():
+    source, out = np.arange(1, 4, dtype=np.uint8).reshape(1, 1, 3), np.empty((1, 1, 9), np.uint8)
+    matrix = np.eye(3, 4)
+    matrix[2, 3] = -3
+    kernels.resample_nearest(source, out, matrix, 7, (0, 0, 1.6))
+    assert out.ravel().tolist() == [7, 1, 1, 1, 2, 3, 3, 3, 7]
+    with pytest.raises(ValueError, match="beyond is -1"):
+        kernels.resample_nearest(source, out, matrix, 7, (0, -1, 0))
 
 
 @pytest.mark.parametrize("permutation", PERMUTATIONS)

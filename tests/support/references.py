@@ -46,8 +46,8 @@ def coordinates(
     return [((m[a, 0] * z + m[a, 1] * y) + m[a, 2] * x) + m[a, 3] for a in range(3)]
 
 
-def inside(c: NDArray[np.float64], n: int) -> NDArray[np.bool_]:
-    return (c >= -0.5 - SNAP) & (c <= n - 0.5 + SNAP)
+def inside(c: NDArray[np.float64], n: int, beyond: float = 0.0) -> NDArray[np.bool_]:
+    return (c >= -0.5 - SNAP - beyond) & (c <= n - 0.5 + SNAP + beyond)
 
 
 def settle(c: NDArray[np.float64], n: int) -> NDArray[np.float64]:
@@ -144,14 +144,28 @@ def to_window(hu: NDArray[np.floating], low: float, high: float) -> NDArray[np.u
     return np.floor(np.clip((hu - real(low)) * real(255) / real(high - low), 0, 255) + real(0.5)).astype(np.uint8)
 
 
-def nearest(source, shape, matrix, fill=0):  # type: ignore[no-untyped-def]
+def nearest(source, shape, matrix, fill=0, beyond=(0, 0, 0)):  # type: ignore[no-untyped-def]
     out = np.full(shape, fill, np.uint8)
     for index in np.ndindex(*shape):
         c = [float(v) for v in coordinates(matrix, *map(float, index))]
-        if all(source.shape[a] > 0 and inside(c[a], source.shape[a]) for a in range(3)):
+        if all(source.shape[a] > 0 and inside(c[a], source.shape[a], beyond[a]) for a in range(3)):
             i = [min(max(int(np.floor(c[a] + 0.5 + 2 * SNAP)), 0), source.shape[a] - 1) for a in range(3)]
             out[index] = source[tuple(i)]
     return out
+
+
+def sampled(source, points, matrix):  # type: ignore[no-untyped-def]
+    """Trilinear, at points [n, 3], in float32."""
+    last, values = np.array(source.shape) - 1, []
+    for c in np.clip(np.transpose(coordinates(matrix, *points.T)), 0, last):
+        low = np.minimum(c.astype(int), np.maximum(last - 1, 0))
+        share = (c - low).astype(np.float32)
+        total = np.float32(0)
+        for corner in itertools.product(*[(0, 1)] * 3):
+            z, y, x = (share[a] if up else np.float32(1) - share[a] for a, up in enumerate(corner))
+            total += z * y * x * source[tuple(np.minimum(low + corner, last))]
+        values.append(total)
+    return np.array(values, np.float32)
 
 
 # ---- labels from logits

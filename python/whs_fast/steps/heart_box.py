@@ -37,8 +37,8 @@ class HeartBox:
         return float(np.prod(self.steps_mm)) / 1000.0
 
     def core(self) -> NDArray[np.bool_]:
-        """Voxels whose neighbours along all axes have the same label; along an axis of thick voxels none is asked."""
-        core = np.ones(self.labels.shape, bool)
+        """Voxels of a structure whose neighbours along all axes have the same label; of thick voxels none is asked."""
+        core = self.labels > 0
         for axis, step in enumerate(self.steps_mm):
             if step > ERODED_MM:
                 continue

@@ -11,8 +11,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from whs_fast.errors import InputError
-from whs_fast.machine import require_extra
 from whs_fast.valves.centreline import find_centreline
 from whs_fast.valves.contours import Plane, Points, Shape, describe_shape, measure_contour, rounded
 from whs_fast.valves.crop import LEAST_CONTRAST_HU, Crop, compared, resample, seen_in
@@ -64,10 +62,6 @@ def describe_ascending(
         return {"not_measurable": valve}
     else:
         begins_at, start = "usual_height", valve.plane.moved(USUAL_MM)
-    try:
-        require_extra("mesh", "the centreline of the aorta")
-    except InputError as error:
-        return {"not_measurable": str(error)}
     found = _measure(scan, labels, start, threads)
     return {"not_measurable": found} if isinstance(found, str) else {"begins_at": begins_at} | found
 

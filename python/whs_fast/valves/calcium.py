@@ -14,6 +14,7 @@ from whs_fast.valves.contours import Plane, Points
 from whs_fast.valves.crop import SPACING_MM, Crop
 from whs_fast.valves.edges import RAYS, Wall
 from whs_fast.valves.hinges import CUSPS
+from whs_fast.valves.interfaces import find_voxels
 
 ABOVE_BLOOD_HU = 100.0
 NOISES = 4.0  # or so many sd above blood, where noise is strong
@@ -27,12 +28,12 @@ def describe_calcium(
 ) -> dict[str, Any]:
     """`calcium` of measurements.json: mm3 between the annulus and the highest wall, by cusp. Arguments as for ostia."""
     threshold = crop.blood + max(ABOVE_BLOOD_HU, NOISES * crop.noise)
-    bright = (crop.hu > threshold).astype(np.uint8)
+    bright = crop.hu > threshold
     parts = np.empty(bright.shape, np.uint32)
-    _kernels.connected_components(bright, parts, 26)
-    sizes = np.bincount(parts.ravel()) * SPACING_MM**3
-    sizes[0] = 0
-    at = np.argwhere(sizes[parts] > LEAST_MM3)
+    _kernels.connected_components(bright.view(np.uint8), parts, 26)
+    at = find_voxels(bright)
+    part = parts[tuple(at.T)]
+    at = at[np.bincount(part)[part] * SPACING_MM**3 > LEAST_MM3]
     points = at[:, ::-1] * SPACING_MM + np.asarray(crop.grid.origin_mm)
     height, flat = plane.height(points), plane.flat(points)
     angle = np.arctan2(flat[:, 1], flat[:, 0])

@@ -34,6 +34,18 @@ class Plane:
         """The parallel plane so many mm onwards along the normal."""
         return Plane(self.centre_mm + mm * self.normal, self.normal, self.across, self.along)
 
+    def turned(self, angle: float) -> "Plane":
+        """The same plane, its two axes turned by an angle (rad)."""
+        across = np.cos(angle) * self.across + np.sin(angle) * self.along
+        return Plane(self.centre_mm, self.normal, across, np.cross(self.normal, across))
+
+    @property
+    def frame(self) -> Points:
+        """Matrix [4, 4] that takes places (across, along, over the plane, 1) to points (x, y, z, 1), mm, LPS."""
+        frame = np.eye(4)
+        frame[:3] = np.stack([self.across, self.along, self.normal, self.centre_mm], -1)
+        return frame
+
     def height(self, points_mm: Points) -> Points:
         """Signed distance of points [..., 3] from the plane, mm."""
         return np.asarray((points_mm - self.centre_mm) @ self.normal)

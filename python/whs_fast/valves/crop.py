@@ -1,6 +1,7 @@
 """The part of the scan around the aortic root, resampled for measuring, and the HU of what lies in it."""
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,31 +38,24 @@ class Crop:
     def contrast(self) -> float:
         return self.blood - self.muscle
 
-    def index(self, points_mm: Points) -> Points:
-        """Continuous voxel indices (z, y, x) of points [..., 3] in mm, LPS."""
-        return np.asarray(((points_mm - np.asarray(self.grid.origin_mm)) / self.grid.spacing_mm)[..., ::-1])
+    def at(self, points: Points, plane: Plane | None = None) -> NDArray[np.float32]:
+        """HU, trilinear, at points [..., 3] in mm: x, y, z in LPS, or across, along and over a plane; the edge value
+        outside."""
+        values = _kernels.sample_linear(self.hu, points.reshape(-1, 3), self._map(plane))
+        return values.reshape(points.shape[:-1])
 
-    def at(self, points_mm: Points) -> NDArray[np.float32]:
-        """HU at points [..., 3], trilinear; the edge value outside."""
-        _, rows, columns = self.grid.shape
-        index = np.clip(self.index(points_mm), 0, np.array(self.grid.shape) - 1.001)
-        low = index.astype(np.int64)
-        share = (index - low).astype(np.float32)
-        flat, total = self.hu.ravel(), np.zeros(low.shape[:-1], np.float32)
-        first = (low[..., 0] * rows + low[..., 1]) * columns + low[..., 2]
-        for corner in range(8):
-            step = (corner >> 2, corner >> 1 & 1, corner & 1)
-            weight = np.ones_like(total)
-            for axis, up in enumerate(step):
-                weight *= share[..., axis] if up else 1 - share[..., axis]
-            total += weight * flat[first + (step[0] * rows + step[1]) * columns + step[2]]
-        return total
+    def label_at(self, points: Points, plane: Plane | None = None) -> NDArray[np.uint8]:
+        """The label of the voxel at each of such points."""
+        values = _kernels.sample_nearest(self.labels, points.reshape(-1, 3), self._map(plane))
+        return values.reshape(points.shape[:-1])
 
-    def label_at(self, points_mm: Points) -> NDArray[np.uint8]:
-        """The label of the voxel at each of points [..., 3]."""
-        index = np.clip(np.rint(self.index(points_mm)), 0, np.array(self.grid.shape) - 1).astype(np.int64)
-        z, y, x = np.moveaxis(index, -1, 0)
-        return np.asarray(self.labels[z, y, x])
+    def _map(self, plane: Plane | None) -> Points:
+        """Matrix [3, 4] from such points to indices z, y, x."""
+        return self._to_index if plane is None else self._to_index @ plane.frame
+
+    @cached_property
+    def _to_index(self) -> Points:
+        return np.asarray(np.linalg.inv(self.grid.affine)[2::-1])
 
 
 def cut_crop(scan: Volume, labels: NDArray[np.uint8], annulus: Plane, *, threads: int) -> Crop | str:
@@ -91,10 +85,8 @@ def resample(
     raw, tint = np.empty(grid.shape, np.int16), np.empty(grid.shape, np.uint8)
     _kernels.resample_linear(scan.array, raw, to_scan, (1, 1, 1), AIR_HU, 0, threads=threads)
     _kernels.resample_nearest(labels, tint, to_scan, 0, threads=threads)
-    hu = raw.astype(np.float32)
-    for axis in range(3):
-        moved = np.moveaxis(hu, axis, 0)
-        moved[1:-1] = 0.25 * (moved[:-2] + moved[2:]) + 0.5 * moved[1:-1]
+    hu = np.empty(grid.shape, np.float32)
+    _kernels.smooth(raw, hu, threads=threads)
     return hu, tint
 
 

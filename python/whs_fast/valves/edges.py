@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
+from whs_fast import _kernels
 from whs_fast.valves.contours import Plane, Points, Shape, measure_contour
 from whs_fast.valves.crop import BLOOD, Crop
 
@@ -49,6 +49,8 @@ class Wall:
 
 
 _WAYS = np.stack([np.cos(ANGLES), np.sin(ANGLES)], -1)
+_RAYS = np.pad(_WAYS, ((0, 0), (0, 1)))[:, None]  # in the plane, at height 0
+_BENDS = np.asarray(BEND_COST * np.arange(-MOVE, MOVE + 1) ** 2)
 
 
 def trace_wall(
@@ -59,18 +61,21 @@ def trace_wall(
     radii: where it may lie, mm, STEP_MM apart. border: radii at ANGLES near which it lies, that of the labels where
     None. level: share of the way from outside to blood at which the wall is put.
     """
-    points = plane.lift(_WAYS[:, None] * radii[:, None])
-    hu = crop.at(points)
+    places = _RAYS * radii[:, None]
+    hu = crop.at(places, plane)
+    kept = np.ones(RAYS, bool)
     if border is None:
-        inside = np.isin(crop.label_at(points), BLOOD)
+        inside = np.isin(crop.label_at(places, plane), BLOOD)
         border = radii[np.where(inside.all(1), -1, inside.argmin(1))]
-        border[border > OPEN * np.median(border)] = np.nan
-    half = _edge_steps(crop)
-    sums = np.cumsum(np.pad(np.minimum(hu, crop.blood), ((0, 0), (half + 1, half)), mode="edge"), 1, dtype=np.float64)
+        kept = border <= OPEN * np.median(border)
+    half, count = _edge_steps(crop), len(radii)
+    around = np.arange(-half - 1, count + half).clip(0, count - 1)
+    sums = np.cumsum(np.minimum(hu, crop.blood)[:, around], 1, dtype=np.float64)
     means = (sums[:, half:] - sums[:, :-half]) / half  # of the `half` samples before each place
-    edge = (means[:, : len(radii)] - means[:, half : half + len(radii)]) / crop.contrast
-    cost = -np.clip(edge, -0.3, 0.8) + LABEL_COST * np.nan_to_num(((radii - border[:, None]) / LABEL_MM) ** 2)
-    path = _closed_path(cost)
+    edge = (means[:, :count] - means[:, half : half + count]) / crop.contrast
+    away = (radii - border[:, None]) / LABEL_MM
+    cost = (LABEL_COST * kept)[:, None] * away**2 - edge.clip(-0.3, 0.8)
+    path = _kernels.cheapest_cycle(cost, _BENDS)
     waves = np.fft.rfft(_crossings(crop, hu, path, radii, level))
     waves[WAVES + 1 :] = 0
     sharp = float((edge[np.arange(RAYS), path] > 0.3).mean())
@@ -101,39 +106,17 @@ def size_errors(
     return {name: round(error(name), 1) for name in ("area_mm2", "perimeter_mm", "dmin_mm", "dmax_mm")}
 
 
-def _closed_path(cost: Points) -> np.ndarray:
-    """The cheapest place in each row, moving at most MOVE between neighbours, around the circle."""
-    lead = len(cost) // 3
-    rows = np.concatenate([cost[-lead:], cost, cost[:lead]])  # what comes before and after settles both ends
-    count = cost.shape[1]
-    bend = BEND_COST * np.arange(-MOVE, MOVE + 1)[:, None] ** 2
-    padded = np.full(count + 2 * MOVE, np.inf)
-    total = padded[MOVE:-MOVE]
-    moved = sliding_window_view(padded, count)  # [move, place]
-    total[:] = rows[0]
-    back = np.empty(rows.shape, np.int64)
-    for row in range(1, len(rows)):
-        options = moved + bend
-        back[row] = options.argmin(0)
-        total[:] = rows[row] + options.min(0)
-    path = np.empty(len(rows), np.int64)
-    path[-1] = total.argmin()
-    for row in range(len(rows) - 1, 0, -1):
-        path[row - 1] = path[row] + back[row, path[row]] - MOVE
-    return path[lead:-lead]
-
-
 def _crossings(crop: Crop, hu: NDArray[np.float32], path: NDArray[np.int64], radii: Points, level: float) -> Points:
     """Where each ray passes the level between the outside and blood, nearest to its place on the path."""
     reach = 2 * _edge_steps(crop)
     steps = np.arange(-reach, reach + 1)
+    rays = np.arange(RAYS)
     at = np.clip(path[:, None] + steps, 0, len(radii) - 1)
-    near = np.take_along_axis(hu, at, 1)
+    near = hu[rays[:, None], at]
     outside = np.maximum(near[:, reach:].min(1), crop.muscle)
-    bound = (outside + level * (crop.blood - outside))[:, None]
-    falls = (near[:, :-1] >= bound) & (near[:, 1:] < bound)
-    first = np.where(falls, np.abs(steps[:-1]), reach + 1).argmin(1)[:, None]
-    before, after = (np.take_along_axis(near, first + i, 1) for i in (0, 1))
+    bound = outside + level * (crop.blood - outside)
+    falls = (near[:, :-1] >= bound[:, None]) & (near[:, 1:] < bound[:, None])
+    first = np.where(falls, np.abs(steps[:-1]), reach + 1).argmin(1)
+    before, after = near[rays, first], near[rays, first + 1]
     share = (before - bound) / np.where(before > after, before - after, 1.0)
-    crossing = radii[np.take_along_axis(at, first, 1)] + STEP_MM * share
-    return np.where(falls.any(1), crossing[:, 0], radii[path])
+    return np.where(falls.any(1), radii[at[rays, first]] + STEP_MM * share, radii[path])

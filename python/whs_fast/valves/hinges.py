@@ -9,7 +9,7 @@ by the others. The hinge points are the lowest points of the parabolas. So the p
 which only say where to look.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -43,8 +43,7 @@ BEND, BEND_SD = 14.0, 5.0
 CUSP_SLOPE_SD, CUSP_BEND_SD = 2.5, 3.0
 STARTS_MM = (-4.0, -2.0, 0.0, 2.0, 4.0)  # heights from which the fit begins
 STRAY_MM = 0.6  # of an attachment from the crown, as a Cauchy distribution has it
-BULGE_TURNS = TURNS[1::2]  # where the wall's bulging is looked for
-BULGES_MM = np.arange(-4.0, 6.1, 0.25)  # heights at which it may begin
+BULGES_MM = np.arange(-4.0, 6.1, 0.25)  # heights at which the wall may begin to bulge; looked for in every second turn
 BULGE_STRAY_MM = 1.2
 LEAST_SLOPE = 0.15  # by which the wall turns outwards
 NEAR_MM = 0.9  # to the crown, an attachment is taken for seen
@@ -67,15 +66,17 @@ class Hinges:
 
 def find_hinges(crop: Crop, plane: Plane, mitral_mm: Points | None) -> Hinges | str:
     """Hinge points near a plane, or why they cannot be told. mitral_mm: centre of the mitral valve, if known."""
-    lobes = _sinuses(crop, plane)
+    above = _walls_above(crop, plane)
+    lobes = _sinuses(above)
     if lobes is None:
         return NOT_THREE
-    walls = _walls(crop, plane)
+    walls = _walls(crop, plane, above)
     middles = _named(lobes, plane, mitral_mm)
     found = []
     for k, middle in enumerate(middles):
-        found += [(k, t, _attachment(crop, plane, walls, middle + t), STRAY_MM) for t in TURNS]
-        found += [(k, t, _bulging(walls, middle + t), BULGE_STRAY_MM) for t in BULGE_TURNS]
+        by_turn = list(zip(TURNS, np.array([wall.at(middle + TURNS) for wall in walls]).T, strict=True))
+        found += [(k, t, _attachment(crop, plane, own, middle + t), STRAY_MM) for t, own in by_turn]
+        found += [(k, t, _bulging(own), BULGE_STRAY_MM) for t, own in by_turn[1::2]]
     told = np.array([row for row in found if row[2] is not None], float).reshape(-1, 4)  # perhaps of no row at all
     lows, nadirs, errors, seen = _fit_crown(middles, told)
     angles = middles + nadirs
@@ -87,7 +88,7 @@ def find_hinges(crop: Crop, plane: Plane, mitral_mm: Points | None) -> Hinges | 
 
 def place_hinges(crop: Crop, plane: Plane, mitral_mm: Points | None) -> Hinges | str:
     """Hinge points where none is seen: below the middles of the sinuses, in the plane of the labels, with its error."""
-    lobes = _sinuses(crop, plane)
+    lobes = _sinuses(_walls_above(crop, plane))
     if lobes is None:
         return NOT_THREE
     angles = _named(lobes, plane, mitral_mm)
@@ -103,9 +104,14 @@ def plane_through(hinges: Points, centre_mm: Points, up: Points) -> Plane:
     return Plane.through(centre_mm - ((centre_mm - hinges[0]) @ normal) * normal, normal)
 
 
-def _sinuses(crop: Crop, plane: Plane) -> Points | None:
-    """Angles of the middles of three sinuses."""
-    waves = _waves([trace_wall(crop, plane.moved(h)) for h in SINUS_HEIGHTS_MM])
+def _walls_above(crop: Crop, plane: Plane) -> dict[float, Wall]:
+    """Walls by SINUS_HEIGHTS_MM."""
+    return {h: trace_wall(crop, plane.moved(h)) for h in SINUS_HEIGHTS_MM}
+
+
+def _sinuses(above: Mapping[float, Wall]) -> Points | None:
+    """Angles of the middles of three sinuses, from the walls at SINUS_HEIGHTS_MM."""
+    waves = _waves(list(above.values()))
     if 2 * abs(waves[3]) / RAYS < LEAST_BULGE_MM:
         return None
     lobes = np.zeros_like(waves)
@@ -137,9 +143,10 @@ def has_two_lobes(walls: Sequence[Wall]) -> bool:
     return bool(waves[3] < LEAST_OF_TWO * waves[2])
 
 
-def _walls(crop: Crop, plane: Plane) -> list[Wall]:
-    """Walls at WALL_HEIGHTS_MM; below the annulus the cavity is open behind: each near the last."""
-    walls = {h: trace_wall(crop, plane.moved(h)) for h in WALL_HEIGHTS_MM[WALL_HEIGHTS_MM >= 0]}
+def _walls(crop: Crop, plane: Plane, above: Mapping[float, Wall]) -> list[Wall]:
+    """Walls at WALL_HEIGHTS_MM, of which some are known; below the annulus the cavity is open behind: each near the
+    last."""
+    walls = {h: above.get(h) or trace_wall(crop, plane.moved(h)) for h in WALL_HEIGHTS_MM[WALL_HEIGHTS_MM >= 0]}
     for h in WALL_HEIGHTS_MM[WALL_HEIGHTS_MM < 0][::-1]:
         walls[h] = trace_wall(crop, plane.moved(h), border=walls[h + 1].radii)
     return [walls[h] for h in WALL_HEIGHTS_MM]
@@ -193,9 +200,8 @@ def _fit_crown(middles: Points, found: Points) -> tuple[Points, Points, Points, 
     return at @ best, nadirs, np.hypot(errors, np.where(seen, LEAST_ERROR_MM, UNSEEN_MM)), seen
 
 
-def _bulging(walls: list[Wall], angle: float) -> float | None:
-    """Height over the plane at which the wall begins to bulge at an angle: where two lines fit its radii best."""
-    radii = np.array([float(one.at(angle)) for one in walls])
+def _bulging(radii: Points) -> float | None:
+    """Height over the plane at which the wall begins to bulge: where two lines fit its radii, by height, best."""
     left, slopes = radii - _TWO_LINES @ radii, _TURNING @ radii
     error = np.where(slopes > LEAST_SLOPE, (left**2).sum(1), np.inf)
     return float(BULGES_MM[error.argmin()]) if np.isfinite(error.min()) else None
@@ -211,13 +217,18 @@ def _two_lines(height: float) -> tuple[Points, Points]:
 _TWO_LINES, _TURNING = (np.stack(parts) for parts in zip(*map(_two_lines, BULGES_MM), strict=True))
 
 
-def _attachment(crop: Crop, plane: Plane, walls: list[Wall], angle: float) -> float | None:
-    """Height over the plane at which the cusp leaves the wall at an angle."""
-    ways = np.stack([np.cos(angle + FAN), np.sin(angle + FAN)], -1)
-    flat = ways[:, None] * RADII_MM[:, None]
-    lifted = plane.lift(flat)[:, None] + HEIGHTS_MM[:, None, None] * plane.normal
-    strange = np.abs(crop.at(lifted).mean(0) - crop.blood) / crop.contrast  # [height, radius]
-    wall = np.array([float(one.at(angle)) for one in walls])
+_FAN_PLACES = np.stack(
+    np.broadcast_arrays(
+        np.cos(FAN)[:, None, None] * RADII_MM, np.sin(FAN)[:, None, None] * RADII_MM, HEIGHTS_MM[:, None]
+    ),
+    -1,
+)
+
+
+def _attachment(crop: Crop, plane: Plane, wall: Points, angle: float) -> float | None:
+    """Height over the plane at which the cusp leaves the wall at an angle, of these radii at WALL_HEIGHTS_MM."""
+    hu = crop.at(_FAN_PLACES, plane.turned(angle)).mean(0)  # [height, radius]
+    strange = np.abs(hu - crop.blood) / crop.contrast
     border = np.interp(HEIGHTS_MM, WALL_HEIGHTS_MM, wall)
     peak = np.zeros_like(strange, dtype=bool)
     peak[:, 1:-1] = (strange[:, 1:-1] >= strange[:, :-2]) & (strange[:, 1:-1] > strange[:, 2:])

@@ -13,8 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from whs_fast import _kernels
 from whs_fast.structures import BY_KEY
 from whs_fast.valves.contours import Plane, Points, rounded
+from whs_fast.valves.interfaces import find_voxels
 from whs_fast.valves.planes import ValvePlane
 from whs_fast.volume import Grid
 
@@ -109,24 +111,21 @@ def _segment(depth: Points, turns: Points) -> NDArray[np.int_]:
 
 def _places(labels: NDArray[np.uint8], grid: Grid, label: int) -> Points:
     """Some voxels of a label [n, 3], mm."""
-    index = SPARSE * np.argwhere(labels[::SPARSE, ::SPARSE, ::SPARSE] == label)[:, ::-1]
+    index = SPARSE * find_voxels(labels[::SPARSE, ::SPARSE, ::SPARSE] == label)[:, ::-1]
     return np.asarray(index @ grid.affine[:3, :3].T + grid.affine[:3, 3])
 
 
 def _borders(labels: NDArray[np.uint8], grid: Grid, start: Points, ways: Points) -> tuple[Points, Points]:
     """Distances of the inner and the outer border of the wall on rays [..., 3]; NaN where a ray meets none."""
     steps = np.arange(STEP_MM / 2, REACH_MM, STEP_MM)
-    to_index = np.linalg.inv(grid.affine)
-    first = start @ to_index[:3, :3].T + to_index[:3, 3]
-    index = np.rint(first[..., None, :] + steps[:, None] * (ways @ to_index[:3, :3].T)[..., None, :]).astype(np.int64)
-    inside = ((index >= 0) & (index < grid.shape[::-1])).all(-1)
-    x, y, z = np.moveaxis(np.where(inside[..., None], index, 0), -1, 0)
-    found = np.where(inside, labels[z, y, x], 0)
-    place = np.arange(len(steps))
+    to_index = np.asarray(np.linalg.inv(grid.affine)[2::-1])
+    points = start[..., None, :] + steps[:, None] * ways[..., None, :]
+    found = _kernels.sample_nearest(labels, points.reshape(-1, 3), to_index, 0).reshape(points.shape[:-1])
+    place = np.arange(len(steps), dtype=np.int16)
     muscle = found == MUSCLE
     # The wall ends where no muscle follows within the gap; the cavity is the blood before that.
     gap = round(GAP_MM / STEP_MM)
-    near = np.cumsum(np.pad(muscle | (found == CAVITY), [*[(0, 0)] * (muscle.ndim - 1), (0, gap)]), -1)
+    near = np.cumsum(np.pad(muscle | (found == CAVITY), [*[(0, 0)] * (muscle.ndim - 1), (0, gap)]), -1, dtype=np.int16)
     broken = near[..., gap:] == near[..., :-gap]
     end = np.where(broken.any(-1), broken.argmax(-1), len(steps) - 1)
     own = place <= end[..., None]
