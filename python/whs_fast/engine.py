@@ -103,7 +103,7 @@ class Engine:
             phase: one of several phases, such as 30 (% of the R-R interval); left out, that nearest to end-systole.
             check: whether to segment the region a second time, moved by a fraction of a voxel, for a better confidence
                 at twice the time; the labels stay those of the first time.
-            valves: whether to measure valves, aortic root and wall as well, which takes about half a second.
+            valves: whether to measure valves, aortic root and wall as well, which takes about a third of a second.
             annulus_plane: a .mrk.json of 3D Slicer with the hinge points of the aortic valve by a reader, labelled
                 right, left and non_coronary; left out, they are found.
             progress: called with the name of the step and the share of the whole that is done (0 to 1), in the thread

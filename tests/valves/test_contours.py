@@ -25,3 +25,12 @@ def test_a_plane_is_right_handed_and_comes_back(normal):
     flat = np.array([[1.0, 2.0], [-3.0, 0.5]])
     np.testing.assert_allclose(plane.flat(plane.lift(flat)), flat, atol=1e-12)
     np.testing.assert_allclose(plane.height(plane.moved(4).lift(flat)), 4, atol=1e-12)
+    places = np.array([[1.0, 2.0, 4.0, 1.0], [-3.0, 0.5, 4.0, 1.0]])
+    np.testing.assert_allclose((places @ plane.frame.T)[:, :3], plane.moved(4).lift(flat), atol=1e-12)
+
+
+def test_a_turned_plane_turns_from_its_first_axis_to_its_second():
+    plane = Plane.through(np.zeros(3), np.array([0.5, -0.6, 0.7]))
+    np.testing.assert_allclose(plane.turned(np.pi / 2).across, plane.along, atol=1e-12)
+    turned = plane.lift(2 * np.array([np.cos(0.3), np.sin(0.3)]))
+    np.testing.assert_allclose(plane.turned(0.3).lift(np.array([2.0, 0.0])), turned, atol=1e-12)

@@ -94,7 +94,7 @@ Examples:
     is_flag=True,
     help="Segment a second time, moved by a fraction of a voxel, for a surer confidence; takes twice as long.",
 )
-@click.option("--no-valves", is_flag=True, help="Do not measure valves, aortic root and LV wall: half a second less.")
+@click.option("--no-valves", is_flag=True, help="Do not measure valves, aortic root and LV wall: 0.3 s less.")
 @annulus_plane_option
 @segmentation_options
 def command(

@@ -44,10 +44,11 @@ class Crop:
         values = _kernels.sample_linear(self.hu, points.reshape(-1, 3), self._map(plane))
         return values.reshape(points.shape[:-1])
 
-    def label_at(self, points: Points, plane: Plane | None = None) -> NDArray[np.uint8]:
-        """The label of the voxel at each of such points."""
-        values = _kernels.sample_nearest(self.labels, points.reshape(-1, 3), self._map(plane))
-        return values.reshape(points.shape[:-1])
+    def in_blood(self, points: Points, plane: Plane | None = None) -> NDArray[np.bool_]:
+        """Whether the voxel at each of such points is labelled as blood of the left ventricle or the aorta."""
+        labels = _kernels.sample_nearest(self.labels, points.reshape(-1, 3), self._map(plane))
+        cavity, aorta = BLOOD
+        return ((labels == cavity) | (labels == aorta)).reshape(points.shape[:-1])
 
     def _map(self, plane: Plane | None) -> Points:
         """Matrix [3, 4] from such points to indices z, y, x."""
@@ -65,7 +66,7 @@ def cut_crop(scan: Volume, labels: NDArray[np.uint8], annulus: Plane, *, threads
     hu, tint = resample(scan, labels, grid, threads=threads)
     crop = Crop(hu, tint, grid, 0.0, 0.0, 0.0)
     core = annulus.moved(-6).lift(_disc(8.0))[:, None] + np.arange(0, 20, 0.8)[:, None] * annulus.normal
-    in_blood = np.isin(crop.label_at(core), BLOOD)
+    in_blood = crop.in_blood(core)
     if in_blood.mean() < 0.5:
         return "the label map does not show the root"
     crop = compared(crop, crop.at(core)[in_blood])

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from whs_fast import _kernels
 from whs_fast.valves.contours import Plane, Points, Shape, measure_contour
-from whs_fast.valves.crop import BLOOD, Crop
+from whs_fast.valves.crop import Crop
 
 RAYS = 72
 ANGLES = np.arange(RAYS) * 2 * np.pi / RAYS
@@ -65,7 +65,7 @@ def trace_wall(
     hu = crop.at(places, plane)
     kept = np.ones(RAYS, bool)
     if border is None:
-        inside = np.isin(crop.label_at(places, plane), BLOOD)
+        inside = crop.in_blood(places, plane)
         border = radii[np.where(inside.all(1), -1, inside.argmin(1))]
         kept = border <= OPEN * np.median(border)
     half, count = _edge_steps(crop), len(radii)
