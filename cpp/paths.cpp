@@ -66,8 +66,10 @@ void cheapest_cycle(std::span<const double> cost, std::int64_t rows, std::int64_
         if (row < lead + rows)
             path[row - lead] = place;
         const double* before = totals.data() + (row - 1) * width + place;
-        std::int64_t best = 0;
-        for (std::int64_t move = 0; move < moves; ++move)
+        const std::int64_t first = std::max<std::int64_t>(most - place, 0),
+                           end = std::min(moves, most + places - place);
+        std::int64_t best = first;
+        for (std::int64_t move = first; move < end; ++move)
             if (before[move] + bend[static_cast<std::size_t>(move)] <
                 before[best] + bend[static_cast<std::size_t>(best)])
                 best = move;

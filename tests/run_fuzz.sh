@@ -14,7 +14,7 @@ PATH=$("$python" -c 'import sysconfig; print(sysconfig.get_path("scripts"))'):$P
 cmake --preset fuzz -DPython_EXECUTABLE="$("$python" -c 'import sys; print(sys.executable)')" --log-level=WARNING
 cmake --build --preset fuzz --parallel 2
 export UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
-for target in components resample upsample dense_vnet; do
+for target in components resample sampling upsample dense_vnet; do
     corpus=build/fuzz/corpus/$target
     mkdir -p "$corpus"
     printf '%s: ' "$target"

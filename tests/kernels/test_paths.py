@@ -1,4 +1,4 @@
-"""Cheapest cycles against NumPy's dynamic programming and every cycle of small tables; ways against scikit-image."""
+"""Cheapest cycles against NumPy's dynamic programming and every cycle of small tables; ways against theirs."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import itertools
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from whs_fast import _kernels as kernels
 
@@ -84,20 +84,48 @@ def price_of(cost, before, end):
     return paid, at
 
 
-@given(SEED, st.tuples(*[st.integers(1, 8)] * 3), st.floats(0, 0.7))
-def test_ways_cost_what_scikit_image_finds(seed, shape, closed):
-    graph = pytest.importorskip("skimage.graph")
+def slow_ways(cost, start):
+    """The definition: ways of one step more, until none is cheaper."""
+    total = np.full(cost.shape, np.inf)
+    total[start] = 0
+    for _ in range(cost.size):
+        before = total.copy()
+        for step in set(itertools.product((-1, 0, 1), repeat=3)) - {(0, 0, 0)}:
+            here = tuple(slice(max(0, -s), n - max(0, s)) for s, n in zip(step, cost.shape, strict=True))
+            there = tuple(slice(max(0, s), n - max(0, -s)) for s, n in zip(step, cost.shape, strict=True))
+            way = before[here] + np.linalg.norm(step) * (cost[here] + cost[there]) / 2
+            total[there] = np.minimum(total[there], way)
+        if np.array_equal(total, before):
+            break
+    return total
+
+
+def draw_cost(seed, shape, closed):
+    """Costs, some infinite, and a start that is open."""
     rng = np.random.default_rng(seed)
     cost = np.where(rng.random(shape) < closed, np.inf, rng.random(shape) + 0.01)
     start = tuple(int(rng.integers(n)) for n in shape)
     cost[start] = 0.5
+    return cost, start
+
+
+@settings(max_examples=40)
+@given(SEED, st.tuples(*[st.integers(1, 6)] * 3), st.floats(0, 0.7))
+def test_ways_equal_their_definition_and_lead_to_the_start(seed, shape, closed):
+    cost, start = draw_cost(seed, shape, closed)
     total, before = ways(cost, start)
-    expected, _ = graph.MCP_Geometric(cost).find_costs([start])
-    np.testing.assert_allclose(total, expected, rtol=1e-12)
+    np.testing.assert_allclose(total, slow_ways(cost, start), rtol=1e-12)
     np.testing.assert_array_equal(before < 0, np.isinf(total))
     for end in np.argwhere(np.isfinite(total)):
         paid, first = price_of(cost, before, end)
         assert paid == pytest.approx(total[tuple(end)]) and first == np.ravel_multi_index(start, shape)
+
+
+@pytest.mark.peer
+def test_scikit_image_finds_the_same():
+    graph = pytest.importorskip("skimage.graph")
+    cost, start = draw_cost(5, (20, 21, 22), 0.4)
+    np.testing.assert_allclose(ways(cost, start)[0], graph.MCP_Geometric(cost).find_costs([start])[0], rtol=1e-12)
 
 
 @pytest.mark.parametrize(

@@ -48,7 +48,7 @@ class Crop:
         """Whether the voxel at each of such points is labelled as blood of the left ventricle or the aorta."""
         labels = _kernels.sample_nearest(self.labels, points.reshape(-1, 3), self._map(plane))
         cavity, aorta = BLOOD
-        return ((labels == cavity) | (labels == aorta)).reshape(points.shape[:-1])
+        return np.asarray((labels == cavity) | (labels == aorta)).reshape(points.shape[:-1])
 
     def _map(self, plane: Plane | None) -> Points:
         """Matrix [3, 4] from such points to indices z, y, x."""
