@@ -49,7 +49,6 @@ class Wall:
 
 
 _WAYS = np.stack([np.cos(ANGLES), np.sin(ANGLES)], -1)
-_RAYS = np.pad(_WAYS, ((0, 0), (0, 1)))[:, None]  # in the plane, at height 0
 _BENDS = np.asarray(BEND_COST * np.arange(-MOVE, MOVE + 1) ** 2)
 
 
@@ -61,7 +60,8 @@ def trace_wall(
     radii: where it may lie, mm, STEP_MM apart. border: radii at ANGLES near which it lies, that of the labels where
     None. level: share of the way from outside to blood at which the wall is put.
     """
-    places = _RAYS * radii[:, None]
+    places = np.zeros((RAYS, len(radii), 3))  # in the plane, at height 0
+    np.moveaxis(places, -1, 0)[:2] = _WAYS.T[..., None] * radii
     hu = crop.at(places, plane)
     kept = np.ones(RAYS, bool)
     if border is None:

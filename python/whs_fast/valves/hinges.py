@@ -217,7 +217,7 @@ def _two_lines(height: float) -> tuple[Points, Points]:
 _TWO_LINES, _TURNING = (np.stack(parts) for parts in zip(*map(_two_lines, BULGES_MM), strict=True))
 
 
-_FAN_PLACES = np.stack(
+_FAN_PLACES = np.stack(  # [fan, height, radius, 3], around the plane's first axis
     np.broadcast_arrays(
         np.cos(FAN)[:, None, None] * RADII_MM, np.sin(FAN)[:, None, None] * RADII_MM, HEIGHTS_MM[:, None]
     ),

@@ -119,7 +119,9 @@ def _borders(labels: NDArray[np.uint8], grid: Grid, start: Points, ways: Points)
     """Distances of the inner and the outer border of the wall on rays [..., 3]; NaN where a ray meets none."""
     steps = np.arange(STEP_MM / 2, REACH_MM, STEP_MM)
     to_index = np.asarray(np.linalg.inv(grid.affine)[2::-1])
-    points = start[..., None, :] + steps[:, None] * ways[..., None, :]
+    points = np.empty((*ways.shape[:-1], len(steps), 3))
+    for axis in range(3):  # in long rows, not in threes
+        points[..., axis] = start[..., None, axis] + steps * ways[..., None, axis]
     found = _kernels.sample_nearest(labels, points.reshape(-1, 3), to_index, 0).reshape(points.shape[:-1])
     place = np.arange(len(steps), dtype=np.int16)
     muscle = found == MUSCLE
