@@ -38,6 +38,10 @@ class Crop:
     def contrast(self) -> float:
         return self.blood - self.muscle
 
+    def index(self, points_mm: Points) -> Points:
+        """Continuous voxel indices (z, y, x) of points [..., 3] in mm, LPS."""
+        return np.asarray(((points_mm - np.asarray(self.grid.origin_mm)) / self.grid.spacing_mm)[..., ::-1])
+
     def at(self, points: Points, plane: Plane | None = None) -> NDArray[np.float32]:
         """HU, trilinear, at points [..., 3] in mm: x, y, z in LPS, or across, along and over a plane; the edge value
         outside."""
