@@ -25,6 +25,7 @@ REACH_MM = 40.0  # a ball around the annulus that holds the root
 WALL_THICK_MM = 1.8
 LEAFLET_MM = 1.0  # of the anterior mitral leaflet, which bounds the outflow tract behind
 MUSCLE_MM = 2.5
+CLEAR_MM = 5.0  # from the lumen's wall to the middle of a coronary artery that runs around the root
 MITRAL_SIDE = np.deg2rad(75)  # on either side of the middle of the mitral valve
 FIRM = torch.tensor((LVM, ARTERIES), dtype=torch.uint8)
 POOLS = torch.tensor((PV, LA, LVC, AO, SVC, RA, RVC, PA), dtype=torch.uint8)
@@ -173,12 +174,30 @@ def with_root(heart: Heart, root: Root) -> Heart:
     tubes["root"] = [Tube(np.stack([-5 * axis, 0.7 * top]), vec(narrow, narrow)), curve(points, radii)]
     tubes["cusps"] = []
     *others, left, side, right = tubes["arteries"]
-    joined = []
-    for stem, ostium in ((right, root.ostia[0]), (left, root.ostia[1])):
-        ends = coronary(root, ostium) @ root.frame
-        joined.append(Tube(np.stack([ends[1], *stem.points[2:]]), np.r_[ostium.radius, stem.radii[2:]]))
-    tubes["arteries"] = [*others, joined[1], side, joined[0]]
+    right_ostium, left_ostium = root.ostia
+    branches = (left, left_ostium), (side, left_ostium), (right, right_ostium)
+    tubes["arteries"] = [*others, *(_joined(root, stem, ostium) for stem, ostium in branches)]
     return replace(heart, tubes=tubes)
+
+
+def _joined(root: Root, stem: Tube, ostium: Ostium) -> Tube:
+    """A coronary artery from the end of its first part on: around the root, to where its stem has left the wall."""
+    points = np.concatenate([coronary(root, ostium)[1:] @ root.frame, stem.points[2:]])  # a stem begins elsewhere
+    away, angle, height = (part.numpy() for part in root.place(torch.from_numpy(points)))
+    outside = away - root.radius(torch.from_numpy(angle), torch.from_numpy(height)).numpy()
+    near = np.flatnonzero((outside[1:-1] < CLEAR_MM) & (height[1:-1] > -DEEPEST_MM))
+    first = near[-1] + 2 if len(near) else 1
+    share = np.arange(0, 1, 0.1)
+    turn = (angle[first] - angle[0] + np.pi) % (2 * np.pi) - np.pi
+    angles = angle[0] + share * turn
+    heights = height[0] + share * (height[first] - height[0])
+    radius = root.radius(torch.from_numpy(angles), torch.from_numpy(heights)).numpy()
+    radius += outside[0] + share * (max(outside[first], CLEAR_MM) - outside[0])
+    around = np.stack([radius * np.cos(angles), radius * np.sin(angles), heights], -1) @ root.frame
+    radii = stem.radii[2:][first - 1 :]
+    return Tube(
+        np.concatenate([around, points[first:]]), np.r_[np.linspace(ostium.radius, radii[0], len(share)), radii]
+    )
 
 
 def coronary(root: Root, ostium: Ostium) -> Vector:

@@ -1,5 +1,7 @@
 """The drawn aortic root: its truth against what is sampled, sides never swapped, labels of what lies in blood."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -80,6 +82,19 @@ def test_coronary_arteries_leave_above_the_rim(drawn):
         outwards -= (outwards @ truth.annulus.plane.normal) * truth.annulus.plane.normal
         at = rim + 2.5 * outwards / np.linalg.norm(outwards) + 0.8 * truth.annulus.plane.normal
         assert sample_parametric(anatomy, (1, 1, 1), (STEP,) * 3, tuple(at))[0, 0, 0] == ARTERIES
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_coronary_arteries_do_not_come_back_to_the_root(seed):
+    """Beyond their first part they stay off the root's lumen, in which a second mouth would be drawn."""
+    anatomy = draw_rooted(np.random.default_rng([97, seed]))
+    root, share = anatomy.root, np.linspace(0, 1, 21)
+    for artery in anatomy.heart.tubes["arteries"][-3:]:
+        course, radii = (np.concatenate([np.outer(1 - share, a) + np.outer(share, b) for a, b in pairwise(ends)])
+                         for ends in (artery.points, artery.radii))  # fmt: skip
+        away, angle, height = root.place(torch.from_numpy(course))
+        outside = (away - root.radius(angle, height)).numpy() - radii[:, 0]
+        assert outside[(height > 0) & (height < root.junction_mm)].min() > 1
 
 
 def test_cusps_and_calcium_are_there_and_belong_to_the_aorta(drawn):
