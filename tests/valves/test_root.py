@@ -82,7 +82,7 @@ def test_the_rest_of_the_root_is_that_of_the_drawing(drawn, told):
     assert root["sinotubular_junction"]["height_mm"] == pytest.approx(truth.junction_height_mm, abs=1.5)
     assert root["sinotubular_junction"]["area_mm2"] == pytest.approx(truth.junction.shape.area_mm2, rel=0.15)
     assert root["sinuses"]["mean_mm"] == pytest.approx(truth.sinus_mm.mean(), abs=1.5)
-    assert root["calcium"]["volume_mm3"]["total"] == pytest.approx(truth.calcium_mm3.sum(), rel=0.5, abs=5)
+    assert 1 < root["calcium"]["volume_mm3"]["total"] / truth.calcium_mm3.sum() < 2  # it blooms
     heights = [root["coronary_ostia"][side]["height_mm"] for side in ("right", "left")]
     np.testing.assert_allclose(heights, truth.ostium_heights_mm, atol=2.5)
 

@@ -17,7 +17,7 @@ from whs_fast.valves.crop import Crop, cut_crop, seen_in
 from whs_fast.valves.edges import LEVELS, SHARP, Wall, size_errors, trace_wall
 from whs_fast.valves.hinges import CUSPS, NOT_THREE, Hinges, find_hinges, has_two_lobes, place_hinges, plane_through
 from whs_fast.valves.motion import has_steps
-from whs_fast.valves.ostia import find_ostium
+from whs_fast.valves.ostia import Mouth, find_ostium
 from whs_fast.valves.planes import ValvePlane
 from whs_fast.valves.projection import describe_deployment
 from whs_fast.volume import Volume
@@ -35,7 +35,7 @@ JUNCTION_MM = np.arange(1.0, 16.0, 0.25)  # above the place where the sinuses bu
 BEND_MM = 4.0  # below and above, over which the wall's two directions are told
 LEAST_BEND = 0.15  # between them, in mm of radius per mm
 BULGE = np.deg2rad([-18, -9, 0, 9, 18])  # around the middle of a sinus
-JUNCTION_ERROR_MM, RIM_ERROR_MM = 0.8, 0.8  # of themselves, as seen on drawn scans
+JUNCTION_ERROR_MM = 0.8  # of itself, as seen on drawn scans
 
 
 @dataclass(frozen=True)
@@ -251,11 +251,11 @@ def _describe_junction(root: Root, height_mm: float | None) -> dict[str, Any]:
     )
 
 
-def _describe_ostium(root: Root, rim: Points | None) -> dict[str, Any]:
-    if rim is None:
-        return {"not_measurable": "no mouth of a coronary artery is seen"}
+def _describe_ostium(root: Root, mouth: Mouth | str) -> dict[str, Any]:
+    if isinstance(mouth, str):
+        return {"not_measurable": mouth}
     return {
-        "rim_mm": rounded(rim, 1),
-        "height_mm": round(float(root.annulus.height(rim)), 1),
-        "uncertainty_mm": _height_error(root, rim, RIM_ERROR_MM),
+        "rim_mm": rounded(mouth.rim_mm, 1),
+        "height_mm": round(float(root.annulus.height(mouth.rim_mm)), 1),
+        "uncertainty_mm": _height_error(root, mouth.rim_mm, mouth.error_mm),
     }
