@@ -38,9 +38,9 @@ SAME_MM = 4.0  # between rims of one mouth, or of an artery that begins as two
 # 12.8 +- 3.5 (doi 10.3109/13645706.2012.699894): the doubt is wider than either.
 USUAL_MM, USUAL_SD_MM, USUAL_TURN = 15.0, 4.5, np.deg2rad(20)
 CLEARLY = 4.5  # difference of log likelihoods, beyond which the likelier place is taken
-# A place as usual as can be is a false mouth in so many cases: on drawn scans a tube seemed to leave one sinus in fifty
-# that had no artery, at any of five times as many places. And so far it is then from the true one.
-FALSE_ODDS, FALSE_MM = 0.02 / 5, 6.0
+# How often a mouth in the most usual place is a false one: a tube seemed to leave 1 of 36 non-coronary sinuses of drawn
+# scans, anywhere in a sinus, which is five times the room of the usual places. And so far off it is then.
+FALSE_ODDS, FALSE_MM = 1 / 36 / 5, 6.0
 RIM_ERROR_MM = 0.8
 NONE_SEEN, TWO_SEEN = "no mouth of a coronary artery is seen", "two mouths are seen, and either may be the artery's"
 
