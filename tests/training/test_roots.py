@@ -20,6 +20,12 @@ def drawn(request):
     return anatomy, root_truth(anatomy)
 
 
+@pytest.fixture(scope="module", params=range(6))
+def rooted(request):
+    """An anatomy with a root."""
+    return draw_rooted(np.random.default_rng([97, request.param]))
+
+
 def sample(anatomy, plane, side_mm, height_mm):
     """Tissues on a grid that lies in a plane, its third axis along the normal, centred in the plane."""
     direction = np.stack([plane.across, plane.along, plane.normal], 1)
@@ -66,10 +72,9 @@ def test_left_is_left(drawn):
     assert np.cross(left - right, other - right) @ normal > 0  # right, left, non-coronary: counter-clockwise from above
 
 
-@pytest.mark.parametrize("seed", range(6))
-def test_cusps_follow_one_another_as_in_patients(seed):
+def test_cusps_follow_one_another_as_in_patients(rooted):
     """Right, left, non-coronary: counter-clockwise from the aorta, whatever the tilt."""
-    root = draw_rooted(np.random.default_rng([97, seed])).root
+    root = rooted.root
     gaps = np.degrees(np.roll(root.nadirs, -1) - root.nadirs) % 360
     assert (gaps > 85).all() and (gaps < 155).all()
     np.testing.assert_allclose(np.cross(root.frame[0], root.frame[1]), root.frame[2], atol=1e-9)
@@ -84,12 +89,10 @@ def test_coronary_arteries_leave_above_the_rim(drawn):
         assert sample_parametric(anatomy, (1, 1, 1), (STEP,) * 3, tuple(at))[0, 0, 0] == ARTERIES
 
 
-@pytest.mark.parametrize("seed", range(6))
-def test_coronary_arteries_do_not_come_back_to_the_root(seed):
+def test_coronary_arteries_do_not_come_back_to_the_root(rooted):
     """Beyond their first part they stay off the root's lumen, in which a second mouth would be drawn."""
-    anatomy = draw_rooted(np.random.default_rng([97, seed]))
-    root, share = anatomy.root, np.linspace(0, 1, 21)
-    for artery in anatomy.heart.tubes["arteries"][-3:]:
+    root, share = rooted.root, np.linspace(0, 1, 21)
+    for artery in rooted.heart.tubes["arteries"][-3:]:
         course, radii = (np.concatenate([np.outer(1 - share, a) + np.outer(share, b) for a, b in pairwise(ends)])
                          for ends in (artery.points, artery.radii))  # fmt: skip
         away, angle, height = root.place(torch.from_numpy(course))
