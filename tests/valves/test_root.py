@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 import whs_fast
+from scipy import ndimage
 
 torch = pytest.importorskip("torch")
 
@@ -22,11 +23,12 @@ from whs_fast.valves.root import describe_root, find_root  # noqa: E402
 from whs_fast.volume import Volume  # noqa: E402
 from whs_fast.writing.label_maps import write_labels  # noqa: E402
 
-from training.heart import structures_of  # noqa: E402
+from training.heart import CALCIUM, structures_of  # noqa: E402
 from training.parametric import draw_rooted, sample_parametric  # noqa: E402
 from training.root_truth import root_truth  # noqa: E402
 from training.testsets import Acquisition, render_test  # noqa: E402
 
+ROOT = (98, 3)  # seed
 SPACING = 0.5
 SIDE = 136
 CUSPS = ("right", "left", "non_coronary")
@@ -44,7 +46,7 @@ def render(anatomy, truth):
 @pytest.fixture(scope="module")
 def drawn():
     """Scan, labels and truth of a root around its valve."""
-    anatomy = draw_rooted(np.random.default_rng([98, 3]))
+    anatomy = draw_rooted(np.random.default_rng(ROOT))
     truth = root_truth(anatomy)
     return *render(anatomy, truth), truth
 
@@ -85,6 +87,14 @@ def test_the_rest_of_the_root_is_that_of_the_drawing(drawn, told):
     assert 1 < root["calcium"]["volume_mm3"]["total"] / truth.calcium_mm3.sum() < 2  # it blooms
     heights = [root["coronary_ostia"][side]["height_mm"] for side in ("right", "left")]
     np.testing.assert_allclose(heights, truth.ostium_heights_mm, atol=2.5)
+
+
+def test_calcium_is_all_that_is_brighter_than_the_threshold_where_calcium_is_drawn(drawn, told):
+    scan, calcium = drawn[0], told[1]["calcium"]
+    tissues = sample_parametric(draw_rooted(np.random.default_rng(ROOT)), (SIDE,) * 3, scan.spacing_mm, scan.origin_mm)
+    near = ndimage.distance_transform_edt(tissues.numpy() != CALCIUM, sampling=SPACING) < 2
+    bright = np.count_nonzero(near & (scan.array > calcium["threshold_hu"])) * SPACING**3
+    assert calcium["volume_mm3"]["total"] == pytest.approx(bright, rel=0.1)
 
 
 def test_figures_follow_the_schema(told):
