@@ -25,7 +25,7 @@ from training.heart import STRUCTURES
 
 TRAINING_SEED = 0
 KINDS = ((144, (1.2, 1.9)), (240, (0.85, 1.2)))  # side and scales: with all the context, and as the engine sees it
-FINE_EVERY = 4  # steps, of which all but one are as the engine sees it
+COARSE_EVERY = 4  # steps; all others are as the engine sees it
 LOOK_EVERY = 20  # steps between looks for new blocks
 NEW_A_LOOK = 60  # blocks read at each of them, so that steps go on
 FEWEST = 8  # blocks of a kind to begin with
@@ -83,7 +83,7 @@ class CropPool:
         while True:
             if step % LOOK_EVERY == 0:
                 self.look()
-            kind = int(step % FINE_EVERY > 0)
+            kind = int(step % COARSE_EVERY > 0)
             kept = self.blocks[KINDS[kind][0]]
             crops = [self._cut(kept[i], sides[kind]) for i in self.rng.integers(len(kept), size=counts[kind])]
             chosen = torch.stack(crops)

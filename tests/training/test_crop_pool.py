@@ -43,8 +43,8 @@ def test_a_batch_has_as_many_voxels_whatever_its_kind(tmp_path: Path, small: Non
     for number in range(32):
         write(tmp_path, number, "atlas", SMALL[number % 2][0])
     batches = crop_pool.CropPool(tmp_path, ["atlas"], "cpu", 1.0, (1, 0)).batches((8, 16), 2)
-    shapes = [next(batches)[0].shape for _ in range(crop_pool.FINE_EVERY)]
-    assert shapes == [(16, 8, 8, 8)] + [(2, 16, 16, 16)] * (crop_pool.FINE_EVERY - 1)
+    shapes = [next(batches)[0].shape for _ in range(crop_pool.COARSE_EVERY)]
+    assert shapes == [(16, 8, 8, 8)] + [(2, 16, 16, 16)] * (crop_pool.COARSE_EVERY - 1)
 
 
 def test_crops_lie_anywhere_in_their_blocks_and_structures_with_them(

@@ -34,15 +34,7 @@ from training.rendering import RenderingRanges, acquire, cut_field_of_view, draw
 from training.train_dense_vnet import half_resolution_shares, loss_of  # noqa: E402
 from training.variants import VariantRanges  # noqa: E402
 
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Many small tensors: threads only wait for each other."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 BOX = (100, 90, 90), (2.5, 2.5, 2.5)
 

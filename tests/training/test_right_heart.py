@@ -11,21 +11,14 @@ ndimage = pytest.importorskip("scipy.ndimage")
 from training.heart import FAT, LUNG, LVM, PA, RA, RVC, SOFT, SVC, VEINS, WALL, structures_of  # noqa: E402
 from training.right_heart import RightHeartRanges, draw_right_heart  # noqa: E402
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 SPACING = (1.0, 0.9, 1.2)
 SHAPE = (90, 100, 120)
 NONE = RightHeartRanges(trabeculae=0, moderator_band=0, crista=0, pectinate=0, eustachian=0, fat=0)
 ALL = RightHeartRanges(trabeculae=1, moderator_band=1, crista=1, pectinate=1, eustachian=1, fat=1, fatty_wall=1)
 Z, Y, X = torch.meshgrid(*[torch.arange(n) * s for n, s in zip(SHAPE, SPACING[::-1], strict=True)], indexing="ij")  # mm
 CAVA_MM = (26.0, 50.0)  # x, y of the axis of both venae cavae
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Many small tensors: threads only wait for each other."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def build():
