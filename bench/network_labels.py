@@ -27,11 +27,15 @@ from whs_fast import STRUCTURES, _kernels
 from whs_fast.networks.dense_vnet import DenseVNet
 from whs_fast.networks.installed import models_folder
 from whs_fast.reading.scan import read
+from whs_fast.steps.borders import settle_borders
 from whs_fast.steps.clean import clean
+from whs_fast.steps.contrast import measure_contrast
+from whs_fast.steps.heart_box import cut_heart_box
 from whs_fast.steps.localise import localise
 from whs_fast.steps.region import region_grid
 from whs_fast.steps.segment import Network, segment
 from whs_fast.study.evaluation.overlap import count_pairs, dice_matrix, overall_figures
+from whs_fast.volume import Grid, Volume
 
 from bench.float_network import as_int8, openvino_network
 from training.export_localisers import slice_predictors
@@ -44,6 +48,13 @@ def float_network(threads: int) -> Network:
     """The network of the checkpoint in FP32, whole, as whs_fast.steps.segment.segment calls it."""
     compiled = openvino_network(threads)
     return lambda region, wanted=None, *, progress=None: as_int8(compiled(region[None, None])[0][0])
+
+
+def label(volume: Volume, region: Grid, network: Network, threads: int) -> NDArray[np.uint8]:
+    """Labels of a scan as a run gives them."""
+    labels = clean(segment(volume, region, network, threads=threads)[0], volume.grid, threads=threads)
+    contrast = measure_contrast(volume, cut_heart_box(volume, labels))
+    return settle_borders(volume, labels, contrast, threads=threads)
 
 
 def overlaps(found: NDArray[np.uint8], reference: NDArray[np.uint8]) -> NDArray[np.int64]:
@@ -70,10 +81,7 @@ def compare_formats(folder: Path, models: Path, scans: int, threads: int) -> Non
         volume = read(str(folder / f"{name}.nii.gz"))
         reference = sitk.GetArrayFromImage(sitk.ReadImage(str(folder / f"{name}_labels.nii.gz")))
         region = region_grid(volume.grid, localise(volume, predict, threads=threads).point_mm)
-        labels = {
-            key: clean(segment(volume, region, network, threads=threads)[0], volume.grid, threads=threads)
-            for key, network in networks.items()
-        }
+        labels = {key: label(volume, region, network, threads) for key, network in networks.items()}
         counts = {key: overlaps(found, reference) for key, found in labels.items()}
         per_scan.append([dice(counts[key]) for key in networks])
         overall.append([pooled(counts[key]) for key in networks])

@@ -7,6 +7,7 @@
 #include "components.hpp"
 #include "dense_vnet.hpp"
 #include "depths.hpp"
+#include "growing.hpp"
 #include "margins.hpp"
 #include "paths.hpp"
 #include "polynomial.hpp"
@@ -42,6 +43,7 @@ using Vector = nb::ndarray<const T, nb::numpy, nb::ndim<1>, nb::c_contig, nb::de
 using Rows = nb::ndarray<const double, nb::numpy, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
 using Points = nb::ndarray<const double, nb::numpy, nb::shape<-1, 3>, nb::c_contig, nb::device::cpu>;
 using Rules = nb::ndarray<const std::int64_t, nb::numpy, nb::shape<-1, 3>, nb::c_contig, nb::device::cpu>;
+using Limits = nb::ndarray<const std::int16_t, nb::numpy, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
 using Matrix = nb::ndarray<const double, nb::numpy, nb::shape<3, 4>, nb::c_contig, nb::device::cpu>;
 template <class T>
 using Logits = nb::ndarray<T, nb::numpy, nb::ndim<4>, nb::c_contig, nb::device::cpu>;
@@ -191,6 +193,14 @@ std::int64_t remove_thin(Volume<std::uint8_t> labels, int label, const Ranges& b
                          const whs::Index3& keep, int threads) {
     const NoGil released;
     return whs::remove_thin(view(labels), label, box_of(box), reach, keep, threads);
+}
+
+std::int64_t grow_labels(Volume<std::uint8_t> labels, Volume<const std::int16_t> hu, Limits limits,
+                         const whs::Index3& steps, int threads) {
+    const NoGil released;
+    return whs::grow_labels(view(labels), view(hu),
+                            {{limits.data(), limits.size()}, static_cast<std::int64_t>(limits.shape(0))}, steps,
+                            threads);
 }
 
 auto label_statistics(Volume<const std::uint8_t> labels, std::int64_t label_count, int threads) {
@@ -396,6 +406,15 @@ label: the label to fill; 0 for every label. connectivity: that of the cavities,
 box: first and last + 1 of the z, y and x that hold all of the label. Voxels stay that lie within `keep` voxels, along z,
 y and x, of one around which all within `reach`, as far as they lie in the volume, have the label. Raises ValueError for a
 label outside 1 to 255, a reach below 0 or above keep, and a box that does not lie within the volume.)");
+
+    m.def("grow_labels", &grow_labels, "labels"_a.noconvert(), "hu"_a.noconvert(), "limits"_a.noconvert(), "steps"_a,
+          nb::kw_only(), "threads"_a = 1,
+          R"(Give, in place, voxels the label of a neighbour where they are bright enough; return the voxels changed.
+
+hu: int16 like labels; the mean of a voxel, twice, and its six neighbours is judged. limits: int16 [n, n], what it must
+exceed for label [own] to become [other]; 32767 never is. steps: passes along z, y and x. All voxels of a pass are judged
+by the labels before it; the label of most neighbours is taken, of as many the lowest. Raises ValueError for labels of n
+or more, n above 32, steps below 0, and a label that both grows and becomes another.)");
 
     m.def("label_statistics", &label_statistics, "labels"_a.noconvert(), "label_count"_a, nb::kw_only(),
           "threads"_a = 1,

@@ -23,6 +23,7 @@ from whs_fast.outputs import check_localiser
 from whs_fast.reading.markups import read_hinge_points
 from whs_fast.reading.scan import ScanPhase, read
 from whs_fast.result import Result
+from whs_fast.steps.borders import settle_borders
 from whs_fast.steps.clean import clean
 from whs_fast.steps.clock import Clock, Progress
 from whs_fast.steps.confidence import Calibration, judge, read_calibration
@@ -139,6 +140,10 @@ class Engine:
             margins = found[0][1]
         with clock.step("clean"):
             labels, *again = (clean(own, grid, threads=self._threads) for own, _ in found)
+            agreed = agreement(labels, again[0]) if check else None
+            box = cut_heart_box(volume, labels)
+            contrast = measure_contrast(volume, box)
+            settle_borders(volume, labels, contrast, threads=self._threads)
         with clock.step("measure"):
             refined_mm = refine_valve(labels, grid, localised.point_mm)
             valve_mm = localised.point_mm if refined_mm is None else refined_mm
@@ -147,13 +152,10 @@ class Engine:
                 planes = find_planes(labels, grid, threads=self._threads)
                 structures, threads = measured["structures"], self._threads
                 measured |= describe_valves(volume, labels, planes, structures, hinges_mm=hinges_mm, threads=threads)
-            box = cut_heart_box(volume, labels)
-            contrast = measure_contrast(volume, box)
             moved_mm = None if refined_mm is None else dist(refined_mm, localised.point_mm)
             figures = find_figures(
                 margins, box, measured, contrast, residuals_mm=localised.residuals_mm, moved_mm=moved_mm
             )
-            agreed = agreement(labels, again[0]) if check else None
             confidence = judge(figures, lacks_contrast(contrast), self._calibration, agreed=agreed)
         measurements = measured | {
             "source": _describe(volume),

@@ -33,6 +33,15 @@ CALLS = {
         {"labels": zeros(np.uint8), "label": 1, "box": [(0, n) for n in SHAPE], "reach": (1,) * 3, "keep": (2,) * 3},
         "labels",
     ),
+    "grow_labels": (
+        {
+            "labels": zeros(np.uint8),
+            "hu": zeros(np.int16),
+            "limits": np.full((2, 2), 32767, np.int16),
+            "steps": (1, 1, 1),
+        },
+        "labels",
+    ),
     "label_statistics": ({"labels": zeros(np.uint8), "label_count": 2}, None),
     "smooth": ({"source": zeros(np.int16), "out": zeros(np.float32)}, "out"),
     "sample_linear": ({"source": zeros(np.float32), "points": np.zeros((2, 3)), "to_source": IDENTITY}, None),
