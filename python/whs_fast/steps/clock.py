@@ -9,7 +9,7 @@ from typing import TypeAlias
 Progress: TypeAlias = Callable[[str, float], None]
 
 # What share of a run each step usually takes: most is the network, the more so the slower the processor.
-_SHARES = {"read": 0.07, "localise": 0.06, "segment": 0.74, "clean": 0.03, "measure": 0.02, "write": 0.08}
+_SHARES = {"read": 0.07, "localise": 0.07, "segment": 0.60, "clean": 0.04, "measure": 0.13, "write": 0.09}
 
 # No name of a file and nothing from its header is ever logged: both can hold a patient's name.
 _log = logging.getLogger(__name__)
