@@ -141,8 +141,7 @@ class Engine:
         with clock.step("clean"):
             labels, *again = (clean(own, grid, threads=self._threads) for own, _ in found)
             agreed = agreement(labels, again[0]) if check else None
-            box = cut_heart_box(volume, labels)
-            contrast = measure_contrast(volume, box)
+            contrast = measure_contrast(volume, cut_heart_box(volume, labels))
             settle_borders(volume, labels, contrast, threads=self._threads)
         with clock.step("measure"):
             refined_mm = refine_valve(labels, grid, localised.point_mm)
@@ -154,7 +153,12 @@ class Engine:
                 measured |= describe_valves(volume, labels, planes, structures, hinges_mm=hinges_mm, threads=threads)
             moved_mm = None if refined_mm is None else dist(refined_mm, localised.point_mm)
             figures = find_figures(
-                margins, box, measured, contrast, residuals_mm=localised.residuals_mm, moved_mm=moved_mm
+                margins,
+                cut_heart_box(volume, labels),
+                measured,
+                contrast,
+                residuals_mm=localised.residuals_mm,
+                moved_mm=moved_mm,
             )
             confidence = judge(figures, lacks_contrast(contrast), self._calibration, agreed=agreed)
         measurements = measured | {

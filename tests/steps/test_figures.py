@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 from support.quality import make_bricks
 from whs_fast.steps.contrast import measure_contrast
-from whs_fast.steps.figures import LOGIT_ML, agreement, count_faces, find_figures, find_places
+from whs_fast.steps.figures import LOGIT_ML, agreement, count_faces, find_figures, find_places, find_strangers
 from whs_fast.steps.heart_box import LABELS, cut_heart_box
 from whs_fast.steps.measure import measure
+from whs_fast.structures import STRUCTURES
 from whs_fast.volume import Volume
 
 
@@ -66,6 +67,24 @@ def test_clarity_is_read_off_the_margins():
     assert own["unsure"] == 0.4 and own["torn"] == 0.0 and own["missed"] == 0.5 and own["rivalled"] == 0.4
     assert own["kept"] == 2.0 and own["volume_ml"] > 100 * LOGIT_ML
     assert figures.whole["residual_mm"] == 3.0
+
+
+def test_hu_against_the_labels_are_counted():
+    """Blood at 400 HU about a corner of muscle that was labelled blood, and blood outside of what was labelled."""
+    labels = np.zeros((12, 12, 24), np.uint8)
+    labels[2:10, 2:10, 2:10], labels[2:10, 2:10, 12:20] = 2, 4
+    hu = np.where(labels == 2, 400, np.where(labels == 4, 100, 0)).astype(np.int16)
+    hu[2:6, 2:6, 2:6] = 120  # an eighth of the blood is none
+    hu[10:, 2:10, 2:10] = 380  # one face of six is no border
+    hu[2:4, 2:10, 12:20] = 390  # a quarter of the muscle is blood
+    pools = {s.key: None for s in STRUCTURES}
+    pools["left_atrium"] = pools["left_ventricle_cavity"] = {"mean_hu": 400.0}
+    pools["left_ventricle_myocardium"] = {"mean_hu": 100.0}
+    box = cut_heart_box(Volume(hu, (1.2, 1.2, 1.2), (0.0, 0.0, 0.0)), labels)
+    strange, opened = find_strangers(box, {"structures": pools})
+    assert strange.tolist() == pytest.approx([0, 0, 1 / 8, 0, 1 / 4, *[0] * 6])
+    assert opened.tolist() == pytest.approx([0, 0, 1 / 6, *[0] * 8])
+    assert not np.any(find_strangers(box, {"structures": dict.fromkeys(pools)}))
 
 
 def test_a_scan_without_labels_has_figures_too():

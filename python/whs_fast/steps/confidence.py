@@ -132,6 +132,8 @@ def structure_vector(
         own["surface_mm2"] / max(own["volume_ml"], 0.1) ** (2 / 3),
         own["mean_hu"] - muscle_hu,
         own["sd_hu"],
+        own["strange"],
+        own["open"],
     ]
     if agreed is not None:
         found.append(agreed[label])
@@ -146,7 +148,7 @@ def overall_vector(
     vectors = np.array([structure_vector(figures, s.label, population, None) for s in STRUCTURES])
     weights = volumes / max(1e-3, volumes.sum())
     large = [label - 1 for label in LARGE]
-    chosen = slice(3, 18)
+    chosen = slice(3, 20)
     return np.array(
         [
             *(weights @ vectors[:, chosen]),

@@ -52,6 +52,7 @@ def find_figures(
     """
     faces = np.zeros((LABELS, LABELS)) if box is None else count_faces(box)
     places = np.zeros((LABELS, 3)) if box is None else find_places(box)
+    strange = np.zeros((2, LABELS)) if box is None else find_strangers(box, contrast)
     structures = {}
     for structure in STRUCTURES:
         entry, pool = measured["structures"][structure.key], contrast["structures"][structure.key]
@@ -63,6 +64,7 @@ def find_figures(
             **dict(zip(("left_mm", "back_mm", "up_mm"), places[structure.label].tolist(), strict=True)),
             "mean_hu": -1000.0 if pool is None else pool["mean_hu"],
             "sd_hu": 0.0 if pool is None else pool["sd_hu"],
+            **dict(zip(("strange", "open"), strange[:, structure.label].tolist(), strict=True)),
         }
     volume = max(1e-3, sum(own["volume_ml"] for own in structures.values()))
     background = margins[0].sum(axis=0)
@@ -141,6 +143,34 @@ def agreement(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> dict[int, 
     total = sizes[0] + sizes[1]
     found = {label: _share(2 * both[label], total[label], 1.0) for label in range(1, LABELS)}
     return {0: _share(2 * both[1:].sum(), total[1:].sum(), 1.0)} | found
+
+
+def find_strangers(box: HeartBox, contrast: Mapping[str, Any]) -> NDArray[np.float64]:
+    """What the HU say against the labels, float64[2, 11]: shares of voxels, and of the faces with background.
+
+    Voxels of blood that are nearer to muscle, and of muscle that are nearer to blood; background that is nearer to
+    blood. 0 where contrast does not tell.
+    """
+    pools = contrast["structures"]
+    muscle, limits = pools[STRUCTURES[LVM - 1].key], np.full(LABELS, np.nan)
+    for structure in STRUCTURES:
+        blood = pools[STRUCTURES[LVC - 1].key if structure.label == LVM else structure.key]
+        if muscle is not None and blood is not None and blood["mean_hu"] > muscle["mean_hu"]:
+            limits[structure.label] = (blood["mean_hu"] + muscle["mean_hu"]) / 2
+    voxels, own, faces, bright = (np.zeros(LABELS) for _ in range(4))
+    voxels += np.bincount(box.labels.ravel(), minlength=LABELS)
+    darker = box.hu < limits[box.labels]
+    own += np.bincount(box.labels[darker], minlength=LABELS)
+    own[LVM] = (box.hu[box.labels == LVM] > limits[LVM]).sum()
+    for axis in range(3):
+        area = float(np.prod(np.delete(box.steps_mm, axis)))
+        labels, hu = np.moveaxis(box.labels, axis, 0), np.moveaxis(box.hu, axis, 0)
+        for inner, outer in ((slice(1, None), slice(None, -1)), (slice(None, -1), slice(1, None))):
+            border = (labels[inner] > 0) & (labels[outer] == 0)
+            label = labels[inner][border]
+            faces += np.bincount(label, minlength=LABELS) * area
+            bright += np.bincount(label[hu[outer][border] > limits[label]], minlength=LABELS) * area
+    return np.array([own / np.maximum(voxels, 1), bright / np.maximum(faces, 1e-9)])
 
 
 def _share(part: float, total: float, otherwise: float = 0.0) -> float:
