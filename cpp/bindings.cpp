@@ -196,10 +196,10 @@ std::int64_t remove_thin(Volume<std::uint8_t> labels, int label, const Ranges& b
 }
 
 std::int64_t grow_labels(Volume<std::uint8_t> labels, Volume<const std::int16_t> hu, Limits limits,
-                         const whs::Index3& steps, int threads) {
+                         const whs::Index3& steps, bool below, int threads) {
     const NoGil released;
     return whs::grow_labels(view(labels), view(hu),
-                            {{limits.data(), limits.size()}, static_cast<std::int64_t>(limits.shape(0))}, steps,
+                            {{limits.data(), limits.size()}, static_cast<std::int64_t>(limits.shape(0)), below}, steps,
                             threads);
 }
 
@@ -407,14 +407,15 @@ box: first and last + 1 of the z, y and x that hold all of the label. Voxels sta
 y and x, of one around which all within `reach`, as far as they lie in the volume, have the label. Raises ValueError for a
 label outside 1 to 255, a reach below 0 or above keep, and a box that does not lie within the volume.)");
 
-    m.def("grow_labels", &grow_labels, "labels"_a.noconvert(), "hu"_a.noconvert(), "limits"_a.noconvert(), "steps"_a,
-          nb::kw_only(), "threads"_a = 1,
-          R"(Give, in place, voxels the label of a neighbour where they are bright enough; return the voxels changed.
+    m.def(
+        "grow_labels", &grow_labels, "labels"_a.noconvert(), "hu"_a.noconvert(), "limits"_a.noconvert(), "steps"_a,
+        nb::kw_only(), "below"_a = false, "threads"_a = 1,
+        R"(Give, in place, voxels the label of a neighbour where they are bright, or dark, enough; return the voxels changed.
 
 hu: int16 like labels; the mean of a voxel, twice, and its six neighbours is judged. limits: int16 [n, n], what it must
-exceed for label [own] to become [other]; 32767 never is. steps: passes along z, y and x. All voxels of a pass are judged
-by the labels before it; the label of most neighbours is taken, of as many the lowest. Raises ValueError for labels of n
-or more, n above 32, steps below 0, and a label that both grows and becomes another.)");
+exceed, or with `below` fall short of, for label [own] to become [other]; 32767 forbids it. steps: passes along z, y and
+x. All voxels of a pass are judged by the labels before it; the label of most neighbours is taken, of as many the lowest.
+Raises ValueError for labels of n or more, n above 32, steps below 0, and a label that both grows and becomes another.)");
 
     m.def("label_statistics", &label_statistics, "labels"_a.noconvert(), "label_count"_a, nb::kw_only(),
           "threads"_a = 1,

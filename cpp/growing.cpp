@@ -6,6 +6,7 @@
 #include "parallel.hpp"
 
 #include <array>
+#include <cstring>
 #include <string>
 #include <vector>
 
@@ -59,7 +60,7 @@ class Growing {
         std::uint8_t best = 0;
         std::int64_t label = own;
         for (std::int64_t other = 0; other < limits_.labels; ++other)
-            if (votes[static_cast<std::size_t>(other)] > best && eightfold > 8 * limit(own, other)) {
+            if (votes[static_cast<std::size_t>(other)] > best && passes(eightfold, limit(own, other))) {
                 best = votes[static_cast<std::size_t>(other)];
                 label = other;
             }
@@ -70,6 +71,10 @@ class Growing {
   private:
     std::int32_t limit(std::int64_t own, std::int64_t other) const {
         return limits_.limits[static_cast<std::size_t>(own * limits_.labels + other)];
+    }
+
+    bool passes(std::int32_t eightfold, std::int32_t limit) const {
+        return limits_.below ? eightfold < 8 * limit : eightfold > 8 * limit;
     }
 
     std::int32_t eightfold_hu(std::int64_t place) const {
@@ -113,6 +118,19 @@ void find_borders(View3<const std::uint8_t> labels, std::int64_t row, std::vecto
         mark(differs.data(), own, own + ny * nx, nx);
 }
 
+// The first place from `x` on at which a byte is not 0, or the end: eight at a time, since most are.
+std::int64_t next_set(const std::vector<std::uint8_t>& bytes, std::int64_t x) {
+    const auto count = static_cast<std::int64_t>(bytes.size());
+    for (std::uint64_t eight = 0; x + 8 <= count; x += 8) {
+        std::memcpy(&eight, bytes.data() + x, sizeof eight);
+        if (eight != 0)
+            break;
+    }
+    while (x < count && bytes[static_cast<std::size_t>(x)] == 0)
+        ++x;
+    return x;
+}
+
 // One list from the lists of the chunks, in their order.
 Changes joined(const std::vector<Changes>& parts) {
     Changes all;
@@ -122,7 +140,9 @@ Changes joined(const std::vector<Changes>& parts) {
 }
 
 void require_labels(const std::uint8_t* row, std::int64_t count, std::int64_t labels) {
-    const std::uint8_t highest = *std::max_element(row, row + count);
+    std::uint8_t highest = 0;
+    for (std::int64_t x = 0; x < count; ++x)
+        highest = std::max(highest, row[x]);
     if (highest >= labels)
         throw std::invalid_argument("labels hold " + std::to_string(highest) + ", must be below " +
                                     std::to_string(labels));
@@ -149,9 +169,8 @@ Changes first_pass(const Growing& growing, View3<const std::uint8_t> labels, std
         for (std::int64_t row = first; row < last; ++row) {
             require_labels(labels.data + row * labels.nx, labels.nx, count);
             find_borders(labels, row, differs);
-            for (std::int64_t x = 0; x < labels.nx; ++x)
-                if (differs[static_cast<std::size_t>(x)])
-                    growing.judge(row * labels.nx + x, 1, parts[static_cast<std::size_t>(first / chunk)]);
+            for (std::int64_t x = next_set(differs, 0); x < labels.nx; x = next_set(differs, x + 1))
+                growing.judge(row * labels.nx + x, 1, parts[static_cast<std::size_t>(first / chunk)]);
         }
     });
     return joined(parts);

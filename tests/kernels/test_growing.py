@@ -1,4 +1,4 @@
-"""Labels grow into bright voxels beside them: against the definition in NumPy, and by examples."""
+"""Labels grow into bright or dark voxels beside them: against the definition in NumPy, and by examples."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def shifted(array, axis, by):
     return np.take(padded, np.arange(array.shape[axis]) + 1 + by, axis)
 
 
-def slow_growth(labels, hu, limits, steps):
+def slow_growth(labels, hu, limits, steps, below):
     """The definition, pass by pass, on all voxels."""
     sides = [(axis, by) for axis in range(3) for by in (-1, 1)]
     eightfold = 2 * hu.astype(int) + sum(shifted(hu.astype(int), *side) for side in sides)
@@ -27,23 +27,30 @@ def slow_growth(labels, hu, limits, steps):
         for other in range(len(limits)):
             limit = limits[labels, other].astype(int)
             votes = sum((near == other).astype(int) for near in beside)
-            better = (labels != other) & (eightfold > 8 * limit) & (votes > most) & (limit < NEVER)
+            passed = eightfold < 8 * limit if below else eightfold > 8 * limit
+            better = (labels != other) & passed & (votes > most) & (limit < NEVER)
             grown[better], most[better] = other, votes[better]
         labels = grown
     return labels
 
 
-@given(st.integers(0, 2**32 - 1), st.tuples(*[st.integers(1, 9)] * 3), st.tuples(*[st.integers(0, 3)] * 3))
-def test_equals_its_definition_for_any_number_of_threads(seed, shape, steps):
+@given(
+    st.integers(0, 2**32 - 1),
+    st.tuples(*[st.integers(1, 9)] * 3),
+    st.tuples(*[st.integers(0, 3)] * 3),
+    st.booleans(),
+)
+def test_equals_its_definition_for_any_number_of_threads(seed, shape, steps, below):
     rng = np.random.default_rng(seed)
     labels = rng.choice(5, shape, p=[0.5, 0.2, 0.1, 0.1, 0.1]).astype(np.uint8)
     hu = rng.integers(-1024, 1500, shape).astype(np.int16)
     limits = np.full((5, 5), NEVER, np.int16)  # 0 and 1 become 2, 3 or 4
     limits[:2, 2:] = np.where(rng.random((2, 3)) < 0.3, NEVER, rng.integers(-200, 600, (2, 3)))
-    expected = slow_growth(labels, hu, limits, steps)
+    expected = slow_growth(labels, hu, limits, steps, below)
     for threads in (1, 3):
         found = labels.copy()
-        assert kernels.grow_labels(found, hu, limits, steps, threads=threads) == (expected != labels).sum()
+        changed = kernels.grow_labels(found, hu, limits, steps, below=below, threads=threads)
+        assert changed == (expected != labels).sum()
         np.testing.assert_array_equal(found, expected)
 
 

@@ -56,6 +56,21 @@ def test_blood_that_was_drawn_too_small_comes_out_as_large_as_it_is(spacing_mm, 
     assert (found == MUSCLE).sum() == pytest.approx((true == MUSCLE).sum(), rel=0.025)
 
 
+def test_a_cavity_that_was_drawn_too_large_gives_way_to_muscle_and_a_right_one_does_not():
+    """An atrium of dark blood is what it was drawn as: background beside it is no muscle that is known."""
+    volume, true, _ = draw()
+    large = true.copy()
+    large[ndimage.binary_dilation(true == CAVITY, iterations=1) & (true == MUSCLE)] = CAVITY
+    large[ndimage.binary_dilation(true == ATRIUM, iterations=1) & (true == 0)] = ATRIUM
+    found = settled(volume, large)
+    assert (found == CAVITY).sum() == pytest.approx((true == CAVITY).sum(), rel=0.02)
+    assert (large == CAVITY).sum() > 1.05 * (true == CAVITY).sum()
+    assert ((found == ATRIUM) >= (large == ATRIUM)).all()
+    right = np.where(large == CAVITY, BY_KEY["right_ventricle_cavity"].label, large).astype(np.uint8)
+    assert ((settled(volume, right) == 0) <= (right == 0)).all()
+    assert (settled(volume, right)[right == BY_KEY["right_ventricle_cavity"].label] != MUSCLE).all()
+
+
 def test_true_borders_stay_where_they_are():
     volume, true, _ = draw()
     assert (settled(volume, true) != true).mean() < 0.001
