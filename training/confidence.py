@@ -170,7 +170,7 @@ def _mean_trees(x: NDArray[np.float64], y: NDArray[np.float64], **options: Any) 
 
 
 # Chosen by cross-validation on the calibration scans.
-OVERALL = {"count": 80, "depth": 2, "rate": 0.1, "least": 4}
+OVERALL = {"count": 80, "depth": 3, "rate": 0.1, "least": 4}
 STRUCTURE = {"count": 80, "depth": 3, "rate": 0.1, "least": 20}
 
 

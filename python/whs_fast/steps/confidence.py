@@ -1,6 +1,6 @@
 """Predicts how right a segmentation is and says when somebody should look: `confidence` of measurements.json.
 
-Boosted trees of depth two and three, fitted by training.confidence to rendered scans, half of them spoilt, predict Dice
+Boosted trees of depth three, fitted by training.confidence to rendered scans, half of them spoilt, predict Dice
 from the figures of steps.figures: one model for the whole, one for the structures. What needs no prediction (no
 contrast, a chamber that is missing) asks for a review by itself. The aim is that of Robinson et al., Real-time
 Prediction of Segmentation Quality, MICCAI 2018: a Dice for a scan that nobody has labelled.
