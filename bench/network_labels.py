@@ -40,8 +40,9 @@ from whs_fast.volume import Grid, Volume
 from bench.float_network import as_int8, openvino_network
 from training.export_localisers import slice_predictors
 
-# Sets of instructions of our kernels, and the cap that holds OpenVINO's, which runs the localiser, to the same.
-CAPS = {"avx_vnni": "AVX2_VNNI", "avx2": "AVX2", "portable": "SSE41"}
+# Sets of instructions of our kernels, and the cap that holds OpenVINO's, which runs the localiser, to the same. It runs
+# no INT8 network without AVX2.
+CAPS = {"avx_vnni": "AVX2_VNNI", "avx2": "AVX2"}
 
 
 def float_network(threads: int) -> Network:

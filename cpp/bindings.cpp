@@ -184,6 +184,11 @@ std::int64_t keep_parts(Volume<std::uint8_t> labels, Rules rules, int threads) {
     return whs::keep_parts(view(labels), of_labels, threads);
 }
 
+std::int64_t keep_group(Volume<std::uint8_t> labels, const std::vector<std::int64_t>& least_voxels, int threads) {
+    const NoGil released;
+    return whs::keep_group(view(labels), least_voxels, threads);
+}
+
 std::int64_t fill_holes(Volume<std::uint8_t> labels, int label, int connectivity, int threads) {
     const NoGil released;
     return whs::fill_holes(view(labels), label, connectivity, threads);
@@ -391,6 +396,14 @@ rules: int64 [labels, 3], for each label from 0 on (parts, least_voxels, attache
 attached_to stay (0: none does), the largest others until `parts` stay, none below least_voxels; equal sizes stay together.
 Labels with attached_to are judged after the others, which may not have it themselves. Raises ValueError for such a
 rule and for a label without one.)");
+
+    m.def("keep_group", &keep_group, "labels"_a.noconvert(), "least_voxels"_a, nb::kw_only(), "threads"_a = 1,
+          R"(Keep, in place, of labels that hang together, those of the best group; return the voxels removed.
+
+least_voxels: for each label from 0 on, how many voxels of it count as there; 0 for labels that take no part. Parts of
+the others that touch, by 26 neighbours, make a group. The best holds the most labels, of as many the most voxels, and
+groups that are as good are best together. What a label that it holds has elsewhere is removed. Raises ValueError for a
+label without a number.)");
 
     m.def(
         "fill_holes", &fill_holes, "labels"_a.noconvert(), "label"_a = 0, "connectivity"_a = 6, nb::kw_only(),

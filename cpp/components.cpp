@@ -7,6 +7,8 @@
 #include <atomic>
 #include <functional>
 #include <limits>
+#include <unordered_map>
+#include <utility>
 
 namespace whs {
 namespace {
@@ -132,6 +134,61 @@ std::int64_t keep_parts(View3<std::uint8_t> labels, std::span<const PartRule> ru
         std::fill(labels.data + row * labels.nx + gone.begin, labels.data + row * labels.nx + gone.end,
                   std::uint8_t{0});
         removed += gone.end - gone.begin;
+    });
+    return removed;
+}
+
+std::int64_t keep_group(View3<std::uint8_t> labels, std::span<const std::int64_t> least_voxels, int threads) {
+    Forest forest = unite_runs(labels, false, kPartNeighbours, threads);
+    const std::vector<Run>& runs = forest.runs;
+    for (const Run& run : runs)
+        if (run.label >= least_voxels.size())
+            throw std::invalid_argument("labels hold " + std::to_string(run.label) + ", must be below the number " +
+                                        std::to_string(least_voxels.size()) + " of least_voxels");
+    const auto is_member = [&](std::uint32_t run) { return least_voxels[runs[run].label] > 0; };
+    const auto join = [&](std::uint32_t a, std::uint32_t b) {
+        if (is_member(a) && is_member(b))
+            forest.unite(a, b);
+    };
+    for (std::int64_t row = 0; row < labels.nz * labels.ny; ++row) {
+        const auto r = static_cast<std::size_t>(row);
+        for (std::uint32_t run = forest.first[r]; run + 1 < forest.first[r + 1]; ++run)
+            if (runs[run].end == runs[run + 1].begin)
+                join(run, run + 1);
+        for (const bool across_slices : {false, true})
+            forest.each_meeting_back(row / labels.ny, row % labels.ny, across_slices, kPartNeighbours, join);
+    }
+
+    std::unordered_map<std::uint32_t, std::vector<std::int64_t>> voxels; // of each group, by label
+    for (std::uint32_t run = 0; run < runs.size(); ++run)
+        if (is_member(run)) {
+            std::vector<std::int64_t>& own = voxels[forest.root(run)];
+            own.resize(least_voxels.size());
+            own[runs[run].label] += runs[run].end - runs[run].begin;
+        }
+    const auto worth = [&](const std::vector<std::int64_t>& own) {
+        std::pair<std::int64_t, std::int64_t> found; // labels, voxels
+        for (std::size_t label = 0; label < own.size(); ++label) {
+            found.first += own[label] > 0 && own[label] >= least_voxels[label];
+            found.second += own[label];
+        }
+        return found;
+    };
+    std::pair<std::int64_t, std::int64_t> most;
+    for (const auto& [group, own] : voxels)
+        most = std::max(most, worth(own));
+    std::vector<bool> held(least_voxels.size()); // by a best group
+    for (const auto& [group, own] : voxels)
+        for (std::size_t label = 0; label < own.size() && worth(own) == most; ++label)
+            held[label] = held[label] || (own[label] > 0 && own[label] >= least_voxels[label]);
+
+    std::int64_t removed = 0;
+    forest.each_run([&](std::int64_t row, std::uint32_t run) {
+        const Run& own = runs[run];
+        if (!held[own.label] || worth(voxels[forest.root(run)]) == most)
+            return;
+        std::fill(labels.data + row * labels.nx + own.begin, labels.data + row * labels.nx + own.end, std::uint8_t{0});
+        removed += own.end - own.begin;
     });
     return removed;
 }

@@ -23,6 +23,12 @@ struct PartRule {
 // what is about to go holds nothing in place. Rule 0 is that of the background and has no meaning.
 std::int64_t keep_parts(View3<std::uint8_t> labels, std::span<const PartRule> rules, int threads);
 
+// Of the labels with least_voxels above 0, parts that touch (26 neighbours) make a group. The best group holds at least
+// that many voxels of the most labels, of as many the most voxels. What such a label has elsewhere is removed, in
+// place, where the best group holds it; returns the number of voxels removed. Groups that are as good are best
+// together.
+std::int64_t keep_group(View3<std::uint8_t> labels, std::span<const std::int64_t> least_voxels, int threads);
+
 // Background cavities that reach neither the border of the volume nor any label but one become that label: cavities in
 // `label` alone, or in any label if it is 0. The connectivity is that of the cavities. Returns the number of voxels
 // filled.

@@ -28,6 +28,7 @@ CALLS = {
     ),
     "connected_components": ({"labels": zeros(np.uint8), "out": zeros(np.uint32)}, "out"),
     "keep_parts": ({"labels": zeros(np.uint8), "rules": np.zeros((2, 3), np.int64)}, "labels"),
+    "keep_group": ({"labels": zeros(np.uint8), "least_voxels": [0, 1]}, "labels"),
     "fill_holes": ({"labels": zeros(np.uint8)}, "labels"),
     "remove_thin": (
         {"labels": zeros(np.uint8), "label": 1, "box": [(0, n) for n in SHAPE], "reach": (1,) * 3, "keep": (2,) * 3},

@@ -62,6 +62,27 @@ def test_kept_parts_equal_their_definition(seed, shape, density, rules):
     assert removed == (before != expected).sum()
 
 
+@given(
+    SEED,
+    st.tuples(*[st.integers(0, 8)] * 3),
+    st.sampled_from([0.1, 0.2, 0.4]),
+    st.tuples(*[st.integers(0, 4)] * 4),
+)
+def test_the_kept_group_equals_its_definition(seed, shape, density, least):
+    volume = label_map(seed, shape, 4, density)
+    expected = references.kept_group(volume, [0, *least])
+    before = volume.copy()
+    assert kernels.keep_group(volume, [0, *least], threads=2) == (before != expected).sum()
+    np.testing.assert_array_equal(volume, expected)
+
+
+def test_a_label_without_a_number_is_refused_and_nothing_changes():
+    labels = np.full((2, 3, 4), 2, np.uint8)
+    with pytest.raises(ValueError, match="labels hold 2, must be below the number 2"):
+        kernels.keep_group(labels, [0, 1])
+    assert (labels == 2).all()
+
+
 @pytest.mark.parametrize("connectivity", CONNECTIVITIES)
 @given(SEED, st.tuples(*[st.integers(0, 8)] * 3), st.integers(0, 3), st.sampled_from([0.6, 0.85]))
 def test_filled_holes_equal_their_definition(connectivity, seed, shape, label, density):

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
-from whs_fast.steps.clean import RULES, clean
+from support import references
+from whs_fast.steps.clean import HEART, RULES, clean
 from whs_fast.structures import BY_KEY, STRUCTURES
 from whs_fast.volume import Grid
 
@@ -98,6 +99,21 @@ def test_the_atrium_is_the_part_at_its_ventricle_not_a_larger_one_elsewhere():
     # With no part at the ventricle, the largest stays.
     apart = (label_of("right_atrium"), (10, 10, 2), (5, 5, 5))
     np.testing.assert_array_equal(cleaned(blocks(ventricle, apart, spine)), blocks(ventricle, spine))
+
+
+def test_the_heart_is_where_most_kinds_hang_together_not_where_most_voxels_do():
+    """Right chambers and a left ventricle in the abdomen, each larger than the true one; the true aorta ends there."""
+    chambers = ["left_atrium", "left_ventricle_cavity", "left_ventricle_myocardium", "right_atrium"]
+    chambers += ["right_ventricle_cavity", "pulmonary_artery"]
+    heart = [(label_of(key), (14, 4, 4 + 4 * k), (6, 6, 4)) for k, key in enumerate(chambers)]
+    abdomen = [(label_of(key), (2, 4, 2 + 6 * k), (9, 20, 6)) for k, key in enumerate(chambers[1:5])]
+    aorta = (label_of("aorta"), (2, 26, 10), (20, 3, 10))
+    np.testing.assert_array_equal(cleaned(blocks(*heart, *abdomen, aorta)), blocks(*heart, aorta))
+    # What the heart lacks stays where it is.
+    without = [part for part in heart if part[0] != label_of("right_atrium")]
+    lost = abdomen[2]
+    apart = (label_of("right_atrium"), lost[1], lost[2])
+    assert (cleaned(blocks(*without, apart)) == apart[0]).any()
 
 
 def test_papillary_muscle_cut_off_inside_the_ventricle_stays():
@@ -222,6 +238,9 @@ def slow_clean(labels, grid):
     slow_thin(labels, grid.spacing_mm)
     voxel_ml = grid.voxel_ml
     neighbours = np.ones((3, 3, 3), bool)
+    smallest_ml = {label_of(rule.key): rule.smallest_ml for rule in RULES if rule.key in HEART}
+    least_voxels = [int(np.ceil(smallest_ml.get(label, 0.0) / voxel_ml - 1e-6)) for label in range(len(RULES) + 1)]
+    labels = references.kept_group(labels, least_voxels)
     for attached in (False, True):
         before = labels.copy()
         for rule in RULES:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 SNAP = 1e-6
 OFFSETS = {
@@ -227,6 +228,17 @@ def components(labels, connectivity):  # type: ignore[no-untyped-def]
                     out[near] = count
                     stack.append(near)
     return out, count
+
+
+def kept_group(labels: NDArray[np.uint8], least_voxels: list[int]) -> NDArray[np.uint8]:
+    members = [label for label, least in enumerate(least_voxels) if least > 0]
+    groups, count = ndimage.label(np.isin(labels, members), np.ones((3, 3, 3)))
+    sizes = {g: {own: int(((groups == g) & (labels == own)).sum()) for own in members} for g in range(1, count + 1)}
+    held = {g: {own for own in members if sizes[g][own] >= least_voxels[own]} for g in sizes}
+    worth = {g: (len(held[g]), sum(sizes[g].values())) for g in sizes}
+    best = [g for g in sizes if worth[g] == max(worth.values())]
+    elsewhere = (groups > 0) & ~np.isin(groups, best)
+    return np.where(elsewhere & np.isin(labels, list(set().union(*(held[g] for g in best)))), 0, labels)
 
 
 def kept_parts(labels, rules):  # type: ignore[no-untyped-def]

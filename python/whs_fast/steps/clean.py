@@ -1,8 +1,9 @@
 """Removes what cannot be part of a structure: threads, islands, crumbs, what lies too low, and holes, by small tables.
 
-First, spikes and threads of the atria go. Then each structure keeps as many connected parts as it may have, none below
-a smallest volume, and those that touch the one structure they may hang on to. Then what lies far below the left
-ventricle goes, and background wholly enclosed by one structure becomes that structure; all else that goes becomes
+First, spikes and threads of the atria go. Then the heart is found: of parts of chambers, muscle and pulmonary artery
+that hang together, those with the most kinds among them. Then each structure keeps as many connected parts as it may,
+none below a smallest volume, and those that touch the one structure they may hang on to. Then what lies far below the
+left ventricle goes, and background wholly enclosed by one structure becomes that structure; all else that goes becomes
 background. Sizes are mm and mL, and low is towards the patient's feet, so a scan that is stored in another order of
 axes or the other way round is cleaned alike. Parts of equal size stay or go together for the same reason.
 """
@@ -14,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whs_fast import _kernels
-from whs_fast.structures import BY_KEY, STRUCTURES
+from whs_fast.structures import BY_KEY, CHAMBERS, STRUCTURES
 from whs_fast.volume import Grid
 
 
@@ -72,6 +73,9 @@ WIDE = ("left_atrium", "right_atrium")
 HALF_WIDTH_MM = 1.5
 BORDER_MM = 4.5
 
+# A network can draw chambers into liver and bowel that are larger than the true ones, but not a whole heart.
+HEART = (*CHAMBERS, "pulmonary_artery")
+
 # Both ventricles lie on the diaphragm, and the inferior vena cava, from the diaphragm to its mouth in the right atrium,
 # is about 2 cm long: what lies further below the left ventricle lies in the abdomen and is the vein or the liver.
 ABOVE_DIAPHRAGM = ("left_atrium", "right_atrium", "right_ventricle_cavity")
@@ -84,12 +88,17 @@ def clean(labels: NDArray[np.uint8], grid: Grid, *, threads: int) -> NDArray[np.
     for label in (BY_KEY[key].label for key in WIDE):
         if label in boxes:
             _kernels.remove_thin(labels, label, boxes[label], *_thinness(grid), threads=threads)
+    # The float noise of a header must not cost a part that is just large enough.
+    least_voxels = [0, *(ceil(rule.smallest_ml / grid.voxel_ml - 1e-6) for rule in RULES)]
+    members = [BY_KEY[key].label for key in HEART]
+    _kernels.keep_group(
+        labels, [least if label in members else 0 for label, least in enumerate(least_voxels)], threads=threads
+    )
     rules = np.zeros((len(STRUCTURES) + 1, 3), np.int64)
     for rule in RULES:
         attached_to = BY_KEY[rule.attached_to].label if rule.attached_to else 0
-        # The float noise of a header must not cost a part that is just large enough.
-        least_voxels = ceil(rule.smallest_ml / grid.voxel_ml - 1e-6)
-        rules[BY_KEY[rule.key].label] = rule.parts, least_voxels, attached_to
+        label = BY_KEY[rule.key].label
+        rules[label] = rule.parts, least_voxels[label], attached_to
     _kernels.keep_parts(labels, rules, threads=threads)
     _cut_below(labels, grid, threads)
     _kernels.fill_holes(labels, 0, 6, threads=threads)  # 0: cavities in any one structure
