@@ -400,10 +400,11 @@ rule and for a label without one.)");
     m.def("keep_group", &keep_group, "labels"_a.noconvert(), "least_voxels"_a, nb::kw_only(), "threads"_a = 1,
           R"(Keep, in place, of labels that hang together, those of the best group; return the voxels removed.
 
-least_voxels: for each label from 0 on, how many voxels of it count as there; 0 for labels that take no part. Parts of
-the others that touch, by 26 neighbours, make a group. The best holds the most labels, of as many the most voxels, and
-groups that are as good are best together. What a label that it holds has elsewhere is removed. Raises ValueError for a
-label without a number.)");
+least_voxels: for each label from 0 on, how large a part must be to count; 0 for labels that take no part. Parts of the
+others that touch, by 26 neighbours, make a group, which holds a label where one part of it is large enough. The best
+holds the most labels, of as many the most voxels, and groups that are as good are best together. What the labels that it
+holds have elsewhere is removed; where no group holds two labels, nothing is. Raises ValueError for a label without a
+number.)");
 
     m.def(
         "fill_holes", &fill_holes, "labels"_a.noconvert(), "label"_a = 0, "connectivity"_a = 6, nb::kw_only(),

@@ -145,6 +145,10 @@ std::int64_t keep_group(View3<std::uint8_t> labels, std::span<const std::int64_t
         if (run.label >= least_voxels.size())
             throw std::invalid_argument("labels hold " + std::to_string(run.label) + ", must be below the number " +
                                         std::to_string(least_voxels.size()) + " of least_voxels");
+    const std::vector<std::uint32_t> part = forest.parent; // of each run, while parts of one label alone are united
+    std::vector<std::int64_t> size(runs.size());           // of the parts
+    for (std::uint32_t run = 0; run < runs.size(); ++run)
+        size[part[run]] += runs[run].end - runs[run].begin;
     const auto is_member = [&](std::uint32_t run) { return least_voxels[runs[run].label] > 0; };
     const auto join = [&](std::uint32_t a, std::uint32_t b) {
         if (is_member(a) && is_member(b))
@@ -159,33 +163,39 @@ std::int64_t keep_group(View3<std::uint8_t> labels, std::span<const std::int64_t
             forest.each_meeting_back(row / labels.ny, row % labels.ny, across_slices, kPartNeighbours, join);
     }
 
-    std::unordered_map<std::uint32_t, std::vector<std::int64_t>> voxels; // of each group, by label
-    for (std::uint32_t run = 0; run < runs.size(); ++run)
-        if (is_member(run)) {
-            std::vector<std::int64_t>& own = voxels[forest.root(run)];
-            own.resize(least_voxels.size());
-            own[runs[run].label] += runs[run].end - runs[run].begin;
-        }
-    const auto worth = [&](const std::vector<std::int64_t>& own) {
-        std::pair<std::int64_t, std::int64_t> found; // labels, voxels
-        for (std::size_t label = 0; label < own.size(); ++label) {
-            found.first += own[label] > 0 && own[label] >= least_voxels[label];
-            found.second += own[label];
-        }
-        return found;
+    struct Group {
+        std::vector<bool> held; // labels of which a part is large enough
+        std::int64_t labels = 0, voxels = 0;
+
+        std::pair<std::int64_t, std::int64_t> worth() const { return {labels, voxels}; }
     };
+    std::unordered_map<std::uint32_t, Group> groups;
+    for (std::uint32_t run = 0; run < runs.size(); ++run) {
+        if (part[run] != run || !is_member(run))
+            continue;
+        Group& group = groups[forest.root(run)];
+        group.held.resize(least_voxels.size());
+        group.voxels += size[run];
+        const std::uint8_t label = runs[run].label;
+        if (size[run] >= least_voxels[label] && !group.held[label]) {
+            group.held[label] = true;
+            ++group.labels;
+        }
+    }
     std::pair<std::int64_t, std::int64_t> most;
-    for (const auto& [group, own] : voxels)
-        most = std::max(most, worth(own));
+    for (const auto& [root, group] : groups)
+        most = std::max(most, group.worth());
+    if (most.first < 2)
+        return 0;
     std::vector<bool> held(least_voxels.size()); // by a best group
-    for (const auto& [group, own] : voxels)
-        for (std::size_t label = 0; label < own.size() && worth(own) == most; ++label)
-            held[label] = held[label] || (own[label] > 0 && own[label] >= least_voxels[label]);
+    for (const auto& [root, group] : groups)
+        for (std::size_t label = 0; label < held.size() && group.worth() == most; ++label)
+            held[label] = held[label] || group.held[label];
 
     std::int64_t removed = 0;
     forest.each_run([&](std::int64_t row, std::uint32_t run) {
         const Run& own = runs[run];
-        if (!held[own.label] || worth(voxels[forest.root(run)]) == most)
+        if (!held[own.label] || groups[forest.root(run)].worth() == most)
             return;
         std::fill(labels.data + row * labels.nx + own.begin, labels.data + row * labels.nx + own.end, std::uint8_t{0});
         removed += own.end - own.begin;

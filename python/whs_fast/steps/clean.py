@@ -73,8 +73,10 @@ WIDE = ("left_atrium", "right_atrium")
 HALF_WIDTH_MM = 1.5
 BORDER_MM = 4.5
 
-# A network can draw chambers into liver and bowel that are larger than the true ones, but not a whole heart.
+# A network can draw chambers into liver and bowel that are larger than the true ones, but not a whole heart. A part
+# counts that could be the chamber: the left ventricle of a healthy adult holds 10 mL at least, others more.
 HEART = (*CHAMBERS, "pulmonary_artery")
+CHAMBER_ML = 10.0
 
 # Both ventricles lie on the diaphragm, and the inferior vena cava, from the diaphragm to its mouth in the right atrium,
 # is about 2 cm long: what lies further below the left ventricle lies in the abdomen and is the vein or the liver.
@@ -88,21 +90,24 @@ def clean(labels: NDArray[np.uint8], grid: Grid, *, threads: int) -> NDArray[np.
     for label in (BY_KEY[key].label for key in WIDE):
         if label in boxes:
             _kernels.remove_thin(labels, label, boxes[label], *_thinness(grid), threads=threads)
-    # The float noise of a header must not cost a part that is just large enough.
-    least_voxels = [0, *(ceil(rule.smallest_ml / grid.voxel_ml - 1e-6) for rule in RULES)]
-    members = [BY_KEY[key].label for key in HEART]
+    members = {BY_KEY[key].label for key in HEART}
+    chamber = _least_voxels(CHAMBER_ML, grid)
     _kernels.keep_group(
-        labels, [least if label in members else 0 for label, least in enumerate(least_voxels)], threads=threads
+        labels, [chamber if label in members else 0 for label in range(len(STRUCTURES) + 1)], threads=threads
     )
     rules = np.zeros((len(STRUCTURES) + 1, 3), np.int64)
     for rule in RULES:
         attached_to = BY_KEY[rule.attached_to].label if rule.attached_to else 0
-        label = BY_KEY[rule.key].label
-        rules[label] = rule.parts, least_voxels[label], attached_to
+        rules[BY_KEY[rule.key].label] = rule.parts, _least_voxels(rule.smallest_ml, grid), attached_to
     _kernels.keep_parts(labels, rules, threads=threads)
     _cut_below(labels, grid, threads)
     _kernels.fill_holes(labels, 0, 6, threads=threads)  # 0: cavities in any one structure
     return labels
+
+
+def _least_voxels(ml: float, grid: Grid) -> int:
+    """The float noise of a header must not cost a part that is just large enough."""
+    return ceil(ml / grid.voxel_ml - 1e-6)
 
 
 def _cut_below(labels: NDArray[np.uint8], grid: Grid, threads: int) -> None:
