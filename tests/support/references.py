@@ -233,13 +233,13 @@ def components(labels, connectivity):  # type: ignore[no-untyped-def]
 def kept_group(labels: NDArray[np.uint8], least_voxels: list[int]) -> NDArray[np.uint8]:
     members = [label for label, least in enumerate(least_voxels) if least > 0]
     groups, count = ndimage.label(np.isin(labels, members), np.ones((3, 3, 3)))
-    parts, _ = components(labels, 26)
     sizes = {g: int((groups == g).sum()) for g in range(1, count + 1)}
     held: dict[int, set[int]] = {g: set() for g in sizes}
-    for part in np.unique(parts[groups > 0]):
-        place = tuple(np.argwhere(parts == part)[0])
-        if (parts == part).sum() >= least_voxels[labels[place]]:
-            held[int(groups[place])].add(int(labels[place]))
+    for own in members:
+        parts, number = ndimage.label(labels == own, np.ones((3, 3, 3)))
+        for part in range(1, number + 1):
+            if (parts == part).sum() >= least_voxels[own]:
+                held[int(groups[parts == part][0])].add(own)
     worth = {g: (len(held[g]), sizes[g]) for g in sizes}
     best = [g for g in sizes if worth[g] == max(worth.values()) and len(held[g]) > 1]
     if not best:

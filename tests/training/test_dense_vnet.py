@@ -128,9 +128,9 @@ def test_the_integers_give_the_labels_of_torch(exported, region, trained):
     with torch.no_grad():
         expected = trained(region[None, None].float() / 255)[0].permute(1, 2, 3, 0).numpy()
     found = Integers(exported, threads=2)(np.ascontiguousarray(region.numpy())).astype(float)
-    steps = (found * expected).sum() / (expected * expected).sum()
-    inside = np.abs(expected * steps) < 120  # the integers end at 127
-    assert np.corrcoef(found[inside], expected[inside])[0, 1] > 0.99
+    inside = np.abs(found) < 120  # the integers end at -128 and 127: where they do they only say that it is much
+    assert inside.mean() > 0.3
+    assert np.corrcoef(found[inside], expected[inside])[0, 1] > 0.999
     assert (found.argmax(-1) == expected.argmax(-1)).mean() > 0.97
 
 
