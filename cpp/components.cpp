@@ -23,6 +23,21 @@ void require_connectivity(int connectivity) {
 // How many of dz, dy, dx may differ from 0 between neighbours.
 std::int64_t steps_of(int connectivity) { return connectivity == 6 ? 1 : connectivity == 18 ? 2 : 3; }
 
+// Background where goes(run); returns how many voxels that are.
+template <class Goes>
+std::int64_t remove_runs(View3<std::uint8_t> labels, const Forest& forest, Goes goes) {
+    std::int64_t removed = 0;
+    forest.each_run([&](std::int64_t row, std::uint32_t run) {
+        if (!goes(run))
+            return;
+        const Run& gone = forest.runs[run];
+        std::fill(labels.data + row * labels.nx + gone.begin, labels.data + row * labels.nx + gone.end,
+                  std::uint8_t{0});
+        removed += gone.end - gone.begin;
+    });
+    return removed;
+}
+
 } // namespace
 
 std::int64_t connected_components(View3<const std::uint8_t> labels, View3<std::uint32_t> out, int connectivity,
@@ -115,27 +130,13 @@ std::int64_t keep_parts(View3<std::uint8_t> labels, std::span<const PartRule> ru
         attach(b, a);
     };
     parallel_chunks(labels.nz * labels.ny, 64, threads, [&](std::int64_t begin, std::int64_t end, int) {
-        for (std::int64_t row = begin; row < end; ++row) {
-            const auto r = static_cast<std::size_t>(row);
-            for (std::uint32_t run = forest.first[r]; run + 1 < forest.first[r + 1]; ++run)
-                if (forest.runs[run].end == forest.runs[run + 1].begin)
-                    attach_both(run, run + 1);
-            for (const bool across_slices : {false, true})
-                forest.each_meeting_back(row / labels.ny, row % labels.ny, across_slices, kPartNeighbours, attach_both);
-        }
+        for (std::int64_t row = begin; row < end; ++row)
+            forest.each_touching_back(row, kPartNeighbours, attach_both);
     });
     fill_up(true);
 
-    std::int64_t removed = 0;
-    forest.each_run([&](std::int64_t row, std::uint32_t run) {
-        if (stays[root[run]].load(std::memory_order_relaxed))
-            return;
-        const Run& gone = forest.runs[run];
-        std::fill(labels.data + row * labels.nx + gone.begin, labels.data + row * labels.nx + gone.end,
-                  std::uint8_t{0});
-        removed += gone.end - gone.begin;
-    });
-    return removed;
+    return remove_runs(labels, forest,
+                       [&](std::uint32_t run) { return !stays[root[run]].load(std::memory_order_relaxed); });
 }
 
 std::int64_t keep_group(View3<std::uint8_t> labels, std::span<const std::int64_t> least_voxels, int threads) {
@@ -154,14 +155,8 @@ std::int64_t keep_group(View3<std::uint8_t> labels, std::span<const std::int64_t
         if (is_member(a) && is_member(b))
             forest.unite(a, b);
     };
-    for (std::int64_t row = 0; row < labels.nz * labels.ny; ++row) {
-        const auto r = static_cast<std::size_t>(row);
-        for (std::uint32_t run = forest.first[r]; run + 1 < forest.first[r + 1]; ++run)
-            if (runs[run].end == runs[run + 1].begin)
-                join(run, run + 1);
-        for (const bool across_slices : {false, true})
-            forest.each_meeting_back(row / labels.ny, row % labels.ny, across_slices, kPartNeighbours, join);
-    }
+    for (std::int64_t row = 0; row < labels.nz * labels.ny; ++row)
+        forest.each_touching_back(row, kPartNeighbours, join);
 
     struct Group {
         std::vector<bool> held; // labels of which a part is large enough
@@ -192,15 +187,9 @@ std::int64_t keep_group(View3<std::uint8_t> labels, std::span<const std::int64_t
         for (std::size_t label = 0; label < held.size() && group.worth() == most; ++label)
             held[label] = held[label] || group.held[label];
 
-    std::int64_t removed = 0;
-    forest.each_run([&](std::int64_t row, std::uint32_t run) {
-        const Run& own = runs[run];
-        if (!held[own.label] || groups[forest.root(run)].worth() == most)
-            return;
-        std::fill(labels.data + row * labels.nx + own.begin, labels.data + row * labels.nx + own.end, std::uint8_t{0});
-        removed += own.end - own.begin;
+    return remove_runs(labels, forest, [&](std::uint32_t run) {
+        return held[runs[run].label] && groups[forest.root(run)].worth() != most;
     });
-    return removed;
 }
 
 std::int64_t fill_holes(View3<std::uint8_t> labels, int label, int connectivity, int threads) {

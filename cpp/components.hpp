@@ -23,10 +23,10 @@ struct PartRule {
 // what is about to go holds nothing in place. Rule 0 is that of the background and has no meaning.
 std::int64_t keep_parts(View3<std::uint8_t> labels, std::span<const PartRule> rules, int threads);
 
-// Of the labels with least_voxels above 0, parts that touch (26 neighbours) make a group. The best group holds at least
-// that many voxels of the most labels, of as many the most voxels. What such a label has elsewhere is removed, in
-// place, where the best group holds it; returns the number of voxels removed. Groups that are as good are best
-// together, and where none holds two labels nothing goes.
+// Of the labels with least_voxels above 0, parts that touch (26 neighbours) make a group, which holds a label where one
+// part of it has that many voxels. The best group holds the most labels, of as many it has the most voxels; what the
+// labels that it holds have elsewhere is removed, in place. Returns the number of voxels removed. Groups that are as
+// good are best together, and where none holds two labels nothing goes.
 std::int64_t keep_group(View3<std::uint8_t> labels, std::span<const std::int64_t> least_voxels, int threads);
 
 // Background cavities that reach neither the border of the volume nor any label but one become that label: cavities in

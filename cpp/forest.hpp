@@ -74,6 +74,16 @@ struct Forest {
         if (edge && y + 1 < ny)
             each_meeting(row, row - ny + 1, corner, visit);
     }
+    // Calls visit(run, other) for the runs of a row and what touches them in it and in all rows before it.
+    template <class Visit>
+    void each_touching_back(std::int64_t row, int connectivity, Visit&& visit) const {
+        const auto r = static_cast<std::size_t>(row);
+        for (std::uint32_t run = first[r]; run + 1 < first[r + 1]; ++run)
+            if (runs[run].end == runs[run + 1].begin)
+                visit(run, run + 1);
+        for (const bool across_slices : {false, true})
+            each_meeting_back(row / ny, row % ny, across_slices, connectivity, visit);
+    }
     void unite_back(std::int64_t z, std::int64_t y, bool across_slices, int connectivity) {
         each_meeting_back(z, y, across_slices, connectivity, [&](std::uint32_t a, std::uint32_t b) {
             if (runs[a].label == runs[b].label)
